@@ -1,0 +1,1 @@
+//! A test client that connects as a proxy would: header, TLS, one exchange, and what went wrong.

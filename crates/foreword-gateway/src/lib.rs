@@ -1,0 +1,1 @@
+//! The data plane: listeners, trust, TLS, rules, forwarding and drain.

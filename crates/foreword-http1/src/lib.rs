@@ -1,0 +1,1 @@
+//! HTTP/1 heads, body framing and paths as bytes, without sockets: strict where others guess.

@@ -1,0 +1,1 @@
+//! PROXY headers on tokio streams: taking one off, putting one on.

@@ -1,0 +1,1 @@
+//! PROXY protocol headers, good and bad, each with the clause it stands for.
