@@ -1,2 +1,7 @@
-//! The foreword command.
-fn main() {}
+//! The `foreword` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foreword_cli::foreword(std::env::args_os())
+}

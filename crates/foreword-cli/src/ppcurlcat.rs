@@ -1,2 +1,3 @@
-//! The foreword command.
+//! The `ppcurlcat` command.
+
 fn main() {}
