@@ -1,1 +1,6 @@
 //! The data plane: listeners, trust, TLS, rules, forwarding and drain.
+
+pub mod tls;
+
+mod connection;
+mod drain;

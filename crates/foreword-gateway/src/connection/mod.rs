@@ -1,0 +1,3 @@
+//! The story of a connection: accepted, identified, handed to its mode, recorded once.
+
+pub(crate) mod stream;

@@ -1,0 +1,137 @@
+//! Letting connections go: a plan that is retired, a drain that begins, a deadline that cuts.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// How far the gateway is on its way out. Only ever grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Everyone is welcome.
+    Serving,
+    /// No new connections. A kept-alive one ends with its next answer.
+    Draining,
+    /// An idle connection has had its [`GRACE`].
+    IdleOver,
+    /// Whatever is still open ends now.
+    CutOff,
+}
+
+/// A request may already be on its way when the drain begins; an idle connection waits this long for it.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// One worker's view of the drain and of the plan in force. Connections hold it through [`Drain`].
+#[derive(Debug)]
+pub(crate) struct Progress {
+    phase: Cell<Phase>,
+    generation: Cell<u64>,
+    changed: Notify,
+}
+
+impl Progress {
+    pub(crate) fn new(generation: u64) -> Rc<Self> {
+        Rc::new(Self {
+            phase: Cell::new(Phase::Serving),
+            generation: Cell::new(generation),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Goes on to `phase`, unless already further.
+    pub(crate) fn advance(&self, phase: Phase) {
+        if phase > self.phase.get() {
+            self.phase.set(phase);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Puts a new plan in force; connections of earlier ones see that theirs is retired.
+    pub(crate) fn replace_plan(&self, generation: u64) {
+        self.generation.set(generation);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// Waits until the gateway has come to `phase`.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        while self.phase.get() < phase {
+            self.changed.notified().await;
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+}
+
+/// What one connection is told about its end. It belongs to the plan that was in force when the connection came.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    progress: Rc<Progress>,
+    generation: u64,
+}
+
+impl Drain {
+    /// For a connection that comes now.
+    pub(crate) fn new(progress: &Rc<Progress>) -> Self {
+        Self {
+            progress: Rc::clone(progress),
+            generation: progress.generation(),
+        }
+    }
+
+    /// Whether the gateway is on its way out.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.progress.phase() >= Phase::Draining
+    }
+
+    /// Whether the next answer should be the last of this connection: its plan was replaced, or the gateway drains.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_draining() || self.generation != self.progress.generation()
+    }
+
+    /// Waits until an idle connection should close: [`GRACE`] after the drain began.
+    pub(crate) async fn idle_over(&self) {
+        self.progress.reached(Phase::IdleOver).await;
+    }
+
+    /// Waits for the end of the drain, when whatever is left is cut off.
+    pub(crate) async fn cancelled(&self) {
+        self.progress.reached(Phase::CutOff).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_retired_by_the_plan_that_follows_its_own() {
+        let progress = Progress::new(1);
+        let old = Drain::new(&progress);
+        assert!(!old.is_retired());
+        progress.replace_plan(2);
+        assert!(old.is_retired() && !old.is_draining());
+        assert!(!Drain::new(&progress).is_retired());
+    }
+
+    #[test]
+    fn the_phase_never_goes_back() {
+        let progress = Progress::new(1);
+        progress.advance(Phase::CutOff);
+        progress.advance(Phase::Draining);
+        assert_eq!(progress.phase(), Phase::CutOff);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_by_a_later_phase_too() {
+        let progress = Progress::new(1);
+        let drain = Drain::new(&progress);
+        tokio::join!(drain.idle_over(), async { progress.advance(Phase::CutOff) });
+        tokio::join!(drain.cancelled(), drain.idle_over());
+    }
+}

@@ -1,0 +1,591 @@
+//! Certificates and keys, from files to the choice by SNI.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, SignatureScheme};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Where the certificates of a listener are.
+#[derive(Clone, Debug)]
+pub enum CertificateSource {
+    /// Each `*.pem` in it holds chain and key; each `NAME.crt` goes with `NAME.key`.
+    Directory(PathBuf),
+    /// Certificate chain and key, file by file.
+    Pairs(Vec<CertificatePair>),
+}
+
+/// A chain and its key; both may be in the same file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificatePair {
+    /// The certificate that names the server first, then those that vouch for it.
+    pub certificate: PathBuf,
+    /// The private key of the first certificate.
+    pub key: PathBuf,
+}
+
+/// What is wrong with a certificate, a key, or the place where they should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}`: {what}", file.display())]
+pub struct CertificateProblem {
+    /// The file or directory.
+    pub file: PathBuf,
+    /// What was expected and what was found.
+    pub what: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl CertificateProblem {
+    fn new(file: &Path, what: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            what: what.into(),
+            hint: None,
+        }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// A certificate as it was loaded.
+#[derive(Clone, Debug)]
+pub struct LoadedCertificate {
+    /// The file that the chain came from.
+    pub file: PathBuf,
+    /// The names that it answers for, `*.` included, lower case.
+    pub names: Vec<Box<str>>,
+    /// When it stops being valid.
+    pub not_after: SystemTime,
+}
+
+/// The certificates of one listener, found by SNI: the exact name, else its wildcard, else the first certificate.
+pub struct CertificateStore {
+    exact: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
+    default: Vec<Arc<CertifiedKey>>,
+    loaded: Vec<LoadedCertificate>,
+    warnings: Vec<String>,
+}
+
+/// Loads what `source` names and checks it as a whole. `now` settles what is expired.
+///
+/// # Errors
+///
+/// Every problem at once: files that cannot be read, that hold no certificate or no key, keys of other certificates.
+pub fn load(
+    source: &CertificateSource,
+    now: SystemTime,
+) -> Result<CertificateStore, Vec<CertificateProblem>> {
+    let pairs = match source {
+        CertificateSource::Directory(directory) => pairs_in(directory)?,
+        CertificateSource::Pairs(pairs) => pairs.clone(),
+    };
+    let mut store = CertificateStore::empty();
+    let mut problems = Vec::new();
+    for pair in &pairs {
+        match load_pair(pair) {
+            Ok(certificate) => store.add(certificate, pair, now),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(store)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Finds the pairs in a directory, in the order of their names, so that the default is the same on each start.
+fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<CertificateProblem>> {
+    let unreadable = |error: &io::Error| {
+        vec![CertificateProblem::new(
+            directory,
+            format!("cannot be read: {error}"),
+        )]
+    };
+    let entries = fs::read_dir(directory).map_err(|error| unreadable(&error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(&error))?.path();
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+
+    let mut pairs = Vec::new();
+    let mut problems = Vec::new();
+    for file in &files {
+        let ends = |extension: &str| file.extension().is_some_and(|found| found == extension);
+        if ends("pem") {
+            pairs.push(CertificatePair {
+                certificate: file.clone(),
+                key: file.clone(),
+            });
+        } else if ends("crt") {
+            let key = file.with_extension("key");
+            if files.contains(&key) {
+                pairs.push(CertificatePair {
+                    certificate: file.clone(),
+                    key,
+                });
+            } else {
+                problems.push(
+                    CertificateProblem::new(
+                        file,
+                        format!("expected its key in `{}`, found no such file", key.display()),
+                    )
+                    .hint("a `NAME.crt` goes with a `NAME.key`; or put chain and key into one `NAME.pem`"),
+                );
+            }
+        } else if ends("key") && !files.contains(&file.with_extension("crt")) {
+            problems.push(
+                CertificateProblem::new(file, "a key without its certificate").hint(format!(
+                    "put the chain into `{}`",
+                    file.with_extension("crt").display()
+                )),
+            );
+        }
+    }
+    if pairs.is_empty() && problems.is_empty() {
+        problems.push(
+            CertificateProblem::new(directory, "expected at least one certificate, found none")
+                .hint("each `*.pem` holds chain and key; or pairs `NAME.crt` and `NAME.key`"),
+        );
+    }
+    if problems.is_empty() {
+        Ok(pairs)
+    } else {
+        Err(problems)
+    }
+}
+
+fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem> {
+    let chain = read_chain(&pair.certificate)?;
+    let key = read_key(&pair.key)?;
+    CertifiedKey::from_der(chain.clone(), key.clone_key(), &super::provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => mismatch(pair, &chain, &key),
+        other => CertificateProblem::new(&pair.key, format!("the key cannot be used: {other}"))
+            .hint("RSA of at least 2048 bits, ECDSA P-256, P-384 and P-521, and Ed25519 can be"),
+    })
+}
+
+fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
+    let bytes = read(file)?;
+    let mut chain = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        chain.push(certificate.map_err(|error| broken_pem(file, &error))?);
+    }
+    let Some(first) = chain.first() else {
+        return Err(
+            CertificateProblem::new(file, "expected a certificate, found none")
+                .hint("a certificate in PEM begins with `-----BEGIN CERTIFICATE-----`"),
+        );
+    };
+    parse(first).ok_or_else(|| CertificateProblem::new(file, "the first certificate is not valid X.509"))?;
+    Ok(chain)
+}
+
+fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateProblem> {
+    let bytes = read(file)?;
+    match PrivateKeyDer::from_pem_slice(&bytes) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) if bytes.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) => {
+            Err(CertificateProblem::new(
+                file,
+                "the private key is encrypted, and there is nobody to ask for its password",
+            )
+            .hint(
+                "`openssl pkey -in FILE -out NEWFILE` writes it in the clear; let only the gateway read it",
+            ))
+        }
+        Err(pem::Error::NoItemsFound) => Err(CertificateProblem::new(
+            file,
+            "expected a private key, found none",
+        )
+        .hint(
+            "a key in PEM begins with `-----BEGIN PRIVATE KEY-----`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`",
+        )),
+        Err(error) => Err(broken_pem(file, &error)),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, CertificateProblem> {
+    fs::read(file).map_err(|error| CertificateProblem::new(file, format!("cannot be read: {error}")))
+}
+
+fn broken_pem(file: &Path, error: &pem::Error) -> CertificateProblem {
+    CertificateProblem::new(file, format!("not valid PEM: {error}"))
+}
+
+/// Says whose key it is, if it is the key of a later certificate in the chain.
+fn mismatch(
+    pair: &CertificatePair,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> CertificateProblem {
+    let fits = |certificate: &CertificateDer<'static>| {
+        CertifiedKey::from_der(vec![certificate.clone()], key.clone_key(), &super::provider()).is_ok()
+    };
+    let problem = |what: String| CertificateProblem::new(&pair.certificate, what);
+    match chain.iter().position(fits) {
+        Some(place) => problem(format!(
+            "the key belongs to certificate {} of the chain, not to the first",
+            place + 1
+        ))
+        .hint("put the server's own certificate first, then those that vouch for it"),
+        None if pair.key == pair.certificate => {
+            problem("its private key does not belong to its certificate".to_owned())
+        }
+        None => problem(format!(
+            "the private key in `{}` does not belong to this certificate",
+            pair.key.display()
+        )),
+    }
+}
+
+impl CertificateStore {
+    fn empty() -> Self {
+        Self {
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+            default: Vec::new(),
+            loaded: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, certificate: CertifiedKey, pair: &CertificatePair, now: SystemTime) {
+        let Some(parsed) = certificate.cert.first().and_then(|first| parse(first)) else {
+            return;
+        };
+        let names = names(&parsed);
+        let not_after = time(parsed.validity().not_after.timestamp());
+        self.warn_of_dates(
+            &pair.certificate,
+            time(parsed.validity().not_before.timestamp()),
+            not_after,
+            now,
+        );
+        self.warn_of_readers(&pair.key);
+
+        let certificate = Arc::new(certificate);
+        for name in &names {
+            let (map, key) = match name.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcard, parent),
+                None => (&mut self.exact, &**name),
+            };
+            map.entry(key.into()).or_default().push(Arc::clone(&certificate));
+        }
+        // Two certificates with the same names, as RSA and ECDSA, are both there for who knows no better name.
+        if self.loaded.first().is_none_or(|first| first.names == names) {
+            self.default.push(certificate);
+        }
+        self.loaded.push(LoadedCertificate {
+            file: pair.certificate.clone(),
+            names,
+            not_after,
+        });
+    }
+
+    fn warn_of_dates(&mut self, file: &Path, not_before: SystemTime, not_after: SystemTime, now: SystemTime) {
+        let file = file.display();
+        let days = |time: Duration| time.as_secs() / DAY;
+        match not_after.duration_since(now) {
+            Err(ago) => self.warnings.push(format!(
+                "certificate `{file}` expired {} days ago: clients will refuse it",
+                days(ago.duration())
+            )),
+            Ok(left) if left < NEAR_EXPIRY => {
+                self.warnings
+                    .push(format!("certificate `{file}` expires in {} days", days(left)));
+            }
+            Ok(_) => {}
+        }
+        if not_before > now {
+            self.warnings.push(format!(
+                "certificate `{file}` is not valid yet: clients will refuse it"
+            ));
+        }
+    }
+
+    fn warn_of_readers(&mut self, key: &Path) {
+        let Ok(metadata) = fs::metadata(key) else { return };
+        let mode = metadata.permissions().mode();
+        if mode & 0o004 != 0 {
+            self.warnings.push(format!(
+                "private key `{}` can be read by everyone on this machine (mode {:03o}): `chmod o-r` it",
+                key.display(),
+                mode & 0o777
+            ));
+        }
+    }
+
+    /// The certificates in the order in which they were loaded; the first answers where no name fits.
+    pub fn loaded(&self) -> &[LoadedCertificate] {
+        &self.loaded
+    }
+
+    /// What an operator should see to soon: certificates near their end, keys that others can read.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn find(&self, sni: Option<&str>) -> &[Arc<CertifiedKey>] {
+        let Some(sni) = sni else { return &self.default };
+        let name = sni.trim_end_matches('.').to_ascii_lowercase();
+        let under_wildcard = || {
+            name.split_once('.')
+                .and_then(|(_, parent)| self.wildcard.get(parent))
+        };
+        self.exact
+            .get(name.as_str())
+            .or_else(under_wildcard)
+            .unwrap_or(&self.default)
+    }
+
+    fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let found = self.find(sni);
+        let fitting = found
+            .iter()
+            .find(|certificate| certificate.key.choose_scheme(schemes).is_some());
+        fitting.or_else(|| found.first()).map(Arc::clone)
+    }
+}
+
+impl ResolvesServerCert for CertificateStore {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(hello.server_name(), hello.signature_schemes())
+    }
+}
+
+impl fmt::Debug for CertificateStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.loaded).finish()
+    }
+}
+
+fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
+    X509Certificate::from_der(certificate)
+        .ok()
+        .map(|(_, parsed)| parsed)
+}
+
+/// The names of a certificate. Its common name counts only where it has no list of names, as old private CAs leave it.
+fn names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
+    let lower = |name: &str| name.to_ascii_lowercase().into_boxed_str();
+    if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
+        let dns = alternative
+            .value
+            .general_names
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::DNSName(name) => Some(lower(name)),
+                _ => None,
+            });
+        return dns.collect();
+    }
+    certificate
+        .subject()
+        .iter_common_name()
+        .filter_map(|name| name.as_str().ok())
+        .map(lower)
+        .collect()
+}
+
+fn time(timestamp: i64) -> SystemTime {
+    match u64::try_from(timestamp) {
+        Ok(seconds) => UNIX_EPOCH + Duration::from_secs(seconds),
+        Err(_) => UNIX_EPOCH,
+    }
+}
+
+/// The title of a key that needs a password.
+const ENCRYPTED: &[u8] = b"ENCRYPTED PRIVATE KEY";
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// Two weeks are enough for a renewal that somebody must do by hand.
+const NEAR_EXPIRY: Duration = Duration::from_secs(14 * DAY);
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    const NAMES: [SignatureScheme; 1] = [SignatureScheme::ECDSA_NISTP256_SHA256];
+
+    fn pem(names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn write(directory: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn load_directory(directory: &tempfile::TempDir) -> Result<CertificateStore, Vec<CertificateProblem>> {
+        load(
+            &CertificateSource::Directory(directory.path().to_owned()),
+            SystemTime::now(),
+        )
+    }
+
+    fn chosen(store: &CertificateStore, sni: Option<&str>) -> PathBuf {
+        let found = store.choose(sni, &NAMES).unwrap();
+        let place = store.loaded.iter().position(|loaded| {
+            let names = names(&parse(found.cert.first().unwrap()).unwrap());
+            loaded.names == names
+        });
+        store.loaded[place.unwrap()].file.file_name().unwrap().into()
+    }
+
+    #[test]
+    fn the_exact_name_wins_over_the_wildcard_and_the_first_answers_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        for (file, name) in [
+            ("a", "default.test"),
+            ("b", "*.example.test"),
+            ("c", "www.example.test"),
+        ] {
+            let (certificate, key) = pem(&[name]);
+            write(&directory, &format!("{file}.pem"), &(certificate + &key));
+        }
+        let store = load_directory(&directory).unwrap();
+        assert_eq!(chosen(&store, Some("www.example.test")), Path::new("c.pem"));
+        assert_eq!(chosen(&store, Some("WWW.Example.test.")), Path::new("c.pem"));
+        assert_eq!(chosen(&store, Some("api.example.test")), Path::new("b.pem"));
+        assert_eq!(chosen(&store, Some("a.b.example.test")), Path::new("a.pem"));
+        assert_eq!(chosen(&store, Some("example.test")), Path::new("a.pem"));
+        assert_eq!(chosen(&store, None), Path::new("a.pem"));
+        assert_eq!(store.warnings(), &[] as &[String]);
+    }
+
+    #[test]
+    fn a_crt_goes_with_its_key_and_a_lonely_one_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = pem(&["a.test"]);
+        write(&directory, "a.crt", &certificate);
+        write(&directory, "a.key", &key);
+        assert_eq!(
+            chosen(&load_directory(&directory).unwrap(), Some("a.test")),
+            Path::new("a.crt")
+        );
+        write(&directory, "b.crt", &certificate);
+        let problems = load_directory(&directory).unwrap_err();
+        assert!(
+            matches!(&problems[..], [problem] if problem.to_string().contains("b.crt") && problem.what.contains("b.key"))
+        );
+    }
+
+    #[test]
+    fn every_broken_file_is_named_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = pem(&["a.test"]);
+        let (_, other_key) = pem(&["b.test"]);
+        write(&directory, "1.pem", "");
+        write(&directory, "2.pem", &certificate);
+        write(&directory, "3.pem", &(certificate.clone() + &other_key));
+        write(
+            &directory,
+            "4.pem",
+            &(certificate.clone() + &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")),
+        );
+        write(
+            &directory,
+            "5.pem",
+            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
+        );
+        let problems = load_directory(&directory).unwrap_err();
+        let whats: Vec<&str> = problems.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(whats[0], "expected a certificate, found none");
+        assert_eq!(whats[1], "expected a private key, found none");
+        assert_eq!(whats[2], "its private key does not belong to its certificate");
+        assert!(whats[3].contains("encrypted"), "{}", whats[3]);
+        assert!(whats[4].contains("not valid PEM"), "{}", whats[4]);
+        assert_eq!(whats.len(), 5);
+    }
+
+    #[test]
+    fn a_chain_in_the_wrong_order_is_told_apart_from_a_foreign_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = pem(&["a.test"]);
+        let (issuer, _) = pem(&["ca.test"]);
+        write(&directory, "a.pem", &(issuer + &certificate + &key));
+        let problems = load_directory(&directory).unwrap_err();
+        assert_eq!(
+            problems[0].what,
+            "the key belongs to certificate 2 of the chain, not to the first"
+        );
+    }
+
+    #[test]
+    fn an_empty_directory_and_a_missing_one_are_problems() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(
+            load_directory(&directory).unwrap_err()[0]
+                .what
+                .contains("found none")
+        );
+        let missing = CertificateSource::Directory(directory.path().join("nowhere"));
+        assert!(
+            load(&missing, SystemTime::now()).unwrap_err()[0]
+                .what
+                .contains("cannot be read")
+        );
+    }
+
+    #[test]
+    fn dates_and_readers_are_warned_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = pem(&["a.test"]);
+        let path = write(&directory, "a.pem", &(certificate + &key));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let source = CertificateSource::Directory(directory.path().to_owned());
+        let not_after = load(&source, SystemTime::now()).unwrap().loaded()[0].not_after;
+
+        let soon = load(&source, not_after - Duration::from_secs(3 * DAY + 1)).unwrap();
+        assert!(
+            soon.warnings()[0].ends_with("expires in 3 days"),
+            "{:?}",
+            soon.warnings()
+        );
+        assert!(soon.warnings()[1].contains("mode 644"), "{:?}", soon.warnings());
+        let late = load(&source, not_after + Duration::from_secs(2 * DAY)).unwrap();
+        assert!(
+            late.warnings()[0].contains("expired 2 days ago"),
+            "{:?}",
+            late.warnings()
+        );
+        let early = load(&source, UNIX_EPOCH).unwrap();
+        assert!(
+            early.warnings()[0].contains("not valid yet"),
+            "{:?}",
+            early.warnings()
+        );
+    }
+}
