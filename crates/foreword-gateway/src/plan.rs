@@ -1,0 +1,245 @@
+//! Everything that is settled before a connection comes.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foreword::{Parser, Trust};
+use foreword_http1::path::PathPolicy;
+
+pub use crate::policy::cluster::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, Target};
+use crate::policy::rules::Rules;
+use crate::tls::TlsPlan;
+
+/// What the gateway runs. It does not change: a reload makes another.
+#[derive(Debug)]
+pub struct Plan {
+    /// How many workers; one per core unless the file says otherwise.
+    pub workers: NonZeroUsize,
+    /// How long connections may take to end once a drain begins.
+    pub drain: Duration,
+    /// In the order of their names.
+    pub listeners: Vec<Arc<Listener>>,
+    /// In the order of their names; [`Cluster::index`] is a place in it.
+    pub clusters: Vec<Arc<Cluster>>,
+    /// Where and how requests are recorded.
+    pub access_log: Option<AccessLogPlan>,
+    /// Where the gateway answers for itself.
+    pub admin: Option<AdminPlan>,
+    /// What is allowed but probably not meant, ready to print.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The listener of this name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// The cluster of this name.
+    pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
+        self.clusters.iter().find(|cluster| &*cluster.name == name)
+    }
+}
+
+/// A bound socket, or several, and what it expects of those who come.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name in the file.
+    pub name: Box<str>,
+    /// Never empty.
+    pub binds: Vec<Bind>,
+    /// What is spoken on it.
+    pub mode: Mode,
+    /// Whose headers are believed. Without groups everyone is direct and no header is believed.
+    pub trust: Option<Trust>,
+    /// How headers are read.
+    pub header: HeaderPlan,
+    /// How TLS is ended here, if it is.
+    pub tls: Option<Arc<TlsPlan>>,
+    /// Its rules; `cluster = "…"` is the last of them.
+    pub rules: Rules,
+    /// Its timeouts.
+    pub timeout: Timeouts,
+    /// Its limits.
+    pub max: Limits,
+    /// How paths are normalised.
+    pub path: PathPolicy,
+    /// How requests are numbered.
+    pub request_id: RequestId,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// `0.0.0.0:443`; `[::]:443` takes IPv4 as well.
+    Inet(SocketAddr),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Bytes, forwarded as they come.
+    Tcp,
+    /// Requests, decided one by one.
+    Http,
+}
+
+/// How the headers of a listener are read.
+#[derive(Clone, Debug)]
+pub struct HeaderPlan {
+    /// From the connection's first moment until its headers are whole.
+    pub deadline: Duration,
+    /// The longest header that is read.
+    pub max_len: usize,
+    /// How many connections may owe a header at once; beyond it the oldest goes.
+    pub waiting: usize,
+    /// Knows `max_len` and the switches of the grammar.
+    pub parser: Parser,
+    /// What a second header is.
+    pub second_header: SecondHeader,
+    /// How many headers are read, one behind the other.
+    pub chain: NonZeroUsize,
+    /// What becomes of LOCAL and UNKNOWN headers, which introduce the peer itself.
+    pub unknown: UnknownHeader,
+}
+
+/// What a header behind the last awaited one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondHeader {
+    /// The beginning of the payload.
+    #[default]
+    Payload,
+    /// A reason to refuse the connection.
+    Reject,
+}
+
+/// What becomes of a header that names no client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownHeader {
+    /// The peer is its own client.
+    #[default]
+    Accept,
+    /// The connection is refused.
+    Reject,
+}
+
+/// The timeouts of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TLS handshake.
+    pub tls: Duration,
+    /// For the head of a request, from its first byte; for the first one, from the connection's readiness.
+    pub head: Duration,
+    /// For which nothing may move: between requests, within a body, in a tcp connection.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { tls: Duration::from_secs(10), head: Duration::from_secs(10), idle: Duration::from_secs(60) }
+    }
+}
+
+/// The limits of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest request head, in bytes.
+    pub head: usize,
+    /// The most fields in it.
+    pub fields: usize,
+    /// The most connections at once; without it only what descriptors allow.
+    pub connections: Option<usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head: 16 * 1024, fields: 100, connections: None }
+    }
+}
+
+/// How requests are numbered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    /// The field that carries the id to the upstream, and from a trusted peer that may forward fields.
+    pub field: Box<str>,
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self { field: "X-Request-Id".into() }
+    }
+}
+
+/// Where and how requests are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogPlan {
+    /// Where lines go.
+    pub to: LogTarget,
+    /// What they look like.
+    pub format: LogFormat,
+    /// What is left out of them.
+    pub redact: Redact,
+    /// How many lines may wait for the writer before more are lost, and counted.
+    pub queue: usize,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The standard output.
+    Stdout,
+    /// A file, reopened on SIGUSR1.
+    File(PathBuf),
+    /// A syslog server on UDP (RFC 5426).
+    SyslogUdp(SocketAddr),
+    /// A syslog server on TCP (RFC 6587).
+    SyslogTcp(SocketAddr),
+    /// A syslog socket, as `/dev/log`.
+    SyslogUnix(PathBuf),
+}
+
+/// What log lines look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One object a line; the names are in the reference.
+    Json,
+    /// Apache's combined format.
+    Combined,
+    /// HAProxy's httplog and tcplog.
+    Haproxy,
+    /// A template over the access log's names.
+    Template(Box<str>),
+}
+
+/// What is left out of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Redact {
+    /// The values in a query; their names stay.
+    pub query: bool,
+    /// The values of `Cookie` and `Set-Cookie`.
+    pub cookies: bool,
+    /// The value of `Authorization` and `Proxy-Authorization`.
+    pub authorization: bool,
+}
+
+/// Where the gateway answers for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminPlan {
+    /// A unix socket unless the file says otherwise.
+    pub bind: Bind,
+}

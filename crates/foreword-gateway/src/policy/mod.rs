@@ -1,0 +1,4 @@
+//! Decisions without awaits: rules in order, and where a connection may go.
+
+pub mod cluster;
+pub mod rules;

@@ -1,0 +1,130 @@
+//! The rules of a listener, read top-down: each may change something, and the first that ends the request decides.
+
+use std::sync::Arc;
+
+use foreword_rule::{Facts, Predicate, Template, Variable};
+
+use super::cluster::Cluster;
+
+/// The rules of one listener, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+}
+
+/// One rule: when it holds, its changes are made, and its ending, if any, decides.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name in the file, or `rule 3` where it has none.
+    pub name: Box<str>,
+    /// Its condition; without one it always holds.
+    pub when: Option<Predicate>,
+    /// What it changes, in the order of the file.
+    pub changes: Vec<Change>,
+    /// How it ends the request.
+    pub ending: Option<Ending>,
+}
+
+/// How a request, or a connection in tcp mode, ends.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// Refused with a status; in tcp mode the connection is closed.
+    Deny {
+        /// From 400 to 599.
+        status: u16,
+    },
+    /// Closed without an answer.
+    Close,
+    /// Sent elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// The `Location`.
+        to: Template<Variable>,
+    },
+    /// Answered by us.
+    Respond(Respond),
+    /// Forwarded to a cluster.
+    Forward(Arc<Cluster>),
+    /// No rule ended it.
+    NoMatch,
+}
+
+/// An answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// From 200 to 599.
+    pub status: u16,
+    /// The `Content-Type`.
+    pub content_type: Box<str>,
+    /// As it is written to the client.
+    pub body: Arc<[u8]>,
+}
+
+/// What a rule changes on the way.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Sets fields of the request that is forwarded; other occurrences of the name go.
+    SetRequestFields(Vec<SetField>),
+    /// Removes fields of the request that is forwarded.
+    RemoveRequestFields(Vec<Box<str>>),
+    /// Sets fields of the response, ours included; other occurrences of the name go.
+    SetResponseFields(Vec<SetField>),
+    /// Removes fields of the response.
+    RemoveResponseFields(Vec<Box<str>>),
+}
+
+/// A field and what it is set to.
+#[derive(Clone, Debug)]
+pub struct SetField {
+    /// As it was written; names are compared without case.
+    pub name: Box<str>,
+    /// Written with [`Template::write`], so that no value can hold more than one field.
+    pub value: Template<Variable>,
+}
+
+/// What the rules decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'r> {
+    /// The rule that ended it; `None` with [`Ending::NoMatch`].
+    pub rule: Option<&'r Rule>,
+    /// How it ends.
+    pub ending: &'r Ending,
+}
+
+impl Rules {
+    /// Rules in the order in which they are asked.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    /// Asks the rules in order until one ends it. `changed` is told the changes of every rule that held, in order, the
+    /// ending one's included.
+    pub fn decide<'r>(&'r self, facts: &impl Facts, changed: &mut impl FnMut(&'r Change)) -> Decision<'r> {
+        for rule in self.rules.iter().filter(|rule| rule.holds(facts)) {
+            rule.changes.iter().for_each(&mut *changed);
+            if let Some(ending) = &rule.ending {
+                return Decision {
+                    rule: Some(rule),
+                    ending,
+                };
+            }
+        }
+        Decision {
+            rule: None,
+            ending: &Ending::NoMatch,
+        }
+    }
+
+    /// The rules, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Rule> {
+        self.rules.iter()
+    }
+}
+
+impl Rule {
+    /// Whether its condition holds.
+    pub fn holds(&self, facts: &impl Facts) -> bool {
+        self.when.as_ref().is_none_or(|when| when.holds(facts))
+    }
+}

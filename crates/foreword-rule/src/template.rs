@@ -1,0 +1,180 @@
+//! Text with variables in braces, as in `https://{host}{uri}`; `{{` and `}}` stand for the braces themselves.
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use crate::{Facts, Kind, RuleError, Variable};
+
+/// A compiled template over the variables `V`: those of a rule, or the columns of a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template<V = Variable> {
+    parts: Vec<Part<V>>,
+}
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<V> {
+    /// Written as it is.
+    Text(Box<str>),
+    /// Written as what the variable's value is at that time.
+    Value(V),
+}
+
+impl<V> Template<V> {
+    /// Compiles a template. `resolve` knows the variables; its error is about the name in the braces.
+    ///
+    /// # Errors
+    /// A brace without its partner, a name that `resolve` refuses, or a control character, which could end a field or a
+    /// log line early.
+    pub fn parse(text: &str, resolve: impl Fn(&str) -> Result<V, String>) -> Result<Self, RuleError> {
+        if text.len() > MAX_LEN {
+            return Err(RuleError::expected(
+                0..text.len(),
+                format_args!("at most {MAX_LEN} bytes"),
+                text.len(),
+            ));
+        }
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut letters = text.char_indices().peekable();
+        while let Some((at, letter)) = letters.next() {
+            let doubled = letters.peek().is_some_and(|&(_, next)| next == letter);
+            match letter {
+                '{' | '}' if doubled => {
+                    letters.next();
+                    literal.push(letter);
+                }
+                '{' => {
+                    let name = name_after(text, at)?;
+                    if !literal.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut literal).into()));
+                    }
+                    let value = resolve(text.get(name.clone()).unwrap_or_default());
+                    parts.push(Part::Value(
+                        value.map_err(|problem| RuleError::new(name.clone(), problem))?,
+                    ));
+                    while letters.next_if(|&(at, _)| at <= name.end).is_some() {}
+                }
+                '}' => {
+                    return Err(RuleError::expected(at..at + 1, "`{` before it", "`}` alone")
+                        .with_hint("write `}}` for the brace itself"));
+                }
+                control if control.is_control() => {
+                    let found = format!("`{}`", control.escape_debug());
+                    return Err(RuleError::expected(
+                        at..at + control.len_utf8(),
+                        "no control character",
+                        found,
+                    ));
+                }
+                other => literal.push(other),
+            }
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal.into()));
+        }
+        Ok(Self { parts })
+    }
+
+    /// What it is made of, in order.
+    pub fn parts(&self) -> &[Part<V>] {
+        &self.parts
+    }
+
+    /// The variables that it writes.
+    pub fn variables(&self) -> impl Iterator<Item = &V> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value(variable) => Some(variable),
+            Part::Text(_) => None,
+        })
+    }
+}
+
+impl Template<Variable> {
+    /// Compiles a template over the variables of a rule.
+    ///
+    /// # Errors
+    /// As [`Template::parse`].
+    pub fn compile(text: &str) -> Result<Self, RuleError> {
+        Self::parse(text, Variable::for_template)
+    }
+
+    /// Writes it. A missing value writes nothing. Whatever a value holds, only visible ASCII and spaces come out: every
+    /// other byte is written as `%0A`, so that no value can end a field, begin another, or deceive a terminal.
+    pub fn write(&self, facts: &impl Facts, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Value(variable) => write_value(variable, facts, out),
+            }
+        }
+    }
+}
+
+/// Writes one variable's value as a template does.
+pub(crate) fn write_value(variable: &Variable, facts: &impl Facts, out: &mut Vec<u8>) {
+    match (variable, variable.kind()) {
+        (Variable::Uri, _) => {
+            write_value(&Variable::ForwardedPath, facts, out);
+            if let Some(query) = facts.text(&Variable::Query) {
+                out.push(b'?');
+                write_visible(query, out);
+            }
+        }
+        (Variable::Field(name), _) => {
+            facts.any_field(name, &mut |value| {
+                write_visible(value, out);
+                true
+            });
+        }
+        (variable, Kind::Ip) => {
+            if let Some(address) = facts.ip(variable) {
+                write_display(address.to_canonical(), out);
+            }
+        }
+        (variable, Kind::Number) => {
+            if let Some(number) = facts.number(variable) {
+                write_display(number, out);
+            }
+        }
+        (variable, Kind::Text) => {
+            if let Some(text) = facts.text(variable) {
+                write_visible(text, out);
+            }
+        }
+    }
+}
+
+fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
+    write!(out, "{value}").expect("writing to a `Vec` cannot fail");
+}
+
+fn write_visible(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        match byte {
+            b' '..=b'~' => out.push(byte),
+            other => write_display(format_args!("%{other:02X}"), out),
+        }
+    }
+}
+
+/// Where the name lies whose `{` is at `open`.
+fn name_after(text: &str, open: usize) -> Result<Range<usize>, RuleError> {
+    let start = open + 1;
+    let rest = text.get(start..).unwrap_or_default();
+    match rest.find('}') {
+        Some(0) => Err(RuleError::expected(
+            open..start + 1,
+            "a variable in the braces",
+            "nothing",
+        )),
+        Some(len) => Ok(start..start + len),
+        None => Err(
+            RuleError::expected(open..text.len(), "`}` after the variable", "the end of the text")
+                .with_hint("write `{{` for the brace itself"),
+        ),
+    }
+}
+
+/// Ample for a policy field, and far from costing anything to write.
+const MAX_LEN: usize = 16 * 1024;
