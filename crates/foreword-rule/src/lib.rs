@@ -7,12 +7,17 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
+mod canonical;
 mod error;
 mod facts;
+mod lexer;
 mod list;
+mod parser;
+mod pattern;
 mod program;
 mod suggest;
 mod template;
+mod types;
 mod variable;
 
 pub use error::RuleError;
@@ -21,4 +26,5 @@ pub use list::{EntryProblem, IpSet, List, TextSet, parse_network};
 pub use program::{Explained, Predicate};
 pub use suggest::suggest;
 pub use template::{Part, Template};
+pub use types::Scope;
 pub use variable::{Kind, Variable};

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net};
 use prefix_trie::joint::JointPrefixSet;
 
+use crate::error::shown;
+
 /// A named list of the file, or one written inside a rule.
 #[derive(Clone, Debug)]
 pub enum List {
@@ -63,7 +65,8 @@ impl fmt::Display for EntryProblem {
 /// Addresses and ranges. A mapped address (`::ffff:192.0.2.1`) is its IPv4 address, in entries and in questions.
 #[derive(Clone, Default)]
 pub struct IpSet {
-    prefixes: JointPrefixSet<IpNet>,
+    // Boxed: the trie keeps its roots inline, which makes it large.
+    prefixes: Box<JointPrefixSet<IpNet>>,
 }
 
 impl IpSet {
@@ -189,7 +192,7 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
         Err(_) => text.parse::<IpNet>().map_err(|_| {
             format!(
                 "expected an address or CIDR such as `10.0.0.0/8`, found `{}`",
-                text.escape_debug()
+                shown(text)
             )
         })?,
     };
@@ -222,3 +225,39 @@ fn looks_like_address(text: &str) -> bool {
 /// `::ffff:0:0/96` holds the mapped addresses (RFC 4291 §2.5.5.2).
 const MAPPED_LEN: u8 = 96;
 const _: () = assert!(Ipv6Addr::BITS as u8 - MAPPED_LEN == 32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_entry_decides_what_a_list_holds() {
+        assert!(matches!(List::parse(["10.0.0.0/8", "::1"]), Ok(List::Addresses(set)) if set.len() == 2));
+        assert!(matches!(List::parse(["a", "b", "a"]), Ok(List::Texts(set)) if set.len() == 2));
+        let problems = List::parse(["10.0.0.0/8", "office", "10.0.0.1/8"]).expect_err("mixed");
+        assert_eq!(
+            problems.iter().map(|problem| problem.index).collect::<Vec<_>>(),
+            [1, 2]
+        );
+        assert!(problems[1].message.ends_with("its range is `10.0.0.0/8`"));
+        let problems = List::parse(["a", "10.0.0.1"]).expect_err("mixed");
+        assert_eq!(
+            problems[0].message,
+            "expected a word like the entries before it, found the address `10.0.0.1`"
+        );
+    }
+
+    #[test]
+    fn ten_thousand_entries_are_all_found_and_nothing_else() {
+        let entries: Vec<String> = (0..10_000u32)
+            .map(|n| format!("10.{}.{}.0/25", n >> 8, n & 255))
+            .collect();
+        let set = IpSet::parse(entries.iter().map(String::as_str)).expect("good");
+        assert_eq!(set.len(), 10_000);
+        for n in 0..10_000u32 {
+            let address = |last: u8| IpAddr::from([10, (n >> 8) as u8, (n & 255) as u8, last]);
+            assert!(set.contains(address(127)));
+            assert!(!set.contains(address(128)));
+        }
+    }
+}

@@ -178,3 +178,65 @@ fn name_after(text: &str, open: usize) -> Result<Range<usize>, RuleError> {
 
 /// Ample for a policy field, and far from costing anything to write.
 const MAX_LEN: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        let template = Template::compile("a{{b}}c").expect("good");
+        assert_eq!(template.parts(), [Part::Text("a{b}c".into())]);
+        let template = Template::compile("{{{host}}}").expect("good");
+        assert_eq!(
+            template.parts(),
+            [
+                Part::Text("{".into()),
+                Part::Value(Variable::Host),
+                Part::Text("}".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_underlined() {
+        for (text, place, message) in [
+            (
+                "a{b",
+                "{b",
+                "expected `}` after the variable, found the end of the text",
+            ),
+            ("a}b", "}", "expected `{` before it, found `}` alone"),
+            ("{}", "{}", "expected a variable in the braces, found nothing"),
+            (
+                "{clint.ip}",
+                "clint.ip",
+                "expected a variable, found `clint.ip`; did you mean `client.ip`?",
+            ),
+            (
+                "{tlv[0x1FF]}",
+                "tlv[0x1FF]",
+                "expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `0x1FF`",
+            ),
+            (
+                "{field[x]}",
+                "field[x]",
+                "expected a quoted field name, found `x`",
+            ),
+            ("a\r\nb", "\r", "expected no control character, found `\\r`"),
+        ] {
+            let error = Template::compile(text).expect_err(text);
+            assert_eq!(
+                (&text[error.span()], error.to_string().as_str()),
+                (place, message)
+            );
+        }
+    }
+
+    #[test]
+    fn indexed_variables_are_read_as_in_rules() {
+        let template = Template::compile("{field[\"X-A\"]}{tlv[0xE1]}").expect("good");
+        let variables: Vec<_> = template.variables().cloned().collect();
+        assert_eq!(variables, [Variable::Field("x-a".into()), Variable::Tlv(0xE1)]);
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::shown;
+
 /// Something that a rule can ask about a connection or a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -86,6 +88,8 @@ pub enum Kind {
 pub(crate) enum Needs {
     /// On every connection.
     Nothing,
+    /// Where headers are read.
+    Header,
     /// Where we end TLS.
     Tls,
     /// Where requests are read.
@@ -142,6 +146,19 @@ impl Variable {
 
     pub(crate) fn needs(&self) -> Needs {
         match self {
+            Self::HeaderVersion
+            | Self::TlvAlpn
+            | Self::TlvAuthority
+            | Self::TlvUniqueId
+            | Self::TlvNetns
+            | Self::TlvSslCn
+            | Self::TlvSslVersion
+            | Self::TlvAwsVpce
+            | Self::TlvAzureLinkId
+            | Self::TlvGcpPscId
+            | Self::TlvAlibabaVpc
+            | Self::TlvAlibabaEndpoint
+            | Self::Tlv(_) => Needs::Header,
             Self::TlsSni | Self::TlsAlpn | Self::TlsVersion | Self::TlsClientCn => Needs::Tls,
             Self::Method
             | Self::Scheme
@@ -192,10 +209,7 @@ pub(crate) fn tlv_kind(text: &str) -> Result<u8, String> {
 pub(crate) fn field(name: &str) -> Result<Variable, String> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
-        return Err(format!(
-            "expected the name of a field, found `{}`",
-            name.escape_debug()
-        ));
+        return Err(format!("expected the name of a field, found `{}`", shown(name)));
     }
     Ok(Variable::Field(name.to_ascii_lowercase().into()))
 }
