@@ -12,17 +12,11 @@ pub(crate) struct NeverEqual {
 
 impl NeverEqual {
     fn new(expected: impl Into<String>) -> Self {
-        Self {
-            expected: expected.into(),
-            hint: None,
-        }
+        Self { expected: expected.into(), hint: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -97,11 +91,7 @@ fn one_of(text: &str, words: &[&str]) -> Result<String, NeverEqual> {
     if words.contains(&text) {
         return Ok(text.to_owned());
     }
-    let listed = words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let listed = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     let problem = NeverEqual::new(format!("one of {listed}"));
     Err(match suggest(text, words.iter().copied()) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
@@ -115,16 +105,12 @@ fn path(text: &str, ignore_case: bool) -> Result<String, NeverEqual> {
         return Err(NeverEqual::new("a path without query").hint("the query is the variable `query`"));
     }
     if text.contains(';') {
-        return Err(NeverEqual::new(
-            "a path without `;`, since parameters do not count for matching",
-        ));
+        return Err(NeverEqual::new("a path without `;`, since parameters do not count for matching"));
     }
     if text.contains("//")
         || text.split('/').any(|segment| matches!(segment, "." | "..")) && text.contains('/')
     {
-        return Err(NeverEqual::new(
-            "a path without `//`, `/./` and `/../`, since paths are normalised",
-        ));
+        return Err(NeverEqual::new("a path without `//`, `/./` and `/../`, since paths are normalised"));
     }
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -135,20 +121,14 @@ fn path(text: &str, ignore_case: bool) -> Result<String, NeverEqual> {
             }
             b'!'..=b'~' if !b"\"<>[\\]^`{|}".contains(&byte) => {}
             other => {
-                return Err(
-                    NeverEqual::new("a path of the characters that a path can hold").hint(format!(
-                        "write `{}` as `%{other:02X}`",
-                        shown(char::from(other).encode_utf8(&mut [0; 4]))
-                    )),
-                );
+                return Err(NeverEqual::new("a path of the characters that a path can hold").hint(format!(
+                    "write `{}` as `%{other:02X}`",
+                    shown(char::from(other).encode_utf8(&mut [0; 4]))
+                )));
             }
         }
     }
-    Ok(if ignore_case {
-        text.to_ascii_lowercase()
-    } else {
-        text.to_owned()
-    })
+    Ok(if ignore_case { text.to_ascii_lowercase() } else { text.to_owned() })
 }
 
 fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
@@ -161,11 +141,7 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
         let hint = format!("did you mean `{value}`?");
         return Err(NeverEqual::new(format!("`{value}` as it is, since paths are normalised")).hint(hint));
     }
-    if [high, low]
-        .into_iter()
-        .flatten()
-        .any(|byte| byte.is_ascii_lowercase())
-    {
+    if [high, low].into_iter().flatten().any(|byte| byte.is_ascii_lowercase()) {
         let hint = format!("did you mean `%{:02X}`?", high_digit * 16 + low_digit);
         return Err(NeverEqual::new("`%` with capitals, since paths are normalised").hint(hint));
     }
@@ -173,6 +149,4 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
 }
 
 /// The methods that people write; others are taken as they are.
-const METHODS: &[&str] = &[
-    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-];
+const METHODS: &[&str] = &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];

@@ -17,11 +17,7 @@ pub struct RuleError {
 impl RuleError {
     /// An error about the bytes `span` of the text.
     pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            span,
-            message: message.into(),
-            hint: None,
-        }
+        Self { span, message: message.into(), hint: None }
     }
 
     /// The usual form of the message.

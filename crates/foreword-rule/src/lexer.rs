@@ -89,10 +89,7 @@ impl<'t> Lexer<'t> {
             Some('a'..='z' | 'A'..='Z' | '_') => TokenKind::Word(self.word()),
             Some(sign) => self.sign(sign)?,
         };
-        Ok(Token {
-            kind,
-            span: start..self.at,
-        })
+        Ok(Token { kind, span: start..self.at })
     }
 
     fn string(&mut self) -> Result<TokenKind, RuleError> {
@@ -127,11 +124,7 @@ impl<'t> Lexer<'t> {
         self.bump();
         let name = self.take_while(|letter| letter.is_alphanumeric() || letter == '_' || letter == '-');
         match name {
-            "" => Err(RuleError::expected(
-                start..self.at,
-                "the name of a list after `@`",
-                "none",
-            )),
+            "" => Err(RuleError::expected(start..self.at, "the name of a list after `@`", "none")),
             name => Ok(TokenKind::List(name.to_owned())),
         }
     }
@@ -152,18 +145,13 @@ impl<'t> Lexer<'t> {
                 let error =
                     RuleError::expected(start..self.at, "a number", format_args!("`{written}{rest}`"));
                 let hint = "addresses are written in quotes: `client.ip in [\"10.0.0.0/8\"]`";
-                Err(if rest.is_empty() {
-                    error
-                } else {
-                    error.with_hint(hint)
-                })
+                Err(if rest.is_empty() { error } else { error.with_hint(hint) })
             }
         }
     }
 
     fn word(&mut self) -> String {
-        self.take_while(|letter| letter.is_ascii_alphanumeric() || letter == '_')
-            .to_owned()
+        self.take_while(|letter| letter.is_ascii_alphanumeric() || letter == '_').to_owned()
     }
 
     fn sign(&mut self, sign: char) -> Result<TokenKind, RuleError> {
@@ -231,27 +219,17 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<TokenKind> {
-        lex(text)
-            .expect("good text")
-            .into_iter()
-            .map(|token| token.kind)
-            .collect()
+        lex(text).expect("good text").into_iter().map(|token| token.kind).collect()
     }
 
     #[test]
     fn a_backslash_escapes_only_a_quote_and_itself() {
-        assert_eq!(
-            kinds(r#""a\"b\\c\d""#),
-            [TokenKind::Text(r#"a"b\c\d"#.to_owned()), TokenKind::End]
-        );
+        assert_eq!(kinds(r#""a\"b\\c\d""#), [TokenKind::Text(r#"a"b\c\d"#.to_owned()), TokenKind::End]);
     }
 
     #[test]
     fn numbers_are_decimal_or_hexadecimal() {
-        assert_eq!(
-            kinds("225 0xE1"),
-            [TokenKind::Number(225), TokenKind::Number(225), TokenKind::End]
-        );
+        assert_eq!(kinds("225 0xE1"), [TokenKind::Number(225), TokenKind::Number(225), TokenKind::End]);
     }
 
     #[test]
@@ -259,14 +237,7 @@ mod tests {
         let list = TokenKind::List("a-b".to_owned());
         assert_eq!(
             kinds("!(@a-b)&&"),
-            [
-                TokenKind::Not,
-                TokenKind::Open,
-                list,
-                TokenKind::Close,
-                TokenKind::And,
-                TokenKind::End
-            ]
+            [TokenKind::Not, TokenKind::Open, list, TokenKind::Close, TokenKind::And, TokenKind::End]
         );
     }
 

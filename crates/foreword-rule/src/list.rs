@@ -83,11 +83,7 @@ impl IpSet {
                 Err(message) => problems.push(EntryProblem { index, message }),
             }
         }
-        if problems.is_empty() {
-            Ok(set)
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(set) } else { Err(problems) }
     }
 
     /// Adds a range.
@@ -97,9 +93,7 @@ impl IpSet {
 
     /// Whether an entry holds this address.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.prefixes
-            .get_lpm(&IpNet::from(address.to_canonical()))
-            .is_some()
+        self.prefixes.get_lpm(&IpNet::from(address.to_canonical())).is_some()
     }
 
     /// How many entries it has.
@@ -135,10 +129,7 @@ impl TextSet {
         let mut problems = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
             if entry.is_empty() {
-                problems.push(EntryProblem {
-                    index,
-                    message: "expected a word, found nothing".to_owned(),
-                });
+                problems.push(EntryProblem { index, message: "expected a word, found nothing".to_owned() });
             } else if looks_like_address(entry) {
                 let message =
                     format!("expected a word like the entries before it, found the address `{entry}`");
@@ -147,18 +138,12 @@ impl TextSet {
                 words.insert(entry.as_bytes().into());
             }
         }
-        if problems.is_empty() {
-            Ok(Self { words })
-        } else {
-            Err(problems)
-        }
+        if problems.is_empty() { Ok(Self { words }) } else { Err(problems) }
     }
 
     /// Takes words with none refused, for those written inside a rule, whose variable says what they are.
     pub(crate) fn of<'e>(words: impl IntoIterator<Item = &'e str>) -> Self {
-        Self {
-            words: words.into_iter().map(|word| word.as_bytes().into()).collect(),
-        }
+        Self { words: words.into_iter().map(|word| word.as_bytes().into()).collect() }
     }
 
     /// Whether it holds exactly this word.
@@ -190,28 +175,20 @@ pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
         Err(_) => text.parse::<IpNet>().map_err(|_| {
-            format!(
-                "expected an address or CIDR such as `10.0.0.0/8`, found `{}`",
-                shown(text)
-            )
+            format!("expected an address or CIDR such as `10.0.0.0/8`, found `{}`", shown(text))
         })?,
     };
     let network = unmap(network);
     if network.trunc() != network {
         let trunc = network.trunc();
-        return Err(format!(
-            "expected the first address of a range, found `{text}`; its range is `{trunc}`"
-        ));
+        return Err(format!("expected the first address of a range, found `{text}`; its range is `{trunc}`"));
     }
     Ok(network)
 }
 
 fn unmap(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else { return network };
-    let mapped = v6
-        .addr()
-        .to_ipv4_mapped()
-        .filter(|_| v6.prefix_len() >= MAPPED_LEN);
+    let mapped = v6.addr().to_ipv4_mapped().filter(|_| v6.prefix_len() >= MAPPED_LEN);
     match mapped.and_then(|v4| Ipv4Net::new(v4, v6.prefix_len() - MAPPED_LEN).ok()) {
         Some(v4) => IpNet::V4(v4),
         None => network,
@@ -235,10 +212,7 @@ mod tests {
         assert!(matches!(List::parse(["10.0.0.0/8", "::1"]), Ok(List::Addresses(set)) if set.len() == 2));
         assert!(matches!(List::parse(["a", "b", "a"]), Ok(List::Texts(set)) if set.len() == 2));
         let problems = List::parse(["10.0.0.0/8", "office", "10.0.0.1/8"]).expect_err("mixed");
-        assert_eq!(
-            problems.iter().map(|problem| problem.index).collect::<Vec<_>>(),
-            [1, 2]
-        );
+        assert_eq!(problems.iter().map(|problem| problem.index).collect::<Vec<_>>(), [1, 2]);
         assert!(problems[1].message.ends_with("its range is `10.0.0.0/8`"));
         let problems = List::parse(["a", "10.0.0.1"]).expect_err("mixed");
         assert_eq!(
@@ -249,9 +223,8 @@ mod tests {
 
     #[test]
     fn ten_thousand_entries_are_all_found_and_nothing_else() {
-        let entries: Vec<String> = (0..10_000u32)
-            .map(|n| format!("10.{}.{}.0/25", n >> 8, n & 255))
-            .collect();
+        let entries: Vec<String> =
+            (0..10_000u32).map(|n| format!("10.{}.{}.0/25", n >> 8, n & 255)).collect();
         let set = IpSet::parse(entries.iter().map(String::as_str)).expect("good");
         assert_eq!(set.len(), 10_000);
         for n in 0..10_000u32 {

@@ -61,30 +61,18 @@ pub(crate) enum Literal {
 pub(crate) fn parse(text: &str) -> Result<Expression, RuleError> {
     if text.len() > MAX_LEN {
         let end = text.len();
-        return Err(RuleError::expected(
-            0..end,
-            format_args!("a rule of at most {MAX_LEN} bytes"),
-            end,
-        ));
+        return Err(RuleError::expected(0..end, format_args!("a rule of at most {MAX_LEN} bytes"), end));
     }
-    let mut parser = Parser {
-        tokens: lex(text)?.into_iter().peekable(),
-        depth: 0,
-        last_end: 0,
-    };
+    let mut parser = Parser { tokens: lex(text)?.into_iter().peekable(), depth: 0, last_end: 0 };
     let expression = parser.any()?;
     match parser.next()? {
-        Token {
-            kind: TokenKind::End, ..
-        } => Ok(expression),
-        Token {
-            kind: TokenKind::Close,
-            span,
-        } => Err(RuleError::expected(span, "`(` before it", "`)` alone")),
-        Token { kind, span } => Err(joining_word(
-            RuleError::expected(span, "`&&`, `||` or the end", &kind),
-            &kind,
-        )),
+        Token { kind: TokenKind::End, .. } => Ok(expression),
+        Token { kind: TokenKind::Close, span } => {
+            Err(RuleError::expected(span, "`(` before it", "`)` alone"))
+        }
+        Token { kind, span } => {
+            Err(joining_word(RuleError::expected(span, "`&&`, `||` or the end", &kind), &kind))
+        }
     }
 }
 
@@ -118,10 +106,7 @@ impl Parser {
         while self.take(sign) {
             parts.push(part(self)?);
         }
-        Ok(Expression {
-            span: start..self.last_end,
-            join: join(parts),
-        })
+        Ok(Expression { span: start..self.last_end, join: join(parts) })
     }
 
     fn not(&mut self) -> Result<Expression, RuleError> {
@@ -129,19 +114,13 @@ impl Parser {
         match token.kind {
             TokenKind::Not => {
                 let part = self.deeper(&token.span, Self::not)?;
-                Ok(Expression {
-                    span: token.span.start..self.last_end,
-                    join: Written::Not(Box::new(part)),
-                })
+                Ok(Expression { span: token.span.start..self.last_end, join: Written::Not(Box::new(part)) })
             }
             TokenKind::Open => {
                 let inner = self.deeper(&token.span, Self::any)?;
                 let close = self.next()?;
                 match close.kind {
-                    TokenKind::Close => Ok(Expression {
-                        span: token.span.start..close.span.end,
-                        ..inner
-                    }),
+                    TokenKind::Close => Ok(Expression { span: token.span.start..close.span.end, ..inner }),
                     kind => {
                         let error = RuleError::expected(close.span, "`)`, `&&` or `||`", &kind);
                         Err(joining_word(error, &kind))
@@ -173,28 +152,16 @@ impl Parser {
         if *self.peek() == TokenKind::OpenIndex {
             let variable = self.indexed(&word, &first)?;
             let variable_span = start..self.last_end;
-            let method = if self.take(&TokenKind::Dot) {
-                Some(self.method_name()?)
-            } else {
-                None
-            };
+            let method = if self.take(&TokenKind::Dot) { Some(self.method_name()?) } else { None };
             return self.compared(variable, variable_span, method);
         }
         let mut words = vec![(word, first)];
         while self.take(&TokenKind::Dot) {
             words.push(self.method_name()?);
         }
-        let method = if *self.peek() == TokenKind::Open && words.len() > 1 {
-            words.pop()
-        } else {
-            None
-        };
+        let method = if *self.peek() == TokenKind::Open && words.len() > 1 { words.pop() } else { None };
         let end = words.last().map_or(start, |(_, span)| span.end);
-        let name = words
-            .iter()
-            .map(|(word, _)| word.as_str())
-            .collect::<Vec<_>>()
-            .join(".");
+        let name = words.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>().join(".");
         match Variable::for_rule(&name) {
             Some(variable) => self.compared(variable, start..end, method),
             None => Err(unknown_variable(&name, start..end, method)),
@@ -208,9 +175,7 @@ impl Parser {
         let made = match (word, &index.kind) {
             ("tlv", TokenKind::Number(kind)) => variable::tlv_kind(&kind.to_string()).map(Variable::Tlv),
             ("field", TokenKind::Text(name)) => variable::field(name),
-            ("tlv", kind) => Err(format!(
-                "expected the kind of a TLV, such as `0xE1`, found {kind}"
-            )),
+            ("tlv", kind) => Err(format!("expected the kind of a TLV, such as `0xE1`, found {kind}")),
             ("field", kind) => Err(format!("expected the name of a field in quotes, found {kind}")),
             (other, _) => {
                 let error = RuleError::expected(
@@ -275,10 +240,7 @@ impl Parser {
             operand,
             operand_span,
         });
-        Ok(Expression {
-            span: start..self.last_end,
-            join,
-        })
+        Ok(Expression { span: start..self.last_end, join })
     }
 
     /// What follows `in`.
@@ -301,10 +263,8 @@ impl Parser {
                 }
                 Ok((Operand::Several(members), token.span.start..self.last_end))
             }
-            TokenKind::Word(word) => Err(
-                RuleError::expected(token.span, expected, format_args!("`{word}`"))
-                    .with_hint(format!("a list of the file is written with `@`: `in @{word}`")),
-            ),
+            TokenKind::Word(word) => Err(RuleError::expected(token.span, expected, format_args!("`{word}`"))
+                .with_hint(format!("a list of the file is written with `@`: `in @{word}`"))),
             TokenKind::Text(text) => {
                 let found = TokenKind::Text(text.clone());
                 Err(RuleError::expected(token.span, expected, found)
@@ -319,15 +279,11 @@ impl Parser {
         match token.kind {
             TokenKind::Text(text) => Ok((Literal::Text(text), token.span)),
             TokenKind::Number(number) => Ok((Literal::Number(number), token.span)),
-            TokenKind::Word(word) => Err(
-                RuleError::expected(token.span, expected, format_args!("`{word}`"))
-                    .with_hint(format!("text is written in quotes: `\"{word}\"`")),
-            ),
+            TokenKind::Word(word) => Err(RuleError::expected(token.span, expected, format_args!("`{word}`"))
+                .with_hint(format!("text is written in quotes: `\"{word}\"`"))),
             TokenKind::List(name) => {
-                Err(
-                    RuleError::expected(token.span, expected, format_args!("the list `@{name}`"))
-                        .with_hint(format!("lists are asked with `in`: `in @{name}`")),
-                )
+                Err(RuleError::expected(token.span, expected, format_args!("the list `@{name}`"))
+                    .with_hint(format!("lists are asked with `in`: `in @{name}`")))
             }
             kind => Err(RuleError::expected(token.span, expected, &kind)),
         }
@@ -340,10 +296,7 @@ impl Parser {
     /// The next token. Asking again behind the end is an error of the text too: something is missing there.
     fn next(&mut self) -> Result<Token, RuleError> {
         let end = self.last_end;
-        let token = self
-            .tokens
-            .next()
-            .ok_or_else(|| RuleError::expected(end..end, "more", "the end"))?;
+        let token = self.tokens.next().ok_or_else(|| RuleError::expected(end..end, "more", "the end"))?;
         self.last_end = token.span.end;
         Ok(token)
     }
@@ -358,11 +311,7 @@ impl Parser {
 
     fn expect(&mut self, kind: &TokenKind) -> Result<(), RuleError> {
         let token = self.next()?;
-        if token.kind == *kind {
-            Ok(())
-        } else {
-            Err(RuleError::expected(token.span, kind, &token.kind))
-        }
+        if token.kind == *kind { Ok(()) } else { Err(RuleError::expected(token.span, kind, &token.kind)) }
     }
 }
 
@@ -373,11 +322,7 @@ fn method_operator(name: &str, span: &Range<usize>) -> Result<Operator, RuleErro
             let names = METHODS.iter().map(|&(known, _)| known);
             let expected = format!(
                 "one of {}",
-                names
-                    .clone()
-                    .map(|name| format!("`{name}`"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                names.clone().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             );
             let near = suggest(name, names);
             Err(RuleError::expected(span.clone(), expected, format_args!("`{name}`")).did_you_mean(near))
@@ -386,16 +331,12 @@ fn method_operator(name: &str, span: &Range<usize>) -> Result<Operator, RuleErro
 }
 
 fn unknown_variable(name: &str, span: Range<usize>, method: Option<(String, Range<usize>)>) -> RuleError {
-    let error = RuleError::expected(
-        span,
-        "a variable such as `client.ip` or `host`",
-        format_args!("`{name}`"),
-    );
+    let error =
+        RuleError::expected(span, "a variable such as `client.ip` or `host`", format_args!("`{name}`"));
     match name.split_once('.') {
-        Some(("field" | "fields" | "header" | "headers", field)) => error.with_hint(format!(
-            "a request field is written `field[\"{}\"]`",
-            field.replace('_', "-")
-        )),
+        Some(("field" | "fields" | "header" | "headers", field)) => {
+            error.with_hint(format!("a request field is written `field[\"{}\"]`", field.replace('_', "-")))
+        }
         _ if matches!(name, "field" | "header") => {
             error.with_hint("a request field is written `field[\"name\"]`")
         }

@@ -15,10 +15,7 @@ pub(crate) type Pattern = Arc<dense::DFA<Vec<u32>>>;
 /// What is wrong with it, or that its table would be too large.
 pub(crate) fn compile(pattern: &str, ignore_case: bool) -> Result<Pattern, String> {
     if pattern.len() > MAX_LEN {
-        return Err(format!(
-            "expected a pattern of at most {MAX_LEN} bytes, found {}",
-            pattern.len()
-        ));
+        return Err(format!("expected a pattern of at most {MAX_LEN} bytes, found {}", pattern.len()));
     }
     let dfa = dense::Builder::new()
         .syntax(

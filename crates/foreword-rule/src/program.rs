@@ -132,9 +132,9 @@ pub(crate) struct Test {
 impl Test {
     fn holds(&self, facts: &impl Facts) -> bool {
         match (&self.check, &self.variable) {
-            (Check::Ip(check), variable) => facts
-                .ip(variable)
-                .is_some_and(|address| check.holds(address.to_canonical())),
+            (Check::Ip(check), variable) => {
+                facts.ip(variable).is_some_and(|address| check.holds(address.to_canonical()))
+            }
             (Check::Number(check), variable) => {
                 facts.number(variable).is_some_and(|number| check.holds(number))
             }
@@ -272,8 +272,7 @@ mod tests {
         }
 
         fn and(mut self, name: &str, value: &'static str) -> Self {
-            self.values
-                .push((Variable::for_rule(name).expect("a known name"), value));
+            self.values.push((Variable::for_rule(name).expect("a known name"), value));
             self
         }
 
@@ -284,52 +283,32 @@ mod tests {
 
         fn value(&self, variable: &Variable, kind: Kind) -> Option<&'static str> {
             assert_eq!(variable.kind(), kind, "asked through the method of its kind");
-            self.values
-                .iter()
-                .find(|(known, _)| known == variable)
-                .map(|&(_, value)| value)
+            self.values.iter().find(|(known, _)| known == variable).map(|&(_, value)| value)
         }
     }
 
     impl Facts for Request {
         fn ip(&self, variable: &Variable) -> Option<IpAddr> {
-            self.value(variable, Kind::Ip)
-                .map(|value| value.parse().expect("an address"))
+            self.value(variable, Kind::Ip).map(|value| value.parse().expect("an address"))
         }
         fn number(&self, variable: &Variable) -> Option<u64> {
-            self.value(variable, Kind::Number)
-                .map(|value| value.parse().expect("a number"))
+            self.value(variable, Kind::Number).map(|value| value.parse().expect("a number"))
         }
         fn text(&self, variable: &Variable) -> Option<&[u8]> {
             self.value(variable, Kind::Text).map(str::as_bytes)
         }
         fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-            self.fields
-                .iter()
-                .filter(|&&(known, _)| known == name)
-                .any(|(_, value)| test(value))
+            self.fields.iter().filter(|&&(known, _)| known == name).any(|(_, value)| test(value))
         }
     }
 
     fn compile_for(text: &str, ignore_case: bool) -> Predicate {
         let lists = BTreeMap::from([
-            (
-                "office".to_owned(),
-                List::parse(["198.51.100.0/24", "2001:db8:42::/48"]),
-            ),
+            ("office".to_owned(), List::parse(["198.51.100.0/24", "2001:db8:42::/48"])),
             ("sites".to_owned(), List::parse(["WWW.example.com"])),
         ]);
-        let lists = lists
-            .into_iter()
-            .map(|(name, list)| (name, Arc::new(list.expect("a list"))))
-            .collect();
-        let scope = Scope {
-            http: true,
-            tls: true,
-            header: true,
-            ignore_case,
-            lists: &lists,
-        };
+        let lists = lists.into_iter().map(|(name, list)| (name, Arc::new(list.expect("a list")))).collect();
+        let scope = Scope { http: true, tls: true, header: true, ignore_case, lists: &lists };
         Predicate::compile(text, &scope).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
@@ -339,18 +318,10 @@ mod tests {
 
     #[test]
     fn under_takes_whole_segments() {
-        for (path, expected) in [
-            ("/admin", true),
-            ("/admin/", true),
-            ("/admin/x", true),
-            ("/administrator", false),
-            ("/", false),
-        ] {
-            assert_eq!(
-                holds("path.under(\"/admin\")", &Request::with("path", path)),
-                expected,
-                "{path}"
-            );
+        for (path, expected) in
+            [("/admin", true), ("/admin/", true), ("/admin/x", true), ("/administrator", false), ("/", false)]
+        {
+            assert_eq!(holds("path.under(\"/admin\")", &Request::with("path", path)), expected, "{path}");
         }
         assert!(holds("path.under(\"/\")", &Request::with("path", "/x")));
     }
@@ -359,10 +330,7 @@ mod tests {
     fn and_binds_tighter_than_or_and_not_tightest() {
         let get = Request::with("method", "GET").and("host", "a");
         assert!(holds("method == \"GET\" || host == \"b\" && host == \"c\"", &get));
-        assert!(!holds(
-            "(method == \"GET\" || host == \"b\") && host == \"c\"",
-            &get
-        ));
+        assert!(!holds("(method == \"GET\" || host == \"b\") && host == \"c\"", &get));
         assert!(
             !holds("!method == \"GET\" || host == \"b\"", &get),
             "`!` takes the whole comparison, and only it"
@@ -385,10 +353,7 @@ mod tests {
         ];
         for test in tests {
             assert!(!holds(test, &nothing), "{test}");
-            assert!(
-                holds(&format!("!({test})"), &nothing),
-                "`!` negates as written: {test}"
-            );
+            assert!(holds(&format!("!({test})"), &nothing), "`!` negates as written: {test}");
         }
     }
 
@@ -398,17 +363,12 @@ mod tests {
         assert!(holds("client.ip in @office", &mapped));
         assert!(holds("client.ip == \"198.51.100.7\"", &mapped));
         assert!(holds("client.ip in [\"::ffff:198.51.100.0/120\"]", &mapped));
-        assert!(
-            !holds("client.ip in [\"::/0\"]", &mapped),
-            "IPv4 clients are no part of IPv6 ranges"
-        );
+        assert!(!holds("client.ip in [\"::/0\"]", &mapped), "IPv4 clients are no part of IPv6 ranges");
     }
 
     #[test]
     fn any_occurrence_of_a_field_will_do() {
-        let request = Request::default()
-            .field("x-role", b"user")
-            .field("x-role", b"admin");
+        let request = Request::default().field("x-role", b"user").field("x-role", b"admin");
         assert!(holds("field[\"X-Role\"] == \"admin\"", &request));
         assert!(holds("field[\"x-role\"] in [\"admin\"]", &request));
         assert!(
@@ -432,15 +392,9 @@ mod tests {
     #[test]
     fn patterns_look_anywhere_and_are_linear() {
         let long: &'static str = Box::leak(format!("{}!", "a".repeat(100_000)).into_boxed_str());
-        assert!(!holds(
-            "query.matches(\"^(a+)+$\")",
-            &Request::with("query", long)
-        ));
+        assert!(!holds("query.matches(\"^(a+)+$\")", &Request::with("query", long)));
         assert!(holds("query.matches(\"a!\")", &Request::with("query", long)));
-        assert!(holds(
-            "query.matches(\"^(?:x=)?\\d{4}$\")",
-            &Request::with("query", "x=2026")
-        ));
+        assert!(holds("query.matches(\"^(?:x=)?\\d{4}$\")", &Request::with("query", "x=2026")));
     }
 
     #[test]
@@ -456,17 +410,12 @@ mod tests {
         let request = Request::with("path", "/index").and("client.ip", "203.0.113.7");
         let explained = predicate.explain(&request);
         assert!(!explained.holds);
-        let [under, not] = &explained.parts[..] else {
-            panic!("two parts")
-        };
+        let [under, not] = &explained.parts[..] else { panic!("two parts") };
         assert_eq!(
             (under.text, under.holds, under.value.as_deref()),
             ("path.under(\"/admin\")", false, Some("\"/index\""))
         );
-        assert_eq!(
-            (not.text, not.holds, not.value.as_deref()),
-            ("!(client.ip in @office)", true, None)
-        );
+        assert_eq!((not.text, not.holds, not.value.as_deref()), ("!(client.ip in @office)", true, None));
         assert_eq!(not.parts[0].value.as_deref(), Some("203.0.113.7"));
         assert!(!not.parts[0].holds);
     }

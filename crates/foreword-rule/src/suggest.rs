@@ -13,16 +13,8 @@ pub fn suggest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     candidates
         .into_iter()
         .map(|candidate| {
-            let letters: Vec<char> = candidate
-                .chars()
-                .take(MAX_WORD)
-                .flat_map(char::to_lowercase)
-                .collect();
-            (
-                distance(&word, &letters),
-                word.len().max(letters.len()),
-                candidate,
-            )
+            let letters: Vec<char> = candidate.chars().take(MAX_WORD).flat_map(char::to_lowercase).collect();
+            (distance(&word, &letters), word.len().max(letters.len()), candidate)
         })
         .filter(|&(distance, len, _)| distance * 3 <= len)
         .min_by_key(|&(distance, ..)| distance)

@@ -50,9 +50,7 @@ impl<V> Template<V> {
                         parts.push(Part::Text(std::mem::take(&mut literal).into()));
                     }
                     let value = resolve(text.get(name.clone()).unwrap_or_default());
-                    parts.push(Part::Value(
-                        value.map_err(|problem| RuleError::new(name.clone(), problem))?,
-                    ));
+                    parts.push(Part::Value(value.map_err(|problem| RuleError::new(name.clone(), problem))?));
                     while letters.next_if(|&(at, _)| at <= name.end).is_some() {}
                 }
                 '}' => {
@@ -163,16 +161,10 @@ fn name_after(text: &str, open: usize) -> Result<Range<usize>, RuleError> {
     let start = open + 1;
     let rest = text.get(start..).unwrap_or_default();
     match rest.find('}') {
-        Some(0) => Err(RuleError::expected(
-            open..start + 1,
-            "a variable in the braces",
-            "nothing",
-        )),
+        Some(0) => Err(RuleError::expected(open..start + 1, "a variable in the braces", "nothing")),
         Some(len) => Ok(start..start + len),
-        None => Err(
-            RuleError::expected(open..text.len(), "`}` after the variable", "the end of the text")
-                .with_hint("write `{{` for the brace itself"),
-        ),
+        None => Err(RuleError::expected(open..text.len(), "`}` after the variable", "the end of the text")
+            .with_hint("write `{{` for the brace itself")),
     }
 }
 
@@ -190,46 +182,23 @@ mod tests {
         let template = Template::compile("{{{host}}}").expect("good");
         assert_eq!(
             template.parts(),
-            [
-                Part::Text("{".into()),
-                Part::Value(Variable::Host),
-                Part::Text("}".into())
-            ]
+            [Part::Text("{".into()), Part::Value(Variable::Host), Part::Text("}".into())]
         );
     }
 
     #[test]
     fn mistakes_are_underlined() {
         for (text, place, message) in [
-            (
-                "a{b",
-                "{b",
-                "expected `}` after the variable, found the end of the text",
-            ),
+            ("a{b", "{b", "expected `}` after the variable, found the end of the text"),
             ("a}b", "}", "expected `{` before it, found `}` alone"),
             ("{}", "{}", "expected a variable in the braces, found nothing"),
-            (
-                "{clint.ip}",
-                "clint.ip",
-                "expected a variable, found `clint.ip`; did you mean `client.ip`?",
-            ),
-            (
-                "{tlv[0x1FF]}",
-                "tlv[0x1FF]",
-                "expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `0x1FF`",
-            ),
-            (
-                "{field[x]}",
-                "field[x]",
-                "expected a quoted field name, found `x`",
-            ),
+            ("{clint.ip}", "clint.ip", "expected a variable, found `clint.ip`; did you mean `client.ip`?"),
+            ("{tlv[0x1FF]}", "tlv[0x1FF]", "expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `0x1FF`"),
+            ("{field[x]}", "field[x]", "expected a quoted field name, found `x`"),
             ("a\r\nb", "\r", "expected no control character, found `\\r`"),
         ] {
             let error = Template::compile(text).expect_err(text);
-            assert_eq!(
-                (&text[error.span()], error.to_string().as_str()),
-                (place, message)
-            );
+            assert_eq!((&text[error.span()], error.to_string().as_str()), (place, message));
         }
     }
 

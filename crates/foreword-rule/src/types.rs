@@ -49,30 +49,20 @@ impl Predicate {
     /// The first mistake in the text: its grammar, a name, a type, or an operand that its variable could never equal.
     pub fn compile(text: &str, scope: &Scope<'_>) -> Result<Self, RuleError> {
         let root = node(parse(text)?, scope)?;
-        Ok(Self {
-            text: text.into(),
-            root,
-        })
+        Ok(Self { text: text.into(), root })
     }
 }
 
 fn node(expression: Expression, scope: &Scope<'_>) -> Result<Node, RuleError> {
-    let nodes = |parts: Vec<Expression>| {
-        parts
-            .into_iter()
-            .map(|part| node(part, scope))
-            .collect::<Result<_, _>>()
-    };
+    let nodes =
+        |parts: Vec<Expression>| parts.into_iter().map(|part| node(part, scope)).collect::<Result<_, _>>();
     let join = match expression.join {
         Written::All(parts) => Join::All(nodes(parts)?),
         Written::Any(parts) => Join::Any(nodes(parts)?),
         Written::Not(part) => Join::Not(Box::new(node(*part, scope)?)),
         Written::Test(comparison) => Join::Test(test(comparison, scope)?),
     };
-    Ok(Node {
-        span: expression.span,
-        join,
-    })
+    Ok(Node { span: expression.span, join })
 }
 
 fn test(comparison: Comparison, scope: &Scope<'_>) -> Result<Test, RuleError> {
@@ -82,10 +72,7 @@ fn test(comparison: Comparison, scope: &Scope<'_>) -> Result<Test, RuleError> {
         Kind::Number => Check::Number(number_check(&comparison)?),
         Kind::Text => Check::Text(text_check(&comparison, scope)?),
     };
-    Ok(Test {
-        variable: comparison.variable,
-        check,
-    })
+    Ok(Test { variable: comparison.variable, check })
 }
 
 fn has_value(comparison: &Comparison, scope: &Scope<'_>) -> Result<(), RuleError> {
@@ -123,18 +110,14 @@ fn ip_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<IpCheck, RuleE
 fn address(comparison: &Comparison, literal: &Literal) -> Result<IpAddr, RuleError> {
     let span = &comparison.operand_span;
     let text = text_of(comparison, literal, span)?;
-    text.parse::<IpAddr>()
-        .map(|address| address.to_canonical())
-        .map_err(|_| {
-            let error = RuleError::expected(span.clone(), "an IP address", quoted(text));
-            match parse_network(text) {
-                Ok(_) => error.with_hint(format!(
-                    "ranges are asked with `in`: `{} in [\"{text}\"]`",
-                    comparison.variable
-                )),
-                Err(_) => error,
-            }
-        })
+    text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| {
+        let error = RuleError::expected(span.clone(), "an IP address", quoted(text));
+        match parse_network(text) {
+            Ok(_) => error
+                .with_hint(format!("ranges are asked with `in`: `{} in [\"{text}\"]`", comparison.variable)),
+            Err(_) => error,
+        }
+    })
 }
 
 fn number_check(comparison: &Comparison) -> Result<NumberCheck, RuleError> {
@@ -146,9 +129,7 @@ fn number_check(comparison: &Comparison) -> Result<NumberCheck, RuleError> {
             NumberCheck::IsNot(number(comparison, literal, &comparison.operand_span)?)
         }
         (Operator::In, Operand::Several(members)) => {
-            let numbers = members
-                .iter()
-                .map(|(member, span)| number(comparison, member, span));
+            let numbers = members.iter().map(|(member, span)| number(comparison, member, span));
             let mut numbers = numbers.collect::<Result<Vec<_>, _>>()?;
             numbers.sort_unstable();
             NumberCheck::In(numbers)
@@ -179,11 +160,7 @@ fn number(comparison: &Comparison, literal: &Literal, span: &Range<usize>) -> Re
         Variable::TlvAzureLinkId => (number <= u64::from(u32::MAX), "a number of 32 bits"),
         _ => (true, ""),
     };
-    if fits {
-        Ok(number)
-    } else {
-        Err(RuleError::expected(span.clone(), range, number))
-    }
+    if fits { Ok(number) } else { Err(RuleError::expected(span.clone(), range, number)) }
 }
 
 fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, RuleError> {
@@ -207,18 +184,13 @@ fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, R
     let span = &comparison.operand_span;
     let text = text_of(comparison, literal, span)?;
     let at = |never: NeverEqual| never.at(span, quoted(text));
-    let whole = || {
-        canonical::whole(variable, text, ignore_case)
-            .map_err(at)
-            .map(|word| word.into_bytes().into())
-    };
+    let whole =
+        || canonical::whole(variable, text, ignore_case).map_err(at).map(|word| word.into_bytes().into());
     let part = |at_start| {
         if text.is_empty() {
             return Err(RuleError::expected(span.clone(), "some text to look for", "none"));
         }
-        canonical::part(variable, text, at_start, ignore_case)
-            .map_err(at)
-            .map(String::into_bytes)
+        canonical::part(variable, text, at_start, ignore_case).map_err(at).map(String::into_bytes)
     };
     Ok(match comparison.operator {
         Operator::Is => TextCheck::Is(whole()?),
@@ -226,12 +198,9 @@ fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, R
         Operator::StartsWith => TextCheck::StartsWith(part(true)?.into()),
         Operator::EndsWith => TextCheck::EndsWith(part(false)?.into()),
         Operator::Contains => TextCheck::Contains(Box::new(Finder::new(&part(false)?).into_owned())),
-        Operator::Under if *variable == Variable::Path => TextCheck::Under(
-            canonical::under(text, ignore_case)
-                .map_err(at)?
-                .into_bytes()
-                .into(),
-        ),
+        Operator::Under if *variable == Variable::Path => {
+            TextCheck::Under(canonical::under(text, ignore_case).map_err(at)?.into_bytes().into())
+        }
         Operator::Matches => {
             let caseless = *variable == Variable::Host || *variable == Variable::Path && ignore_case;
             let pattern = pattern::compile(text, caseless);
@@ -253,10 +222,7 @@ fn words(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Arc<L
         let word = String::from_utf8_lossy(word);
         let canonical =
             canonical::whole(&comparison.variable, &word, scope.ignore_case).map_err(|never| {
-                never.at(
-                    &comparison.operand_span,
-                    format!("{} in the list `@{name}`", quoted(&word)),
-                )
+                never.at(&comparison.operand_span, format!("{} in the list `@{name}`", quoted(&word)))
             })?;
         changed |= *canonical != *word;
         spelled.push(canonical);
@@ -271,11 +237,7 @@ fn list(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Arc<Li
     }
     let span = comparison.operand_span.clone();
     let names = || scope.lists.keys().map(String::as_str);
-    let expected = match names()
-        .map(|name| format!("`@{name}`"))
-        .take(SHOWN_LISTS)
-        .collect::<Vec<_>>()
-    {
+    let expected = match names().map(|name| format!("`@{name}`")).take(SHOWN_LISTS).collect::<Vec<_>>() {
         none if none.is_empty() => "a list of the file, which has none".to_owned(),
         shown => format!("one of the lists {}", shown.join(", ")),
     };
@@ -293,11 +255,7 @@ fn text_of<'l>(
         Literal::Number(number) => {
             let kind = comparison.variable.kind();
             let expected = format!("{kind} in quotes, since `{}` is {kind}", comparison.variable);
-            Err(RuleError::expected(
-                span.clone(),
-                expected,
-                format_args!("the number {number}"),
-            ))
+            Err(RuleError::expected(span.clone(), expected, format_args!("the number {number}")))
         }
     }
 }
@@ -311,10 +269,8 @@ fn wrong_operator(comparison: &Comparison) -> RuleError {
     let error = RuleError::expected(comparison.operator_span.clone(), expected, comparison.operator);
     match (comparison.operator, comparison.variable.kind()) {
         (Operator::Under, Kind::Text) => error.with_hint("`under` takes whole segments of `path`"),
-        (Operator::Under | Operator::StartsWith, Kind::Ip) => error.with_hint(format!(
-            "ranges are asked with `in`: `{} in [\"10.0.0.0/8\"]`",
-            comparison.variable
-        )),
+        (Operator::Under | Operator::StartsWith, Kind::Ip) => error
+            .with_hint(format!("ranges are asked with `in`: `{} in [\"10.0.0.0/8\"]`", comparison.variable)),
         _ => error,
     }
 }
@@ -370,26 +326,12 @@ mod tests {
 
     fn told(text: &str) -> String {
         let lists = BTreeMap::from([
-            (
-                "office".to_owned(),
-                Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses")),
-            ),
-            (
-                "sites".to_owned(),
-                Arc::new(List::parse(["www.example.com"]).expect("words")),
-            ),
+            ("office".to_owned(), Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses"))),
+            ("sites".to_owned(), Arc::new(List::parse(["www.example.com"]).expect("words"))),
         ]);
-        let scope = Scope {
-            http: true,
-            tls: true,
-            header: true,
-            ignore_case: false,
-            lists: &lists,
-        };
+        let scope = Scope { http: true, tls: true, header: true, ignore_case: false, lists: &lists };
         let error = error_in(text, &scope);
-        let place = text
-            .get(error.span())
-            .unwrap_or_else(|| panic!("{:?} lies in {text}", error.span()));
+        let place = text.get(error.span()).unwrap_or_else(|| panic!("{:?} lies in {text}", error.span()));
         match error.hint() {
             Some(hint) => format!("[{place}] {error}; {hint}"),
             None => format!("[{place}] {error}"),
@@ -400,10 +342,7 @@ mod tests {
     fn every_mistake_is_underlined_and_explained() {
         let cases = [
             ("", "[] expected a variable, `!` or `(`, found the end"),
-            (
-                "host",
-                "[] expected `==`, `!=`, `in` or a method after `host`, found the end",
-            ),
+            ("host", "[] expected `==`, `!=`, `in` or a method after `host`, found the end"),
             (
                 "client_ip == \"10.0.0.1\"",
                 "[client_ip] expected a variable such as `client.ip` or `host`, found `client_ip`; did you mean `client.ip`?",
@@ -416,10 +355,7 @@ mod tests {
                 "header.user_agent == \"a\"",
                 "[header.user_agent] expected a variable such as `client.ip` or `host`, found `header.user_agent`; a request field is written `field[\"user-agent\"]`",
             ),
-            (
-                "host = \"a\"",
-                "[=] expected a variable or an operator, found `=`; did you mean `==`?",
-            ),
+            ("host = \"a\"", "[=] expected a variable or an operator, found `=`; did you mean `==`?"),
             (
                 "host == 'a'",
                 "['] expected a variable or an operator, found `'`; text is written in double quotes: `host == \"www.example.com\"`",
@@ -462,14 +398,8 @@ mod tests {
                 "client.port == \"80\"",
                 "[\"80\"] expected a number, found `80`; numbers are written without quotes: `80`",
             ),
-            (
-                "client.port == 65536",
-                "[65536] expected a port from 0 to 65535, found 65536",
-            ),
-            (
-                "host == 3",
-                "[3] expected text in quotes, since `host` is text, found the number 3",
-            ),
+            ("client.port == 65536", "[65536] expected a port from 0 to 65535, found 65536"),
+            ("host == 3", "[3] expected text in quotes, since `host` is text, found the number 3"),
             (
                 "host == \"example.com:443\"",
                 "[\"example.com:443\"] expected a host without port or trailing dot, since `host` has none, found `example.com:443`; did you mean `example.com`? The port is `destination.port`",
@@ -507,22 +437,13 @@ mod tests {
                 "[@office] expected a list of words for `host`, found `@office`, a list of addresses",
             ),
             ("host in []", "[]] expected an entry of the list, found `]`"),
-            (
-                "tlv[256] == \"a\"",
-                "[256] expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `256`",
-            ),
-            (
-                "field[\"a b\"] == \"a\"",
-                "[\"a b\"] expected the name of a field, found `a b`",
-            ),
+            ("tlv[256] == \"a\"", "[256] expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `256`"),
+            ("field[\"a b\"] == \"a\"", "[\"a b\"] expected the name of a field, found `a b`"),
             (
                 "method == \"get\"",
                 "[\"get\"] expected a method in capitals, since case counts, found `get`; did you mean `GET`?",
             ),
-            (
-                "tls.version == \"1.3\"",
-                "[\"1.3\"] expected one of `TLSv1.2`, `TLSv1.3`, found `1.3`",
-            ),
+            ("tls.version == \"1.3\"", "[\"1.3\"] expected one of `TLSv1.2`, `TLSv1.3`, found `1.3`"),
             ("header.version == 3", "[3] expected 1 or 2, found 3"),
             (
                 "path.matches(\"(\")",
@@ -532,10 +453,7 @@ mod tests {
                 "path.matches(\"(a.{0,99}){50}\")",
                 "[\"(a.{0,99}){50}\"] expected a pattern whose table fits in 1 MiB, found a larger one",
             ),
-            (
-                "path.contains(\"\")",
-                "[\"\"] expected some text to look for, found none",
-            ),
+            ("path.contains(\"\")", "[\"\"] expected some text to look for, found none"),
         ];
         for (text, expected) in cases {
             assert_eq!(told(text), expected, "for {text}");
@@ -545,19 +463,8 @@ mod tests {
     #[test]
     fn a_variable_without_a_value_here_is_refused() {
         let lists = BTreeMap::new();
-        let tcp = Scope {
-            http: false,
-            tls: false,
-            header: false,
-            ignore_case: false,
-            lists: &lists,
-        };
-        for text in [
-            "path == \"/\"",
-            "tls.sni == \"a\"",
-            "tlv.authority == \"a\"",
-            "field[\"a\"] == \"b\"",
-        ] {
+        let tcp = Scope { http: false, tls: false, header: false, ignore_case: false, lists: &lists };
+        for text in ["path == \"/\"", "tls.sni == \"a\"", "tlv.authority == \"a\"", "field[\"a\"] == \"b\""] {
             let error = error_in(text, &tcp);
             assert_eq!(error.span().start, 0);
             assert!(error.hint().is_some(), "{text}");
@@ -568,27 +475,14 @@ mod tests {
     #[test]
     fn nesting_and_length_are_bounded() {
         let lists = BTreeMap::new();
-        let scope = Scope {
-            http: true,
-            tls: true,
-            header: true,
-            ignore_case: false,
-            lists: &lists,
-        };
+        let scope = Scope { http: true, tls: true, header: true, ignore_case: false, lists: &lists };
         let deep = format!("{}host == \"a\"{}", "(".repeat(33), ")".repeat(33));
         assert!(error_in(&deep, &scope).to_string().contains("at most 32 levels"));
         let ample = format!("{}host == \"a\"{}", "(".repeat(32), ")".repeat(32));
         assert!(Predicate::compile(&ample, &scope).is_ok());
         let negated = format!("{}host == \"a\"", "!".repeat(10_000));
-        assert!(
-            error_in(&negated, &scope)
-                .to_string()
-                .starts_with("expected a rule of at most")
-        );
+        assert!(error_in(&negated, &scope).to_string().starts_with("expected a rule of at most"));
         let long = vec!["host == \"a\""; 500].join(" || ");
-        assert!(
-            Predicate::compile(&long, &scope).is_ok(),
-            "a long row is no nesting"
-        );
+        assert!(Predicate::compile(&long, &scope).is_ok(), "a long row is no nesting");
     }
 }

@@ -173,10 +173,7 @@ impl Variable {
     }
 
     fn named(name: &str) -> Option<Self> {
-        NAMES
-            .iter()
-            .find(|&&(known, _)| known == name)
-            .map(|(_, variable)| variable.clone())
+        NAMES.iter().find(|&&(known, _)| known == name).map(|(_, variable)| variable.clone())
     }
 
     fn indexed(name: &str) -> Option<Result<Self, String>> {

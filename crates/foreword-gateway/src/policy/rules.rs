@@ -104,16 +104,10 @@ impl Rules {
         for rule in self.rules.iter().filter(|rule| rule.holds(facts)) {
             rule.changes.iter().for_each(&mut *changed);
             if let Some(ending) = &rule.ending {
-                return Decision {
-                    rule: Some(rule),
-                    ending,
-                };
+                return Decision { rule: Some(rule), ending };
             }
         }
-        Decision {
-            rule: None,
-            ending: &Ending::NoMatch,
-        }
+        Decision { rule: None, ending: &Ending::NoMatch }
     }
 
     /// The rules, in order.
