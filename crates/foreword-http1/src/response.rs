@@ -1,0 +1,201 @@
+//! Response heads: an index that is filled once, and the view that reads through it.
+
+use std::mem::MaybeUninit;
+
+use crate::connection::ConnectionOptions;
+use crate::diagnose;
+use crate::error::{HeadError, HeadFault};
+use crate::field::{Field, FieldSpan, Name};
+use crate::framing::{Framing, FramingFields};
+use crate::head_end::Limits;
+use crate::request::{FIELDS_ON_STACK, Version, index_fields, named_in_connection};
+use crate::span::Span;
+
+/// The index of one response head. Used again for the next, it allocates no more.
+#[derive(Clone, Debug, Default)]
+pub struct ResponseHead {
+    version: Version,
+    status: u16,
+    reason: Span,
+    fields: Vec<FieldSpan>,
+    framing: FramingFields,
+    connection: ConnectionOptions,
+}
+
+impl ResponseHead {
+    /// The limits for answers: 32 KiB, and as many fields as fit.
+    pub const LIMITS: Limits = Limits {
+        head: 32 * 1024,
+        fields: 1024,
+        target: 0,
+    };
+
+    /// Parses a whole head, its empty line included, as [`HeadEnd`](crate::HeadEnd) found it.
+    ///
+    /// # Errors
+    ///
+    /// As with requests, except that a `Content-Length` may be repeated if it stays the same, RFC 9112 §6.3.
+    pub fn parse(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
+        self.clear();
+        // Answers with more fields than fit on the stack are rare enough to be parsed twice.
+        let parsed = self
+            .index(head, &mut [const { MaybeUninit::uninit() }; FIELDS_ON_STACK])
+            .or_else(|| {
+                self.clear();
+                self.index(head, &mut vec![MaybeUninit::uninit(); limits.fields])
+            });
+        if parsed.is_none() {
+            return Err(diagnose::response(head, limits));
+        }
+        self.read_fields(head, limits)
+    }
+
+    /// The head through this index; `head` is the one that was parsed.
+    pub fn view<'b>(&'b self, head: &'b [u8]) -> Response<'b> {
+        Response { index: self, head }
+    }
+
+    fn clear(&mut self) {
+        self.fields.clear();
+        self.reason = Span::default();
+        self.framing = FramingFields::default();
+        self.connection = ConnectionOptions::default();
+    }
+
+    fn index<'b>(&mut self, head: &'b [u8], fields: &mut [MaybeUninit<httparse::Header<'b>>]) -> Option<()> {
+        let mut response = httparse::Response::new(&mut []);
+        let status = httparse::ParserConfig::default()
+            .parse_response_with_uninit_headers(&mut response, head, fields)
+            .ok()?;
+        self.version = if response.version? == 0 {
+            Version::Http10
+        } else {
+            Version::Http11
+        };
+        self.status = response.code.filter(|code| (100..1000).contains(code))?;
+        self.reason = reason(head);
+        let whole = status == httparse::Status::Complete(head.len()) && head.starts_with(b"HTTP/1.");
+        (whole && index_fields(head, response.headers, &mut self.fields)).then_some(())
+    }
+
+    fn read_fields(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
+        if let Some(field) = self.fields.get(limits.fields) {
+            return Err(HeadError::new(field.name.start(), HeadFault::TooManyFields));
+        }
+        // RFC 9112 §6.3, 1: no body follows these, whatever their fields claim; 304 may claim a length, §8.6.
+        let bodiless = matches!(self.status, 100..200 | 204);
+        for field in &self.fields {
+            let value = field.value.of(head);
+            let at = |fault| HeadError::new(field.name.start(), fault);
+            match field.known {
+                Name::ContentLength | Name::TransferEncoding if field.name.of(head).contains(&b'_') => {
+                    return Err(at(HeadFault::UnderscoredFraming));
+                }
+                Name::ContentLength | Name::TransferEncoding if bodiless => {}
+                Name::ContentLength => {
+                    let first = self.framing.length.take();
+                    self.framing.content_length(value).map_err(at)?;
+                    if first.is_some_and(|first| self.framing.length != Some(first)) {
+                        return Err(at(HeadFault::SeveralLengths));
+                    }
+                }
+                Name::TransferEncoding => self.framing.transfer_encoding(value).map_err(at)?,
+                Name::Connection => self.connection.read(value),
+                _ => {}
+            }
+        }
+        let http10 = self.version == Version::Http10;
+        self.framing
+            .check(http10)
+            .map_err(|fault| HeadError::new(head.len(), fault))
+    }
+}
+
+/// The reason phrase: what follows `HTTP/1.1 200 ` on the first line. `httparse` drops it when it is not ASCII.
+fn reason(head: &[u8]) -> Span {
+    const START: usize = b"HTTP/1.1 200 ".len();
+    let end = memchr::memchr(b'\r', head).unwrap_or_default();
+    Span::new(START.min(end), end)
+}
+
+/// One response head.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'b> {
+    index: &'b ResponseHead,
+    head: &'b [u8],
+}
+
+impl<'b> Response<'b> {
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.index.status
+    }
+
+    /// The reason phrase; it may hold bytes beyond ASCII.
+    pub fn reason(&self) -> &'b [u8] {
+        self.index.reason.of(self.head)
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.index.version
+    }
+
+    /// Whether another head follows this one: every 1xx but 101, which ends HTTP on the connection.
+    pub fn is_interim(&self) -> bool {
+        matches!(self.index.status, 100..200) && self.index.status != 101
+    }
+
+    /// All fields, in order.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'b>> + use<'b> {
+        let head = self.head;
+        self.index.fields.iter().map(move |field| field.of(head))
+    }
+
+    /// The values of the fields with this name, in order; case does not count.
+    pub fn field<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
+        self.fields()
+            .filter(move |field| field.is(name))
+            .map(|field| field.value)
+    }
+
+    /// Where the body ends, for the answer to a request with this method, RFC 9112 §6.3.
+    pub fn framing(&self, method: &str) -> Framing {
+        match (self.index.status, self.index.framing) {
+            (100..200 | 204 | 304, _) => Framing::None,
+            _ if method == "HEAD" => Framing::None,
+            (200..300, _) if method == "CONNECT" => Framing::None,
+            (_, FramingFields { chunked: true, .. }) => Framing::Chunked,
+            (_, FramingFields { length: Some(0), .. }) => Framing::None,
+            (
+                _,
+                FramingFields {
+                    length: Some(length), ..
+                },
+            ) => Framing::Length(length),
+            _ => Framing::UntilClose,
+        }
+    }
+
+    /// The length that `Content-Length` claims: of the body, or, with HEAD and 304, of the one that GET would get.
+    pub fn content_length(&self) -> Option<u64> {
+        self.index.framing.length
+    }
+
+    /// The options of `Connection`.
+    pub fn connection(&self) -> ConnectionOptions {
+        self.index.connection
+    }
+
+    /// Whether `Connection` names this field, which then is for us alone.
+    pub fn is_named_in_connection(&self, name: &[u8]) -> bool {
+        self.index.connection.names_fields && named_in_connection(self.fields(), name)
+    }
+
+    /// Whether the server wants to keep the connection.
+    pub fn keeps_alive(&self) -> bool {
+        self.index
+            .connection
+            .keeps_alive(self.index.version == Version::Http10)
+    }
+}
