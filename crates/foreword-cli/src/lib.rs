@@ -25,9 +25,5 @@ pub fn foreword(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // A closed pipe loses the help text, and whoever closed it did not want it.
     drop(error.print());
-    if error.use_stderr() {
-        Exit::NOT_ASKED.into()
-    } else {
-        Exit::DONE.into()
-    }
+    if error.use_stderr() { Exit::NOT_ASKED.into() } else { Exit::DONE.into() }
 }

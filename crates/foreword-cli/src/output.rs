@@ -42,29 +42,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure with the error that explains it; the error's sources are printed too.
     pub(crate) fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            exit,
-            said: Some(error.into()),
-            hint: None,
-        }
+        Self { exit, said: Some(error.into()), hint: None }
     }
 
     /// What to do about it, in one sentence.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
-        Self {
-            hint: Some(hint.into()),
-            ..self
-        }
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Writing the answer failed. A closed pipe is no news to whoever closed it.
     pub(crate) fn write(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self {
-                exit: Exit::PIPE_CLOSED,
-                said: None,
-                hint: None,
-            };
+            return Self { exit: Exit::PIPE_CLOSED, said: None, hint: None };
         }
         Self::new(Exit::NOT_ASKED, Unwritten(error))
     }

@@ -78,10 +78,7 @@ pub(crate) struct Drain {
 impl Drain {
     /// For a connection that comes now.
     pub(crate) fn new(progress: &Rc<Progress>) -> Self {
-        Self {
-            progress: Rc::clone(progress),
-            generation: progress.generation(),
-        }
+        Self { progress: Rc::clone(progress), generation: progress.generation() }
     }
 
     /// Whether the gateway is on its way out.

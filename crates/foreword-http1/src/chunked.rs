@@ -121,11 +121,7 @@ impl Chunked {
             taken += len;
             self.taken += len as u64;
         }
-        Ok(Step {
-            taken,
-            kept,
-            done: self.state == State::Done,
-        })
+        Ok(Step { taken, kept, done: self.state == State::Done })
     }
 
     fn take_data(&mut self, at_hand: usize) -> usize {
@@ -142,14 +138,7 @@ impl Chunked {
         let next = match self.state {
             State::Size => self.size(byte),
             State::Extension => self.extension(byte),
-            State::SizeFeed => feed(
-                byte,
-                if self.left == 0 {
-                    State::Trailer
-                } else {
-                    State::Data
-                },
-            ),
+            State::SizeFeed => feed(byte, if self.left == 0 { State::Trailer } else { State::Data }),
             State::DataReturn if byte == b'\r' => Ok(State::DataFeed),
             State::DataReturn => Err(ChunkFault::DataEnd),
             State::DataFeed => feed(byte, State::Size),
@@ -158,10 +147,7 @@ impl Chunked {
             State::EndFeed => feed(byte, State::Done),
             State::Data | State::Done => Ok(self.state),
         };
-        self.state = next.map_err(|fault| ChunkError {
-            at: self.taken,
-            fault,
-        })?;
+        self.state = next.map_err(|fault| ChunkError { at: self.taken, fault })?;
         if self.state == State::SizeFeed {
             self.digits = 0;
         }
@@ -239,11 +225,7 @@ impl Chunked {
 }
 
 fn feed(byte: u8, next: State) -> Result<State, ChunkFault> {
-    if byte == b'\n' {
-        Ok(next)
-    } else {
-        Err(ChunkFault::BareCr)
-    }
+    if byte == b'\n' { Ok(next) } else { Err(ChunkFault::BareCr) }
 }
 
 /// Why a chunked body was refused.
@@ -291,11 +273,7 @@ pub enum ChunkFault {
 
 impl fmt::Display for ChunkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "byte {} of the chunked body: {} (RFC 9112 §7.1)",
-            self.at, self.fault
-        )
+        write!(f, "byte {} of the chunked body: {} (RFC 9112 §7.1)", self.at, self.fault)
     }
 }
 
@@ -308,10 +286,7 @@ impl fmt::Display for ChunkFault {
             Self::SizeTooLarge => f.write_str("expected a size below 2^63 in 16 digits, found a larger one"),
             Self::Extension(byte) => write!(f, "expected an extension, found 0x{byte:02x}"),
             Self::ExtensionsTooLong => {
-                write!(
-                    f,
-                    "expected extensions within {MAX_EXTENSION_BYTES} bytes, found more"
-                )
+                write!(f, "expected extensions within {MAX_EXTENSION_BYTES} bytes, found more")
             }
             Self::DataEnd => f.write_str("expected CR LF after the data, found another byte"),
             Self::BareCr => f.write_str("expected LF after CR, found another byte"),
@@ -319,10 +294,9 @@ impl fmt::Display for ChunkFault {
             Self::BarredTrailer => {
                 f.write_str("expected no framing, routing or forwarding field among the trailers, found one")
             }
-            Self::TrailersTooLong => write!(
-                f,
-                "expected trailers within {MAX_TRAILER_BYTES} bytes, found more"
-            ),
+            Self::TrailersTooLong => {
+                write!(f, "expected trailers within {MAX_TRAILER_BYTES} bytes, found more")
+            }
         }
     }
 }
@@ -354,17 +328,9 @@ mod tests {
         let passed = b"5\r\nhello\r\n00a\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n";
         for piece in 1..=body.len() {
             let (out, taken, done) = feed_all(Chunked::forwarding(), body, piece).unwrap();
-            assert_eq!(
-                (out.as_slice(), taken, done),
-                (passed.as_slice(), body.len(), true),
-                "{piece}"
-            );
+            assert_eq!((out.as_slice(), taken, done), (passed.as_slice(), body.len(), true), "{piece}");
             let (out, _, done) = feed_all(Chunked::decoding(), body, piece).unwrap();
-            assert_eq!(
-                (out.as_slice(), done),
-                (b"hello0123456789".as_slice(), true),
-                "{piece}"
-            );
+            assert_eq!((out.as_slice(), done), (b"hello0123456789".as_slice(), true), "{piece}");
         }
     }
 
@@ -372,14 +338,7 @@ mod tests {
     fn what_follows_the_body_is_left_alone() {
         let mut bytes = *b"1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n";
         let step = Chunked::forwarding().advance(&mut bytes).unwrap();
-        assert_eq!(
-            step,
-            Step {
-                taken: 11,
-                kept: 11,
-                done: true
-            }
-        );
+        assert_eq!(step, Step { taken: 11, kept: 11, done: true });
     }
 
     #[test]

@@ -71,15 +71,9 @@ fn request_line(line: &[u8]) -> Result<(), Fault> {
 }
 
 fn status_line(line: &[u8]) -> Result<(), Fault> {
-    let rest = line
-        .strip_prefix(b"HTTP/1.1 ")
-        .or_else(|| line.strip_prefix(b"HTTP/1.0 "));
+    let rest = line.strip_prefix(b"HTTP/1.1 ").or_else(|| line.strip_prefix(b"HTTP/1.0 "));
     let Some((status, reason)) = rest.and_then(|rest| rest.split_first_chunk::<3>()) else {
-        let fault = if line.starts_with(b"HTTP/") {
-            HeadFault::Version
-        } else {
-            HeadFault::StatusLine
-        };
+        let fault = if line.starts_with(b"HTTP/") { HeadFault::Version } else { HeadFault::StatusLine };
         return Err((0, fault));
     };
     if !status.iter().all(u8::is_ascii_digit) || status.starts_with(b"0") {
@@ -117,11 +111,7 @@ fn field_line(line: &[u8]) -> Result<(), Fault> {
 }
 
 fn find_not(bytes: &[u8], allowed: fn(u8) -> bool) -> Option<(usize, u8)> {
-    bytes
-        .iter()
-        .copied()
-        .enumerate()
-        .find(|&(_, byte)| !allowed(byte))
+    bytes.iter().copied().enumerate().find(|&(_, byte)| !allowed(byte))
 }
 
 fn first_not(bytes: &[u8], allowed: fn(u8) -> bool) -> usize {

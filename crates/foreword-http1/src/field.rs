@@ -111,19 +111,13 @@ pub(crate) struct FieldSpan {
 
 impl FieldSpan {
     pub(crate) fn of<'b>(&self, head: &'b [u8]) -> Field<'b> {
-        Field {
-            name: self.name.of(head),
-            value: self.value.of(head),
-            known: self.known,
-        }
+        Field { name: self.name.of(head), value: self.value.of(head), known: self.known }
     }
 }
 
 /// The elements of a comma-separated value, without the white space around them; empty ones too.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(|element| element.trim_ascii())
+    value.split(|&byte| byte == b',').map(|element| element.trim_ascii())
 }
 
 /// Whether the bytes are a token, RFC 9110 §5.6.2.
@@ -149,12 +143,7 @@ mod tests {
         for name in ["X-Forwarded-For", "x_forwarded_for", "X-FORWARDED_FOR"] {
             assert_eq!(Name::of(name.as_bytes()), Name::XForwardedFor, "{name}");
         }
-        for name in [
-            "x-forwarded-host",
-            "X_Forwarded_Proto",
-            "x-forwarded-anything",
-            "x-forwarded",
-        ] {
+        for name in ["x-forwarded-host", "X_Forwarded_Proto", "x-forwarded-anything", "x-forwarded"] {
             assert_eq!(Name::of(name.as_bytes()), Name::XForwarded, "{name}");
         }
         assert_eq!(Name::of(b"X_Real_IP"), Name::XRealIp);

@@ -47,10 +47,7 @@ impl FramingFields {
 
     pub(crate) fn check(&self, http10: bool) -> Result<(), HeadFault> {
         match self {
-            Self {
-                chunked: true,
-                length: Some(_),
-            } => Err(HeadFault::LengthAndCoding),
+            Self { chunked: true, length: Some(_) } => Err(HeadFault::LengthAndCoding),
             Self { chunked: true, .. } if http10 => Err(HeadFault::CodingInHttp10),
             _ => Ok(()),
         }

@@ -19,11 +19,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 16 KiB and 100 fields; a target of 8000 bytes, which RFC 9112 §3 asks everyone to take.
     fn default() -> Self {
-        Self {
-            head: 16 * 1024,
-            fields: 100,
-            target: 8000,
-        }
+        Self { head: 16 * 1024, fields: 100, target: 8000 }
     }
 }
 
@@ -54,22 +50,12 @@ enum Of {
 impl HeadEnd {
     /// Begins a search in a request.
     pub fn request() -> Self {
-        Self {
-            of: Of::Request,
-            scanned: 0,
-            line: 0,
-            lines: 0,
-        }
+        Self { of: Of::Request, scanned: 0, line: 0, lines: 0 }
     }
 
     /// Begins a search in a response.
     pub fn response() -> Self {
-        Self {
-            of: Of::Response,
-            scanned: 0,
-            line: 0,
-            lines: 0,
-        }
+        Self { of: Of::Response, scanned: 0, line: 0, lines: 0 }
     }
 
     /// Finds the length of the head that `buf` begins with, or `None` while it is incomplete.
@@ -141,11 +127,7 @@ impl HeadEnd {
             return Ok(());
         }
         let spaces = line.iter().filter(|&&byte| byte == b' ').count();
-        let fault = if spaces == 1 {
-            HeadFault::Http09
-        } else {
-            HeadFault::Version
-        };
+        let fault = if spaces == 1 { HeadFault::Http09 } else { HeadFault::Version };
         Err(HeadError::new(line.len() - last_word.len(), fault))
     }
 
@@ -175,11 +157,7 @@ mod tests {
     fn the_end_is_found_once_the_empty_line_is_there_and_not_before() {
         let mut search = HeadEnd::request();
         for len in 0..HEAD.len() {
-            assert_eq!(
-                search.find(HEAD.get(..len).unwrap(), &Limits::default()),
-                Ok(None),
-                "{len}"
-            );
+            assert_eq!(search.find(HEAD.get(..len).unwrap(), &Limits::default()), Ok(None), "{len}");
         }
         assert_eq!(search.find(HEAD, &Limits::default()), Ok(Some(HEAD.len())));
         assert_eq!(whole(&[HEAD, b"more"].concat()), Ok(Some(HEAD.len())));
@@ -205,28 +183,15 @@ mod tests {
     fn a_bare_line_feed_never_ends_a_line() {
         let error = whole(b"GET / HTTP/1.1\nHost: a\r\n\r\n").unwrap_err();
         assert_eq!((error.fault(), error.at()), (HeadFault::BareLf, 14));
-        assert_eq!(
-            whole(b"GET / HTTP/1.1\r\nHost: a\r\n\n").unwrap_err().fault(),
-            HeadFault::BareLf
-        );
+        assert_eq!(whole(b"GET / HTTP/1.1\r\nHost: a\r\n\n").unwrap_err().fault(), HeadFault::BareLf);
     }
 
     #[test]
     fn limits_hold_while_the_head_is_still_coming() {
-        let limits = Limits {
-            head: 200,
-            fields: 3,
-            target: 20,
-        };
+        let limits = Limits { head: 200, fields: 3, target: 20 };
         let find = |bytes: &[u8]| HeadEnd::request().find(bytes, &limits).unwrap_err();
         assert_eq!(find(&[b'A'; 100]).status(), 414);
-        assert_eq!(
-            find(&[b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'a'; 200]].concat()).status(),
-            431
-        );
-        assert_eq!(
-            find(b"GET / HTTP/1.1\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\n").fault(),
-            HeadFault::TooManyFields
-        );
+        assert_eq!(find(&[b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'a'; 200]].concat()).status(), 431);
+        assert_eq!(find(b"GET / HTTP/1.1\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\n").fault(), HeadFault::TooManyFields);
     }
 }

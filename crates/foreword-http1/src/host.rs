@@ -26,18 +26,12 @@ impl<'b> Host<'b> {
         let text = str::from_utf8(authority).ok()?;
         if let Some(rest) = text.strip_prefix('[') {
             let (ip, port) = rest.split_once(']')?;
-            return Some(Self {
-                name: Name::Ip6(ip.parse().ok()?),
-                port: port_after(port)?,
-            });
+            return Some(Self { name: Name::Ip6(ip.parse().ok()?), port: port_after(port)? });
         }
         let end = text.find(':').unwrap_or(text.len());
         let (name, port) = text.split_at_checked(end)?;
         let name = name.strip_suffix('.').unwrap_or(name);
-        is_name(name).then_some(Self {
-            name: Name::Name(name),
-            port: port_after(port)?,
-        })
+        is_name(name).then_some(Self { name: Name::Name(name), port: port_after(port)? })
     }
 
     /// The port, where one is given.
@@ -69,10 +63,7 @@ impl<'b> Host<'b> {
 /// Labels of letters, digits, `-`, `_` and `~`; none of them empty.
 fn is_name(name: &str) -> bool {
     name.split('.').all(|label| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
     })
 }
 

@@ -73,11 +73,7 @@ impl NormalPath {
     /// The path that rules see: without `;params`, in lower case where the policy says so, and with the delimiters
     /// that a segment may hold (such as `+` and `@`) decoded, since most servers cannot tell `%2B` from `+`.
     pub fn matched(&self) -> &str {
-        if self.matched_differs {
-            &self.matched
-        } else {
-            self.forwarded()
-        }
+        if self.matched_differs { &self.matched } else { self.forwarded() }
     }
 
     /// What follows the `?`, as it was written.
@@ -124,10 +120,7 @@ impl NormalPath {
         let mut ends_open = true;
         for (number, segment) in path.split('/').enumerate() {
             if number == 0 && !segment.is_empty() {
-                return Err(PathError {
-                    at: 0,
-                    fault: PathFault::NotAbsolute,
-                });
+                return Err(PathError { at: 0, fault: PathFault::NotAbsolute });
             }
             let before = self.target.len();
             self.target.push('/');
@@ -174,15 +167,8 @@ fn is_plain(path: &str) -> bool {
 
 /// A query decides nothing by itself and passes as it is, as long as a target may hold it.
 fn check_query(query: &str, start: usize) -> Result<(), PathError> {
-    match query
-        .bytes()
-        .enumerate()
-        .find(|&(_, byte)| !crate::target::is_target_byte(byte))
-    {
-        Some((at, byte)) => Err(PathError {
-            at: start + at,
-            fault: PathFault::Byte(byte),
-        }),
+    match query.bytes().enumerate().find(|&(_, byte)| !crate::target::is_target_byte(byte)) {
+        Some((at, byte)) => Err(PathError { at: start + at, fault: PathFault::Byte(byte) }),
         None => Ok(()),
     }
 }
@@ -230,11 +216,7 @@ pub enum PathFault {
 
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "byte {} of the target: {} (RFC 3986 §6.2.2)",
-            self.at, self.fault
-        )
+        write!(f, "byte {} of the target: {} (RFC 3986 §6.2.2)", self.at, self.fault)
     }
 }
 
@@ -269,11 +251,7 @@ mod tests {
 
     #[test]
     fn the_query_passes_as_it_is() {
-        let path = normal(
-            "/a/../b?x=/../%2e;y#".trim_end_matches('#'),
-            PathPolicy::default(),
-        )
-        .unwrap();
+        let path = normal("/a/../b?x=/../%2e;y#".trim_end_matches('#'), PathPolicy::default()).unwrap();
         assert_eq!((path.forwarded(), path.query()), ("/b", Some("x=/../%2e;y")));
         assert_eq!(path.target(), "/b?x=/../%2e;y");
         assert_eq!(normal("/a?", PathPolicy::default()).unwrap().query(), Some(""));
@@ -298,11 +276,7 @@ mod tests {
 
     fn any_policy() -> impl Strategy<Value = PathPolicy> {
         (any::<bool>(), any::<bool>()).prop_map(|(keep, ignore_case)| PathPolicy {
-            encoded_slash: if keep {
-                EncodedSlash::Keep
-            } else {
-                EncodedSlash::Refuse
-            },
+            encoded_slash: if keep { EncodedSlash::Keep } else { EncodedSlash::Refuse },
             ignore_case,
         })
     }

@@ -82,11 +82,7 @@ impl RequestHead {
         let (method, target) = (request.method?, request.path?);
         self.method = Span::within(method.as_bytes(), head);
         self.target = Span::within(target.as_bytes(), head);
-        self.version = if request.version? == 0 {
-            Version::Http10
-        } else {
-            Version::Http11
-        };
+        self.version = if request.version? == 0 { Version::Http10 } else { Version::Http11 };
         let whole = status == httparse::Status::Complete(head.len()) && self.method.start() == 0;
         (whole && index_fields(head, request.headers, &mut self.fields)).then_some(())
     }
@@ -128,9 +124,7 @@ impl RequestHead {
             }
         }
         let http10 = self.version == Version::Http10;
-        self.framing
-            .check(http10)
-            .map_err(|fault| HeadError::new(head.len(), fault))
+        self.framing.check(http10).map_err(|fault| HeadError::new(head.len(), fault))
     }
 
     /// Settles which host is meant: an absolute target says so as well, and must say the same, RFC 9112 §3.2.2.
@@ -212,9 +206,7 @@ impl<'b> Request<'b> {
 
     /// The values of the fields with this name, in order; case does not count.
     pub fn field<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-        self.fields()
-            .filter(move |field| field.is(name))
-            .map(|field| field.value)
+        self.fields().filter(move |field| field.is(name)).map(|field| field.value)
     }
 
     /// The host that is meant, as rules compare it: lower case, without port or trailing dot. Empty in HTTP/1.0
@@ -236,10 +228,7 @@ impl<'b> Request<'b> {
     pub fn framing(&self) -> Framing {
         match self.index.framing {
             FramingFields { chunked: true, .. } => Framing::Chunked,
-            FramingFields {
-                length: Some(length @ 1..),
-                ..
-            } => Framing::Length(length),
+            FramingFields { length: Some(length @ 1..), .. } => Framing::Length(length),
             _ => Framing::None,
         }
     }
@@ -261,9 +250,7 @@ impl<'b> Request<'b> {
 
     /// Whether the client wants to keep the connection.
     pub fn keeps_alive(&self) -> bool {
-        self.index
-            .connection
-            .keeps_alive(self.index.version == Version::Http10)
+        self.index.connection.keeps_alive(self.index.version == Version::Http10)
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body; nobody does in HTTP/1.0, RFC 9110 §10.1.1.

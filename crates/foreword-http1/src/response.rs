@@ -24,11 +24,7 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// The limits for answers: 32 KiB, and as many fields as fit.
-    pub const LIMITS: Limits = Limits {
-        head: 32 * 1024,
-        fields: 1024,
-        target: 0,
-    };
+    pub const LIMITS: Limits = Limits { head: 32 * 1024, fields: 1024, target: 0 };
 
     /// Parses a whole head, its empty line included, as [`HeadEnd`](crate::HeadEnd) found it.
     ///
@@ -38,9 +34,8 @@ impl ResponseHead {
     pub fn parse(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
         self.clear();
         // Answers with more fields than fit on the stack are rare enough to be parsed twice.
-        let parsed = self
-            .index(head, &mut [const { MaybeUninit::uninit() }; FIELDS_ON_STACK])
-            .or_else(|| {
+        let parsed =
+            self.index(head, &mut [const { MaybeUninit::uninit() }; FIELDS_ON_STACK]).or_else(|| {
                 self.clear();
                 self.index(head, &mut vec![MaybeUninit::uninit(); limits.fields])
             });
@@ -67,11 +62,7 @@ impl ResponseHead {
         let status = httparse::ParserConfig::default()
             .parse_response_with_uninit_headers(&mut response, head, fields)
             .ok()?;
-        self.version = if response.version? == 0 {
-            Version::Http10
-        } else {
-            Version::Http11
-        };
+        self.version = if response.version? == 0 { Version::Http10 } else { Version::Http11 };
         self.status = response.code.filter(|code| (100..1000).contains(code))?;
         self.reason = reason(head);
         let whole = status == httparse::Status::Complete(head.len()) && head.starts_with(b"HTTP/1.");
@@ -105,9 +96,7 @@ impl ResponseHead {
             }
         }
         let http10 = self.version == Version::Http10;
-        self.framing
-            .check(http10)
-            .map_err(|fault| HeadError::new(head.len(), fault))
+        self.framing.check(http10).map_err(|fault| HeadError::new(head.len(), fault))
     }
 }
 
@@ -154,9 +143,7 @@ impl<'b> Response<'b> {
 
     /// The values of the fields with this name, in order; case does not count.
     pub fn field<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-        self.fields()
-            .filter(move |field| field.is(name))
-            .map(|field| field.value)
+        self.fields().filter(move |field| field.is(name)).map(|field| field.value)
     }
 
     /// Where the body ends, for the answer to a request with this method, RFC 9112 §6.3.
@@ -167,12 +154,7 @@ impl<'b> Response<'b> {
             (200..300, _) if method == "CONNECT" => Framing::None,
             (_, FramingFields { chunked: true, .. }) => Framing::Chunked,
             (_, FramingFields { length: Some(0), .. }) => Framing::None,
-            (
-                _,
-                FramingFields {
-                    length: Some(length), ..
-                },
-            ) => Framing::Length(length),
+            (_, FramingFields { length: Some(length), .. }) => Framing::Length(length),
             _ => Framing::UntilClose,
         }
     }
@@ -194,8 +176,6 @@ impl<'b> Response<'b> {
 
     /// Whether the server wants to keep the connection.
     pub fn keeps_alive(&self) -> bool {
-        self.index
-            .connection
-            .keeps_alive(self.index.version == Version::Http10)
+        self.index.connection.keeps_alive(self.index.version == Version::Http10)
     }
 }

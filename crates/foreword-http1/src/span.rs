@@ -10,10 +10,7 @@ pub(crate) struct Span {
 impl Span {
     pub(crate) fn new(start: usize, end: usize) -> Self {
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Self {
-            start: narrow(start),
-            end: narrow(end),
-        }
+        Self { start: narrow(start), end: narrow(end) }
     }
 
     /// The span of `part`, which must be a slice of `whole`.
@@ -32,9 +29,7 @@ impl Span {
     }
 
     pub(crate) fn of(self, whole: &[u8]) -> &[u8] {
-        whole
-            .get(self.start as usize..self.end as usize)
-            .unwrap_or_default()
+        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
     /// The text of a span that the parser has found to be ASCII.

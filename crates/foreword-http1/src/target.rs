@@ -44,11 +44,7 @@ impl<'b> Target<'b> {
         }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(end)?;
-        Some(Self::Absolute {
-            https,
-            host: Host::parse(authority.as_bytes())?,
-            rest,
-        })
+        Some(Self::Absolute { https, host: Host::parse(authority.as_bytes())?, rest })
     }
 
     /// Path and query, as they were written.
@@ -76,15 +72,8 @@ mod tests {
     fn each_form_is_told_from_the_others() {
         assert_eq!(Target::parse("GET", "/a?b"), Some(Target::Origin("/a?b")));
         assert_eq!(Target::parse("OPTIONS", "*"), Some(Target::Asterisk));
-        assert!(matches!(
-            Target::parse("CONNECT", "a:443"),
-            Some(Target::Authority(_))
-        ));
-        let Some(Target::Absolute {
-            https: true,
-            rest: "?q",
-            ..
-        }) = Target::parse("GET", "HTTPS://a?q")
+        assert!(matches!(Target::parse("CONNECT", "a:443"), Some(Target::Authority(_))));
+        let Some(Target::Absolute { https: true, rest: "?q", .. }) = Target::parse("GET", "HTTPS://a?q")
         else {
             panic!("expected an absolute form");
         };

@@ -30,19 +30,12 @@ fn request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
         let pieces = request_in(bytes, piece, &Limits::default());
         match (&whole, &pieces) {
             (Ok(whole), Ok(pieces)) => assert_eq!(whole.is_some(), pieces.is_some()),
-            (whole, pieces) => assert_eq!(
-                whole.as_ref().err(),
-                pieces.as_ref().err(),
-                "{}",
-                bytes.escape_ascii()
-            ),
+            (whole, pieces) => {
+                assert_eq!(whole.as_ref().err(), pieces.as_ref().err(), "{}", bytes.escape_ascii())
+            }
         }
     }
-    whole.map(|found| {
-        found
-            .unwrap_or_else(|| panic!("incomplete: {}", bytes.escape_ascii()))
-            .1
-    })
+    whole.map(|found| found.unwrap_or_else(|| panic!("incomplete: {}", bytes.escape_ascii())).1)
 }
 
 fn fault(bytes: &[u8]) -> (HeadFault, usize) {
@@ -63,10 +56,7 @@ fn a_request_is_read_as_it_was_written() {
     let head = request(bytes).unwrap();
     let request = head.view(bytes);
     assert_eq!((request.method(), request.raw_target()), ("POST", "/a?b"));
-    assert_eq!(
-        (request.version(), request.host()),
-        (Version::Http11, "example.com")
-    );
+    assert_eq!((request.version(), request.host()), (Version::Http11, "example.com"));
     assert_eq!(request.authority(), Some("Example.COM:80"));
     assert_eq!(request.field("X-a").collect::<Vec<_>>(), [b"1".as_slice(), b""]);
     assert_eq!(request.framing(), Framing::Length(3));
@@ -83,10 +73,7 @@ fn an_index_that_is_used_again_keeps_nothing_of_the_last_head() {
     assert!(head.view(first).expects_continue());
     head.parse(second, &Limits::default()).unwrap();
     let request = head.view(second);
-    assert_eq!(
-        (request.framing(), request.host(), request.fields().count()),
-        (Framing::None, "", 0)
-    );
+    assert_eq!((request.framing(), request.host(), request.fields().count()), (Framing::None, "", 0));
     assert!(!request.expects_continue() && !request.connection().close);
 }
 
@@ -95,19 +82,11 @@ fn keep_alive_follows_the_version_and_the_options() {
     for (bytes, keeps) in [
         (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".as_slice(), true),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n",
-            false,
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n", false),
         (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", false),
         (b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true),
     ] {
-        assert_eq!(
-            request(bytes).unwrap().view(bytes).keeps_alive(),
-            keeps,
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(request(bytes).unwrap().view(bytes).keeps_alive(), keeps, "{}", bytes.escape_ascii());
     }
 }
 
@@ -115,14 +94,8 @@ fn keep_alive_follows_the_version_and_the_options() {
 fn framing_that_two_readers_could_differ_about_is_refused() {
     use HeadFault as F;
     for (lines, expected) in [
-        (
-            "Content-Length: 5\r\nTransfer-Encoding: chunked",
-            F::LengthAndCoding,
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nContent-Length: 0",
-            F::LengthAndCoding,
-        ),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", F::LengthAndCoding),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 0", F::LengthAndCoding),
         ("Content-Length: 5\r\nContent-Length: 6", F::SeveralLengths),
         ("Content-Length: 5\r\nContent-Length: 5", F::SeveralLengths),
         ("Content-Length: 5, 5", F::SeveralLengths),
@@ -138,10 +111,7 @@ fn framing_that_two_readers_could_differ_about_is_refused() {
         ("Content-Length: 9223372036854775808", F::Length),
         ("Content-Length: 18446744073709551616", F::Length),
         ("Content-Length: 99999999999999999999999999", F::Length),
-        (
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            F::SeveralCodings,
-        ),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", F::SeveralCodings),
         ("Transfer-Encoding: chunked, chunked", F::UnknownCoding),
         ("Transfer-Encoding: gzip, chunked", F::UnknownCoding),
         ("Transfer-Encoding: chunked, gzip", F::UnknownCoding),
@@ -168,10 +138,7 @@ fn framing_that_two_readers_could_differ_about_is_refused() {
 fn what_is_no_head_is_refused_at_its_byte() {
     use HeadFault as F;
     for (bytes, expected) in [
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n".as_slice(),
-            (F::Folded, 25),
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n".as_slice(), (F::Folded, 25)),
         (b"GET / HTTP/1.1\r\nHost: a\r\n\tfolded\r\n\r\n", (F::Folded, 25)),
         (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", (F::Folded, 16)),
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", (F::SpaceBeforeColon, 20)),
@@ -191,10 +158,7 @@ fn what_is_no_head_is_refused_at_its_byte() {
         (b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetByte(b'#'), 5)),
         (b"GET /\"a HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetByte(b'"'), 5)),
         (b"GET /<a HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetByte(b'<'), 5)),
-        (
-            b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
-            (F::TargetByte(0xc3), 5),
-        ),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetByte(0xc3), 5)),
         (b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetByte(0x7f), 5)),
         (b"GET /\tx HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetByte(9), 5)),
         (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", (F::TargetForm, 4)),
@@ -216,28 +180,14 @@ fn what_is_no_head_is_refused_at_its_byte() {
         (b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", (F::Method, 1)),
         (b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", (F::Method, 3)),
         (b"GET / HTTP/1.1\r\n\r\n", (F::NoHost, 18)),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
-            (F::SeveralHosts, 25),
-        ),
-        (
-            b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            (F::HostDisagrees, 4),
-        ),
-        (
-            b"GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            (F::HostDisagrees, 4),
-        ),
-        (
-            b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\nHost: a\r\n\r\n",
-            (F::MethodTooLong, 32),
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", (F::SeveralHosts, 25)),
+        (b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", (F::HostDisagrees, 4)),
+        (b"GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", (F::HostDisagrees, 4)),
+        (b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\nHost: a\r\n\r\n", (F::MethodTooLong, 32)),
     ] {
         assert_eq!(fault(bytes), expected, "{}", bytes.escape_ascii());
     }
-    for host in [
-        "", "a b", "a,b", "u@a", "a:b", "a:99999", "a/b", "[::1", "a..b", "a%00", "a\"b",
-    ] {
+    for host in ["", "a b", "a,b", "u@a", "a:b", "a:99999", "a/b", "[::1", "a..b", "a%00", "a\"b"] {
         let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
         assert_eq!(fault(bytes.as_bytes()).0, F::Host, "{host}");
     }
@@ -250,20 +200,11 @@ fn each_fault_has_its_status_and_class() {
     assert_eq!(error(b"GET / HTTP/3.0\r\n\r\n").class(), Class::Version);
     assert_eq!(error(b"\x16\x03\x01").class(), Class::Tls);
     assert_eq!(error(&with("Transfer-Encoding: gzip")).status(), 501);
-    assert_eq!(
-        error(&with("Transfer-Encoding: gzip")).class(),
-        Class::UnknownCoding
-    );
+    assert_eq!(error(&with("Transfer-Encoding: gzip")).class(), Class::UnknownCoding);
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(8000));
-    assert_eq!(
-        (error(long.as_bytes()).status(), error(long.as_bytes()).class()),
-        (414, Class::TooLarge)
-    );
+    assert_eq!((error(long.as_bytes()).status(), error(long.as_bytes()).class()), (414, Class::TooLarge));
     let many = with(&["a: b"; 100].join("\r\n"));
-    assert_eq!(
-        (error(&many).status(), error(&many).class()),
-        (431, Class::TooLarge)
-    );
+    assert_eq!((error(&many).status(), error(&many).class()), (431, Class::TooLarge));
     let wide = with(&format!("a: {}", "b".repeat(17_000)));
     assert_eq!(error(&wide).status(), 431);
     let shown = error(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n").to_string();
@@ -278,10 +219,7 @@ fn a_hundred_fields_are_taken_and_more_where_the_limit_says_so() {
     let hundred = with(&["a: b"; 99].join("\r\n"));
     assert_eq!(request(&hundred).unwrap().view(&hundred).fields().count(), 100);
     let many = with(&["a: b"; 299].join("\r\n"));
-    let limits = Limits {
-        fields: 300,
-        ..Limits::default()
-    };
+    let limits = Limits { fields: 300, ..Limits::default() };
     let (_, head) = request_in(&many, many.len(), &limits).unwrap().unwrap();
     assert_eq!(head.view(&many).fields().count(), 300);
 }
@@ -301,93 +239,40 @@ fn the_target_may_name_the_host_as_long_as_it_is_the_same() {
     }
     let old = b"GET http://b:1/ HTTP/1.0\r\n\r\n";
     let head = request(old).unwrap();
-    assert_eq!(
-        (head.view(old).host(), head.view(old).authority()),
-        ("b", Some("b:1"))
-    );
-    assert!(matches!(
-        head.view(old).target(),
-        Target::Absolute { https: false, .. }
-    ));
+    assert_eq!((head.view(old).host(), head.view(old).authority()), ("b", Some("b:1")));
+    assert!(matches!(head.view(old).target(), Target::Absolute { https: false, .. }));
 }
 
 fn response(bytes: &[u8]) -> Result<ResponseHead, HeadError> {
     let mut search = HeadEnd::response();
     let end = search.find(bytes, &ResponseHead::LIMITS)?;
     let mut head = ResponseHead::default();
-    head.parse(
-        &bytes[..end.unwrap_or_else(|| panic!("incomplete"))],
-        &ResponseHead::LIMITS,
-    )?;
+    head.parse(&bytes[..end.unwrap_or_else(|| panic!("incomplete"))], &ResponseHead::LIMITS)?;
     Ok(head)
 }
 
 #[test]
 fn the_end_of_an_answer_follows_status_method_and_fields() {
     for (bytes, method, framing) in [
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".as_slice(),
-            "GET",
-            Framing::Length(5),
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-            "GET",
-            Framing::None,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-            "HEAD",
-            Framing::None,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "HEAD",
-            Framing::None,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n",
-            "GET",
-            Framing::Chunked,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
-            "GET",
-            Framing::Length(5),
-        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".as_slice(), "GET", Framing::Length(5)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "GET", Framing::None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", Framing::None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD", Framing::None),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", "GET", Framing::Chunked),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "GET", Framing::Length(5)),
         (b"HTTP/1.1 200 OK\r\n\r\n", "GET", Framing::UntilClose),
         (b"HTTP/1.0 200\r\n\r\n", "GET", Framing::UntilClose),
-        (
-            b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
-            "GET",
-            Framing::None,
-        ),
-        (
-            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-            "GET",
-            Framing::None,
-        ),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "GET", Framing::None),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", Framing::None),
         (b"HTTP/1.1 100 Continue\r\n\r\n", "POST", Framing::None),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "GET", Framing::None),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-            "CONNECT",
-            Framing::None,
-        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "CONNECT", Framing::None),
     ] {
         let head = response(bytes).unwrap_or_else(|error| panic!("{}: {error}", bytes.escape_ascii()));
-        assert_eq!(
-            head.view(bytes).framing(method),
-            framing,
-            "{method} {}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(head.view(bytes).framing(method), framing, "{method} {}", bytes.escape_ascii());
     }
     let bytes = b"HTTP/1.1 200 caf\xc3\xa9 au lait\r\nContent-Length: 5\r\n\r\n";
-    assert_eq!(
-        response(bytes).unwrap().view(bytes).reason(),
-        "café au lait".as_bytes()
-    );
+    assert_eq!(response(bytes).unwrap().view(bytes).reason(), "café au lait".as_bytes());
 }
 
 #[test]

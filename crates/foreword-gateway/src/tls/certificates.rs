@@ -49,11 +49,7 @@ pub struct CertificateProblem {
 
 impl CertificateProblem {
     fn new(file: &Path, what: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            what: what.into(),
-            hint: None,
-        }
+        Self { file: file.to_owned(), what: what.into(), hint: None }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -103,28 +99,18 @@ pub fn load(
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() {
-        Ok(store)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(store) } else { Err(problems) }
 }
 
 /// Finds the pairs in a directory, in the order of their names, so that the default is the same on each start.
 fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<CertificateProblem>> {
-    let unreadable = |error: &io::Error| {
-        vec![CertificateProblem::new(
-            directory,
-            format!("cannot be read: {error}"),
-        )]
-    };
+    let unreadable =
+        |error: &io::Error| vec![CertificateProblem::new(directory, format!("cannot be read: {error}"))];
     let entries = fs::read_dir(directory).map_err(|error| unreadable(&error))?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| unreadable(&error))?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         if !hidden && !path.is_dir() {
             files.push(path);
         }
@@ -136,17 +122,11 @@ fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<CertificatePro
     for file in &files {
         let ends = |extension: &str| file.extension().is_some_and(|found| found == extension);
         if ends("pem") {
-            pairs.push(CertificatePair {
-                certificate: file.clone(),
-                key: file.clone(),
-            });
+            pairs.push(CertificatePair { certificate: file.clone(), key: file.clone() });
         } else if ends("crt") {
             let key = file.with_extension("key");
             if files.contains(&key) {
-                pairs.push(CertificatePair {
-                    certificate: file.clone(),
-                    key,
-                });
+                pairs.push(CertificatePair { certificate: file.clone(), key });
             } else {
                 problems.push(
                     CertificateProblem::new(
@@ -158,10 +138,8 @@ fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<CertificatePro
             }
         } else if ends("key") && !files.contains(&file.with_extension("crt")) {
             problems.push(
-                CertificateProblem::new(file, "a key without its certificate").hint(format!(
-                    "put the chain into `{}`",
-                    file.with_extension("crt").display()
-                )),
+                CertificateProblem::new(file, "a key without its certificate")
+                    .hint(format!("put the chain into `{}`", file.with_extension("crt").display())),
             );
         }
     }
@@ -171,11 +149,7 @@ fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<CertificatePro
                 .hint("each `*.pem` holds chain and key; or pairs `NAME.crt` and `NAME.key`"),
         );
     }
-    if problems.is_empty() {
-        Ok(pairs)
-    } else {
-        Err(problems)
-    }
+    if problems.is_empty() { Ok(pairs) } else { Err(problems) }
 }
 
 fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem> {
@@ -195,10 +169,8 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificatePr
         chain.push(certificate.map_err(|error| broken_pem(file, &error))?);
     }
     let Some(first) = chain.first() else {
-        return Err(
-            CertificateProblem::new(file, "expected a certificate, found none")
-                .hint("a certificate in PEM begins with `-----BEGIN CERTIFICATE-----`"),
-        );
+        return Err(CertificateProblem::new(file, "expected a certificate, found none")
+            .hint("a certificate in PEM begins with `-----BEGIN CERTIFICATE-----`"));
     };
     parse(first).ok_or_else(|| CertificateProblem::new(file, "the first certificate is not valid X.509"))?;
     Ok(chain)
@@ -247,11 +219,10 @@ fn mismatch(
     };
     let problem = |what: String| CertificateProblem::new(&pair.certificate, what);
     match chain.iter().position(fits) {
-        Some(place) => problem(format!(
-            "the key belongs to certificate {} of the chain, not to the first",
-            place + 1
-        ))
-        .hint("put the server's own certificate first, then those that vouch for it"),
+        Some(place) => {
+            problem(format!("the key belongs to certificate {} of the chain, not to the first", place + 1))
+                .hint("put the server's own certificate first, then those that vouch for it")
+        }
         None if pair.key == pair.certificate => {
             problem("its private key does not belong to its certificate".to_owned())
         }
@@ -279,12 +250,7 @@ impl CertificateStore {
         };
         let names = names(&parsed);
         let not_after = time(parsed.validity().not_after.timestamp());
-        self.warn_of_dates(
-            &pair.certificate,
-            time(parsed.validity().not_before.timestamp()),
-            not_after,
-            now,
-        );
+        self.warn_of_dates(&pair.certificate, time(parsed.validity().not_before.timestamp()), not_after, now);
         self.warn_of_readers(&pair.key);
 
         let certificate = Arc::new(certificate);
@@ -299,11 +265,7 @@ impl CertificateStore {
         if self.loaded.first().is_none_or(|first| first.names == names) {
             self.default.push(certificate);
         }
-        self.loaded.push(LoadedCertificate {
-            file: pair.certificate.clone(),
-            names,
-            not_after,
-        });
+        self.loaded.push(LoadedCertificate { file: pair.certificate.clone(), names, not_after });
     }
 
     fn warn_of_dates(&mut self, file: &Path, not_before: SystemTime, not_after: SystemTime, now: SystemTime) {
@@ -315,15 +277,12 @@ impl CertificateStore {
                 days(ago.duration())
             )),
             Ok(left) if left < NEAR_EXPIRY => {
-                self.warnings
-                    .push(format!("certificate `{file}` expires in {} days", days(left)));
+                self.warnings.push(format!("certificate `{file}` expires in {} days", days(left)));
             }
             Ok(_) => {}
         }
         if not_before > now {
-            self.warnings.push(format!(
-                "certificate `{file}` is not valid yet: clients will refuse it"
-            ));
+            self.warnings.push(format!("certificate `{file}` is not valid yet: clients will refuse it"));
         }
     }
 
@@ -352,21 +311,13 @@ impl CertificateStore {
     fn find(&self, sni: Option<&str>) -> &[Arc<CertifiedKey>] {
         let Some(sni) = sni else { return &self.default };
         let name = sni.trim_end_matches('.').to_ascii_lowercase();
-        let under_wildcard = || {
-            name.split_once('.')
-                .and_then(|(_, parent)| self.wildcard.get(parent))
-        };
-        self.exact
-            .get(name.as_str())
-            .or_else(under_wildcard)
-            .unwrap_or(&self.default)
+        let under_wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+        self.exact.get(name.as_str()).or_else(under_wildcard).unwrap_or(&self.default)
     }
 
     fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let found = self.find(sni);
-        let fitting = found
-            .iter()
-            .find(|certificate| certificate.key.choose_scheme(schemes).is_some());
+        let fitting = found.iter().find(|certificate| certificate.key.choose_scheme(schemes).is_some());
         fitting.or_else(|| found.first()).map(Arc::clone)
     }
 }
@@ -384,31 +335,20 @@ impl fmt::Debug for CertificateStore {
 }
 
 fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
-    X509Certificate::from_der(certificate)
-        .ok()
-        .map(|(_, parsed)| parsed)
+    X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed)
 }
 
 /// The names of a certificate. Its common name counts only where it has no list of names, as old private CAs leave it.
 fn names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
     let lower = |name: &str| name.to_ascii_lowercase().into_boxed_str();
     if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
-        let dns = alternative
-            .value
-            .general_names
-            .iter()
-            .filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(lower(name)),
-                _ => None,
-            });
+        let dns = alternative.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(lower(name)),
+            _ => None,
+        });
         return dns.collect();
     }
-    certificate
-        .subject()
-        .iter_common_name()
-        .filter_map(|name| name.as_str().ok())
-        .map(lower)
-        .collect()
+    certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(lower).collect()
 }
 
 fn time(timestamp: i64) -> SystemTime {
@@ -449,10 +389,7 @@ mod tests {
     }
 
     fn load_directory(directory: &tempfile::TempDir) -> Result<CertificateStore, Vec<CertificateProblem>> {
-        load(
-            &CertificateSource::Directory(directory.path().to_owned()),
-            SystemTime::now(),
-        )
+        load(&CertificateSource::Directory(directory.path().to_owned()), SystemTime::now())
     }
 
     fn chosen(store: &CertificateStore, sni: Option<&str>) -> PathBuf {
@@ -467,11 +404,7 @@ mod tests {
     #[test]
     fn the_exact_name_wins_over_the_wildcard_and_the_first_answers_the_rest() {
         let directory = tempfile::tempdir().unwrap();
-        for (file, name) in [
-            ("a", "default.test"),
-            ("b", "*.example.test"),
-            ("c", "www.example.test"),
-        ] {
+        for (file, name) in [("a", "default.test"), ("b", "*.example.test"), ("c", "www.example.test")] {
             let (certificate, key) = pem(&[name]);
             write(&directory, &format!("{file}.pem"), &(certificate + &key));
         }
@@ -491,10 +424,7 @@ mod tests {
         let (certificate, key) = pem(&["a.test"]);
         write(&directory, "a.crt", &certificate);
         write(&directory, "a.key", &key);
-        assert_eq!(
-            chosen(&load_directory(&directory).unwrap(), Some("a.test")),
-            Path::new("a.crt")
-        );
+        assert_eq!(chosen(&load_directory(&directory).unwrap(), Some("a.test")), Path::new("a.crt"));
         write(&directory, "b.crt", &certificate);
         let problems = load_directory(&directory).unwrap_err();
         assert!(
@@ -515,11 +445,7 @@ mod tests {
             "4.pem",
             &(certificate.clone() + &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")),
         );
-        write(
-            &directory,
-            "5.pem",
-            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
-        );
+        write(&directory, "5.pem", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n");
         let problems = load_directory(&directory).unwrap_err();
         let whats: Vec<&str> = problems.iter().map(|problem| problem.what.as_str()).collect();
         assert_eq!(whats[0], "expected a certificate, found none");
@@ -537,26 +463,15 @@ mod tests {
         let (issuer, _) = pem(&["ca.test"]);
         write(&directory, "a.pem", &(issuer + &certificate + &key));
         let problems = load_directory(&directory).unwrap_err();
-        assert_eq!(
-            problems[0].what,
-            "the key belongs to certificate 2 of the chain, not to the first"
-        );
+        assert_eq!(problems[0].what, "the key belongs to certificate 2 of the chain, not to the first");
     }
 
     #[test]
     fn an_empty_directory_and_a_missing_one_are_problems() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(
-            load_directory(&directory).unwrap_err()[0]
-                .what
-                .contains("found none")
-        );
+        assert!(load_directory(&directory).unwrap_err()[0].what.contains("found none"));
         let missing = CertificateSource::Directory(directory.path().join("nowhere"));
-        assert!(
-            load(&missing, SystemTime::now()).unwrap_err()[0]
-                .what
-                .contains("cannot be read")
-        );
+        assert!(load(&missing, SystemTime::now()).unwrap_err()[0].what.contains("cannot be read"));
     }
 
     #[test]
@@ -569,23 +484,11 @@ mod tests {
         let not_after = load(&source, SystemTime::now()).unwrap().loaded()[0].not_after;
 
         let soon = load(&source, not_after - Duration::from_secs(3 * DAY + 1)).unwrap();
-        assert!(
-            soon.warnings()[0].ends_with("expires in 3 days"),
-            "{:?}",
-            soon.warnings()
-        );
+        assert!(soon.warnings()[0].ends_with("expires in 3 days"), "{:?}", soon.warnings());
         assert!(soon.warnings()[1].contains("mode 644"), "{:?}", soon.warnings());
         let late = load(&source, not_after + Duration::from_secs(2 * DAY)).unwrap();
-        assert!(
-            late.warnings()[0].contains("expired 2 days ago"),
-            "{:?}",
-            late.warnings()
-        );
+        assert!(late.warnings()[0].contains("expired 2 days ago"), "{:?}", late.warnings());
         let early = load(&source, UNIX_EPOCH).unwrap();
-        assert!(
-            early.warnings()[0].contains("not valid yet"),
-            "{:?}",
-            early.warnings()
-        );
+        assert!(early.warnings()[0].contains("not valid yet"), "{:?}", early.warnings());
     }
 }

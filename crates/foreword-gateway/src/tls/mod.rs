@@ -33,10 +33,7 @@ impl TlsPlan {
         config.ticketer = ticketer()?;
         // Two tickets are what browsers use at most for one host at a time.
         config.send_tls13_tickets = 2;
-        Ok(Self {
-            config: Arc::new(config),
-            store,
-        })
+        Ok(Self { config: Arc::new(config), store })
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
@@ -51,9 +48,7 @@ impl TlsPlan {
 
 impl fmt::Debug for TlsPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsPlan")
-            .field("certificates", &self.store)
-            .finish_non_exhaustive()
+        f.debug_struct("TlsPlan").field("certificates", &self.store).finish_non_exhaustive()
     }
 }
 

@@ -21,10 +21,7 @@ pub(super) fn write_segment(
     let from = out.len();
     let mut rest = segment.as_bytes();
     while let Some(&byte) = rest.first() {
-        let fault = |fault| PathError {
-            at: start + segment.len() - rest.len(),
-            fault,
-        };
+        let fault = |fault| PathError { at: start + segment.len() - rest.len(), fault };
         let len = match byte {
             b'%' => write_encoded(rest, policy, out).map_err(fault)?,
             byte if is_segment_byte(byte) => {
@@ -114,11 +111,7 @@ fn is_settled(byte: u8, policy: &PathPolicy) -> bool {
 /// Appends what rules see of a path in its one spelling.
 pub(super) fn write_matched(path: &str, policy: &PathPolicy, out: &mut String) {
     let mut ends_open = true;
-    for piece in path
-        .split('/')
-        .skip(1)
-        .flat_map(|segment| pieces(segment, policy.encoded_slash))
-    {
+    for piece in path.split('/').skip(1).flat_map(|segment| pieces(segment, policy.encoded_slash)) {
         let name = without_params(piece);
         ends_open = name.is_empty();
         if !ends_open {

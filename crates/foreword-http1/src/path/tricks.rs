@@ -193,9 +193,7 @@ const KEPT_REFUSED: &[&str] = &[
 
 fn normal(target: &str, policy: PathPolicy) -> Result<NormalPath, PathFault> {
     let mut path = NormalPath::default();
-    path.normalise(target, &policy)
-        .map(|()| path)
-        .map_err(|error| error.fault())
+    path.normalise(target, &policy).map(|()| path).map_err(|error| error.fault())
 }
 
 #[test]
@@ -209,20 +207,13 @@ fn every_settled_trick_has_one_spelling() {
 #[test]
 fn every_trick_without_one_spelling_is_refused() {
     for &(sent, fault) in REFUSED {
-        assert_eq!(
-            normal(sent, PathPolicy::default()).map(|path| path.target),
-            Err(fault),
-            "{sent}"
-        );
+        assert_eq!(normal(sent, PathPolicy::default()).map(|path| path.target), Err(fault), "{sent}");
     }
 }
 
 #[test]
 fn kept_slashes_are_slashes_to_the_rules_and_never_hide_dots() {
-    let policy = PathPolicy {
-        encoded_slash: EncodedSlash::Keep,
-        ..PathPolicy::default()
-    };
+    let policy = PathPolicy { encoded_slash: EncodedSlash::Keep, ..PathPolicy::default() };
     for &(sent, forwarded, matched) in KEPT {
         let path = normal(sent, policy).unwrap_or_else(|fault| panic!("{sent}: {fault}"));
         assert_eq!((path.forwarded(), path.matched()), (forwarded, matched), "{sent}");
@@ -234,10 +225,7 @@ fn kept_slashes_are_slashes_to_the_rules_and_never_hide_dots() {
 
 #[test]
 fn case_is_for_the_rules_alone() {
-    let policy = PathPolicy {
-        ignore_case: true,
-        ..PathPolicy::default()
-    };
+    let policy = PathPolicy { ignore_case: true, ..PathPolicy::default() };
     for (sent, forwarded, matched) in [
         ("/Admin", "/Admin", "/admin"),
         ("/ADMIN;X/Y", "/ADMIN;X/Y", "/admin/y"),

@@ -1,0 +1,427 @@
+//! The record of a connection or request: opened once, filled as its story goes, closed once however it ends.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::observe::counters::{Closing, Introduction, StatusClass, count};
+pub(crate) use crate::observe::entry::{Address, HttpVersion, Side, TlsKnown};
+use crate::observe::entry::{Exchange, Known, Moment};
+use crate::observe::journal::{Journal, Unit};
+use crate::observe::name::{Name, Wants};
+use crate::refusal::{Code, Refusal};
+
+/// How a connection or request ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome<'a> {
+    /// As its sides wished: answered, or forwarded until both had closed.
+    Complete,
+    /// It connected and closed without a byte. Counted, not told.
+    Probe,
+    /// We ended it, and can say why.
+    Refused(Refusal<'a>),
+    /// One side closed or reset it before its time.
+    Aborted(Side),
+    /// Nothing moved for the listener's idle time.
+    TimedOut(Side),
+    /// The drain's deadline came, or its task was dropped.
+    CutOff,
+    /// Its task panicked.
+    Panicked,
+}
+
+impl Outcome<'_> {
+    /// A record that was dropped unclosed: its task was cut off, or is unwinding.
+    fn of_a_drop() -> Self {
+        if std::thread::panicking() { Self::Panicked } else { Self::CutOff }
+    }
+
+    pub(crate) fn closing(&self) -> Closing {
+        match self {
+            Self::Complete => Closing::Complete,
+            Self::Probe => Closing::Probe,
+            Self::Refused(_) => Closing::Refused,
+            Self::Aborted(_) => Closing::Aborted,
+            Self::TimedOut(_) => Closing::TimedOut,
+            Self::CutOff => Closing::CutOff,
+            Self::Panicked => Closing::Panicked,
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            Self::Panicked => Some(Code::Panicked),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn side(&self) -> Option<Side> {
+        match *self {
+            Self::Aborted(side) | Self::TimedOut(side) => Some(side),
+            _ => None,
+        }
+    }
+}
+
+/// The record of one connection.
+#[derive(Debug)]
+pub(crate) struct Record {
+    journal: Rc<Journal>,
+    known: Known,
+    /// In tcp mode, what the connection carries; in http mode, requests have records of their own.
+    exchange: Option<Box<Exchange>>,
+    closed: bool,
+}
+
+impl Record {
+    /// Opens the record of a connection that was accepted now.
+    pub(crate) fn open(journal: &Rc<Journal>, peer: Option<Address>, local: Option<Address>) -> Self {
+        let opened = Instant::now();
+        journal.counters().opened.add(1);
+        let exchange = (journal.unit() == Unit::Connection).then(|| journal.exchange(opened));
+        Self {
+            journal: Rc::clone(journal),
+            known: Known {
+                opened,
+                peer,
+                local,
+                client: None,
+                destination: None,
+                header_version: None,
+                trust: None,
+                tls: None,
+                header_done: Moment::NEVER,
+                handshake_done: Moment::NEVER,
+            },
+            exchange,
+            closed: false,
+        }
+    }
+
+    /// Notes who the connection was made for and where to: the PROXY header is whole, or none comes.
+    pub(crate) fn client(&mut self, client: Address, destination: Address, header_version: Option<u8>) {
+        let introduction = match header_version {
+            None => Introduction::Direct,
+            Some(1) => Introduction::V1,
+            Some(_) => Introduction::V2,
+        };
+        count(&self.journal.counters().introductions, introduction as usize);
+        self.known.header_done = Moment::since(self.known.opened);
+        self.known.client = Some(client);
+        self.known.destination = Some(destination);
+        self.known.header_version = header_version;
+    }
+
+    /// Notes the trust group of the peer.
+    pub(crate) fn trust(&mut self, group: &str) {
+        if self.journal.wants().has(Name::Trust) {
+            self.known.trust = Some(group.into());
+        }
+    }
+
+    /// Notes that the TLS handshake is done, and what it settled if the access log wants to know.
+    pub(crate) fn tls(&mut self, tls: impl FnOnce() -> TlsKnown) {
+        self.known.handshake_done = Moment::since(self.known.opened);
+        let wants = self.journal.wants();
+        if TLS_NAMES.iter().any(|&name| wants.has(name)) {
+            self.known.tls = Some(Box::new(tls()));
+        }
+    }
+
+    /// Opens the record of a request whose first byte came now.
+    pub(crate) fn request(&self) -> RequestRecord<'_> {
+        RequestRecord { connection: self, exchange: Some(self.journal.exchange(Instant::now())) }
+    }
+
+    /// Closes the record. It takes `self`, so there can be no second one.
+    pub(crate) fn close(mut self, outcome: Outcome<'_>) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Outcome<'_>) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        count(&self.journal.counters().ended, outcome.closing() as usize);
+        tell(&self.journal, &self.known, outcome);
+        if let Some(exchange) = self.exchange.take() {
+            self.journal.give_back(exchange);
+        }
+    }
+}
+
+/// Whoever drops a record unclosed was cut off: by the drain's deadline, or by a panic.
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.finish(Outcome::of_a_drop());
+    }
+}
+
+/// The record of one request; the connection's record knows the rest.
+#[derive(Debug)]
+pub(crate) struct RequestRecord<'c> {
+    connection: &'c Record,
+    exchange: Option<Box<Exchange>>,
+}
+
+impl RequestRecord<'_> {
+    /// Closes the record.
+    pub(crate) fn close(mut self, outcome: Outcome<'_>) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: Outcome<'_>) {
+        let Some(exchange) = self.exchange.take() else { return };
+        let (journal, known) = (&self.connection.journal, &self.connection.known);
+        let counters = journal.counters();
+        count(&counters.requests, StatusClass::of(exchange.status) as usize);
+        counters.durations.observe(exchange.begun.elapsed());
+        tell(journal, known, outcome);
+        journal.give_back(exchange);
+    }
+}
+
+impl Drop for RequestRecord<'_> {
+    fn drop(&mut self) {
+        self.finish(Outcome::of_a_drop());
+    }
+}
+
+fn tell(journal: &Journal, known: &Known, outcome: Outcome<'_>) {
+    match outcome {
+        Outcome::Refused(refusal) => journal.refused(known, &refusal),
+        Outcome::Panicked => {
+            journal.refused(known, &Refusal::new(Code::Panicked, &"expected to serve, found a panic"));
+        }
+        _ => {}
+    }
+}
+
+/// What is noted in the same way of a request and, in tcp mode, of a whole connection.
+pub(crate) trait Fill {
+    /// The journal, and where things are noted; in http mode a connection has no such place.
+    fn parts(&mut self) -> Option<(&Journal, &mut Exchange)>;
+
+    /// Notes the head of a request: it is whole. `field` finds the first field of a name.
+    fn head<'h>(&mut self, head: &Head<'h>, field: impl Fn(&str) -> Option<&'h [u8]>) {
+        let Some((journal, exchange)) = self.parts() else { return };
+        exchange.head_done = Moment::since(exchange.begun);
+        exchange.version = Some(head.version);
+        let wants = journal.wants();
+        if wants == Wants::NOTHING {
+            return;
+        }
+        exchange.keep(wants, Name::Method, head.method);
+        exchange.keep(wants, Name::Target, head.target);
+        for (name, field_name) in [(Name::Referer, "referer"), (Name::UserAgent, "user-agent")] {
+            if let Some(value) = wants.has(name).then(|| field(field_name)).flatten() {
+                exchange.keep(wants, name, value);
+            }
+        }
+        for name in journal.fields() {
+            exchange.keep_field(field(name));
+        }
+    }
+
+    /// Notes a text under one of the log's names, if the log wants it: path, query, host, request and trace id.
+    fn text(&mut self, name: Name, text: &[u8]) {
+        if let Some((journal, exchange)) = self.parts() {
+            exchange.keep(journal.wants(), name, text);
+        }
+    }
+
+    /// Notes the rule that ended the request or connection.
+    fn rule(&mut self, name: &str) {
+        self.text(Name::Rule, name.as_bytes());
+    }
+
+    /// Notes where it is forwarded to; with another attempt, the last endpoint counts.
+    fn forwarding(&mut self, cluster: &str, endpoint: &str) {
+        self.text(Name::Cluster, cluster.as_bytes());
+        self.text(Name::Endpoint, endpoint.as_bytes());
+        if let Some((_, exchange)) = self.parts() {
+            exchange.forwarded = true;
+        }
+    }
+
+    /// Notes that another attempt is needed.
+    fn retried(&mut self) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.retries = exchange.retries.saturating_add(1);
+        }
+    }
+
+    /// Notes that a connection to the endpoint is ready, and whether it is a kept one.
+    fn connected(&mut self, reused: bool) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.connected = Moment::since(exchange.begun);
+            exchange.reused = reused;
+        }
+    }
+
+    /// Notes the first byte of the endpoint's answer.
+    fn first_byte(&mut self) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.first_byte = Moment::since(exchange.begun);
+        }
+    }
+
+    /// Notes the status that is sent downstream.
+    fn status(&mut self, status: u16) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.status = status;
+        }
+    }
+
+    /// Notes bytes that came from downstream. They are in the metrics at once, however long a tunnel lasts.
+    fn received(&mut self, bytes: u64) {
+        if let Some((journal, exchange)) = self.parts() {
+            exchange.received = exchange.received.saturating_add(bytes);
+            journal.counters().received.add(bytes);
+        }
+    }
+
+    /// Notes bytes that went downstream.
+    fn sent(&mut self, bytes: u64) {
+        if let Some((journal, exchange)) = self.parts() {
+            exchange.sent = exchange.sent.saturating_add(bytes);
+            journal.counters().sent.add(bytes);
+        }
+    }
+
+    /// Notes bytes that went to the endpoint.
+    fn upstream_sent(&mut self, bytes: u64) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.upstream_sent = exchange.upstream_sent.saturating_add(bytes);
+        }
+    }
+
+    /// Notes bytes that came from the endpoint.
+    fn upstream_received(&mut self, bytes: u64) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.upstream_received = exchange.upstream_received.saturating_add(bytes);
+        }
+    }
+}
+
+impl Fill for Record {
+    fn parts(&mut self) -> Option<(&Journal, &mut Exchange)> {
+        Some((&self.journal, self.exchange.as_deref_mut()?))
+    }
+}
+
+impl Fill for RequestRecord<'_> {
+    fn parts(&mut self) -> Option<(&Journal, &mut Exchange)> {
+        Some((&self.connection.journal, self.exchange.as_deref_mut()?))
+    }
+}
+
+/// What the first line of a request says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'h> {
+    pub(crate) method: &'h [u8],
+    /// As it was received.
+    pub(crate) target: &'h [u8],
+    pub(crate) version: HttpVersion,
+}
+
+const TLS_NAMES: [Name; 5] =
+    [Name::TlsVersion, Name::TlsCipher, Name::TlsSni, Name::TlsAlpn, Name::TlsClientCn];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::observe::Observer;
+    use crate::observe::counters::Counter;
+    use crate::observe::journal::Scribe;
+
+    fn journal(unit: Unit) -> Rc<Journal> {
+        Scribe::new(Observer::new(1), 0).journal("web", unit)
+    }
+
+    fn open(journal: &Rc<Journal>) -> Record {
+        let address = |text: &str| Some(Address::Inet(text.parse().unwrap()));
+        Record::open(journal, address("10.0.0.1:5000"), address("10.0.0.2:443"))
+    }
+
+    fn ended(journal: &Journal, closing: Closing) -> u64 {
+        journal.counters().ended[closing as usize].get()
+    }
+
+    #[test]
+    fn a_connection_is_counted_once_when_it_opens_and_once_when_it_ends() {
+        let journal = journal(Unit::Connection);
+        let mut record = open(&journal);
+        assert_eq!(journal.counters().open(), 1);
+        record.received(10);
+        record.sent(20);
+        record.close(Outcome::Complete);
+
+        let counters = journal.counters();
+        assert_eq!((counters.opened.get(), counters.open()), (1, 0));
+        assert_eq!((counters.received.get(), counters.sent.get()), (10, 20));
+        assert_eq!(counters.ended.iter().map(Counter::get).sum::<u64>(), 1);
+        assert_eq!(ended(&journal, Closing::Complete), 1);
+    }
+
+    #[test]
+    fn a_record_that_is_dropped_was_cut_off() {
+        let journal = journal(Unit::Request);
+        let record = open(&journal);
+        drop(record.request());
+        drop(record);
+        assert_eq!(ended(&journal, Closing::CutOff), 1);
+        assert_eq!(journal.counters().requests[StatusClass::None as usize].get(), 1);
+    }
+
+    #[test]
+    fn a_panic_closes_the_record_and_counts_its_code() {
+        let journal = journal(Unit::Connection);
+        let record = open(&journal);
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _record = record;
+            std::panic::resume_unwind(Box::new("as a mistake of ours would"));
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(ended(&journal, Closing::Panicked), 1);
+        assert_eq!(journal.counters().refusals[Code::Panicked.index()].get(), 1);
+    }
+
+    #[test]
+    fn each_request_is_counted_by_its_status() {
+        let journal = journal(Unit::Request);
+        let record = open(&journal);
+        for status in [200, 204, 404, 502] {
+            let mut request = record.request();
+            request.status(status);
+            request.close(Outcome::Complete);
+        }
+        let counters = journal.counters();
+        let classes: Vec<u64> = counters.requests.iter().map(Counter::get).collect();
+        assert_eq!(classes, [0, 0, 2, 0, 1, 1]);
+        record.close(Outcome::Complete);
+    }
+
+    #[test]
+    fn a_refusal_is_counted_by_code_and_requirement() {
+        let journal = journal(Unit::Connection);
+        let refusal = Refusal {
+            requirement: Some("R-V1-05"),
+            ..Refusal::new(Code::MalformedV1, &"byte 11: expected a number")
+        };
+        open(&journal).close(Outcome::Refused(refusal));
+        assert_eq!(journal.counters().refusals[Code::MalformedV1.index()].get(), 1);
+        assert_eq!(journal.counters().header_faults.iter().map(Counter::get).sum::<u64>(), 1);
+    }
+
+    #[test]
+    fn counters_outlive_the_plan_that_they_began_under() {
+        let observer = Observer::new(1);
+        let scribe = Scribe::new(Arc::clone(&observer), 0);
+        open(&scribe.journal("web", Unit::Connection)).close(Outcome::Complete);
+        open(&scribe.journal("web", Unit::Connection)).close(Outcome::Complete);
+        assert_eq!(scribe.journal("web", Unit::Connection).counters().opened.get(), 2);
+    }
+}

@@ -1,0 +1,432 @@
+//! What is known of a connection and of what went on in it: the facts behind one line of the access log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::counters::Closing;
+use super::name::{Name, Wants};
+use super::termination;
+use crate::refusal::Code;
+
+/// One end of a socket, or the one that a header claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// IPv4 or IPv6; IPv4 mapped into IPv6 is shown as IPv4.
+    Inet(SocketAddr),
+    /// A unix socket, with its path as bytes where there is one.
+    Unix(Box<[u8]>),
+}
+
+impl Address {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip().to_canonical()),
+            Self::Unix(_) => None,
+        }
+    }
+
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Inet(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(address)
+    }
+}
+
+/// What the TLS handshake settled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsKnown {
+    pub(crate) version: &'static str,
+    pub(crate) cipher: &'static str,
+    pub(crate) sni: Option<Box<str>>,
+    pub(crate) alpn: Option<Box<[u8]>>,
+    pub(crate) client_cn: Option<Box<str>>,
+}
+
+/// What is known of a connection; all its requests share it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) opened: Instant,
+    pub(crate) peer: Option<Address>,
+    pub(crate) local: Option<Address>,
+    pub(crate) client: Option<Address>,
+    pub(crate) destination: Option<Address>,
+    pub(crate) header_version: Option<u8>,
+    pub(crate) trust: Option<Box<str>>,
+    pub(crate) tls: Option<Box<TlsKnown>>,
+    pub(crate) header_done: Moment,
+    pub(crate) handshake_done: Moment,
+}
+
+/// What went on: in one request, or in a whole tcp connection.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) begun: Instant,
+    /// What was copied from the request, once, because the format asks for it.
+    text: Vec<u8>,
+    spans: [Span; TEXTS.len()],
+    pub(crate) fields: Vec<Span>,
+    pub(crate) version: Option<HttpVersion>,
+    pub(crate) status: u16,
+    pub(crate) retries: u16,
+    pub(crate) reused: bool,
+    pub(crate) forwarded: bool,
+    pub(crate) head_done: Moment,
+    pub(crate) connected: Moment,
+    pub(crate) first_byte: Moment,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+    pub(crate) upstream_sent: u64,
+    pub(crate) upstream_received: u64,
+}
+
+impl Exchange {
+    pub(crate) fn new(begun: Instant) -> Self {
+        Self {
+            begun,
+            text: Vec::new(),
+            spans: [Span::ABSENT; TEXTS.len()],
+            fields: Vec::new(),
+            version: None,
+            status: 0,
+            retries: 0,
+            reused: false,
+            forwarded: false,
+            head_done: Moment::NEVER,
+            connected: Moment::NEVER,
+            first_byte: Moment::NEVER,
+            received: 0,
+            sent: 0,
+            upstream_sent: 0,
+            upstream_received: 0,
+        }
+    }
+
+    /// Forgets everything but the room that the text took, so that the next request copies into warm memory.
+    pub(crate) fn renew(&mut self, begun: Instant) {
+        let (mut text, mut fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
+        text.clear();
+        // One long request must not keep its room for ever.
+        text.shrink_to(MAX_WARM_TEXT);
+        fields.clear();
+        *self = Self { text, fields, ..Self::new(begun) };
+    }
+
+    /// Copies what the format wants of `bytes`; the last copy counts.
+    pub(crate) fn keep(&mut self, wants: Wants, name: Name, bytes: &[u8]) {
+        if !wants.has(name) {
+            return;
+        }
+        let span = self.copy(bytes, longest(name));
+        if let Some(kept) = place(name).and_then(|place| self.spans.get_mut(place)) {
+            *kept = span;
+        }
+    }
+
+    /// Copies one of the fields that a template names, or notes that it is absent.
+    pub(crate) fn keep_field(&mut self, value: Option<&[u8]>) {
+        let span = value.map_or(Span::ABSENT, |value| self.copy(value, MAX_FIELD));
+        self.fields.push(span);
+    }
+
+    fn copy(&mut self, bytes: &[u8], longest: usize) -> Span {
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes.get(..longest).unwrap_or(bytes));
+        // A request has a few dozen texts, each bounded, so both ends fit.
+        Span { start: start as u32, end: self.text.len() as u32 }
+    }
+
+    pub(crate) fn text(&self, name: Name) -> Option<&[u8]> {
+        self.at(*self.spans.get(place(name)?)?)
+    }
+
+    pub(crate) fn field(&self, place: usize) -> Option<&[u8]> {
+        self.at(*self.fields.get(place)?)
+    }
+
+    fn at(&self, span: Span) -> Option<&[u8]> {
+        if span == Span::ABSENT {
+            return None;
+        }
+        self.text.get(span.start as usize..span.end as usize)
+    }
+}
+
+/// The version of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HttpVersion {
+    Http10,
+    Http11,
+}
+
+impl HttpVersion {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+}
+
+/// A place in the text of an [`Exchange`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    const ABSENT: Self = Self { start: u32::MAX, end: u32::MAX };
+}
+
+/// When something happened, in microseconds from the beginning; an hour and eleven minutes is as late as it gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Moment(u32);
+
+impl Moment {
+    pub(crate) const NEVER: Self = Self(u32::MAX);
+
+    pub(crate) fn since(beginning: Instant) -> Self {
+        let micros = u32::try_from(beginning.elapsed().as_micros()).unwrap_or(u32::MAX);
+        Self(micros.min(u32::MAX - 1))
+    }
+
+    pub(crate) fn from_beginning(self) -> Option<Duration> {
+        (self != Self::NEVER).then(|| Duration::from_micros(self.0.into()))
+    }
+
+    /// How long it took from `earlier`, or from the beginning where that never happened.
+    pub(crate) fn after(self, earlier: Self) -> Option<Duration> {
+        let earlier = if earlier == Self::NEVER { 0 } else { earlier.0 };
+        (self != Self::NEVER).then(|| Duration::from_micros(self.0.saturating_sub(earlier).into()))
+    }
+}
+
+/// All that one line can tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) listener: &'a str,
+    pub(crate) known: &'a Known,
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) closing: Closing,
+    pub(crate) code: Option<Code>,
+    /// Whose doing it was, where one side went away or stopped.
+    pub(crate) side: Option<Side>,
+    pub(crate) began: SystemTime,
+    pub(crate) took: Duration,
+    /// Whether the line tells of a request, not of a whole connection.
+    pub(crate) is_http: bool,
+}
+
+/// The side that connects to us, or the side that we connect to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Downstream,
+    Upstream,
+}
+
+/// One value of a line, before a format has written it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    Absent,
+    /// From the wire: to be escaped.
+    Text(&'a [u8]),
+    /// Ours, and plain.
+    Word(&'a str),
+    Number(u64),
+    Ip(IpAddr),
+    Unix(&'a [u8]),
+    Flag(bool),
+    Time(SystemTime),
+    Code(Code),
+    State([u8; 4]),
+}
+
+impl<'a> Entry<'a> {
+    /// What the line tells under this name.
+    pub(crate) fn value(&self, name: Name) -> Value<'a> {
+        let exchange = self.exchange;
+        match name {
+            Name::Timestamp => Value::Time(self.began),
+            Name::Duration => nanos(Some(self.took)),
+            Name::Outcome => {
+                Value::Word(if self.closing == Closing::Complete { "success" } else { "failure" })
+            }
+            Name::Listener => Value::Word(self.listener),
+            Name::Status => number((exchange.status != 0).then_some(exchange.status)),
+            Name::HttpVersion => {
+                exchange.version.map_or(Value::Absent, |version| Value::Word(version.as_str()))
+            }
+            Name::BytesReceived => Value::Number(exchange.received),
+            Name::BytesSent => Value::Number(exchange.sent),
+            Name::UpstreamSent => number(exchange.forwarded.then_some(exchange.upstream_sent)),
+            Name::UpstreamReceived => number(exchange.forwarded.then_some(exchange.upstream_received)),
+            Name::Retries => number(exchange.forwarded.then_some(exchange.retries)),
+            Name::Reused if exchange.forwarded => Value::Flag(exchange.reused),
+            Name::TimeHead => nanos(exchange.head_done.from_beginning()),
+            Name::TimeConnect => nanos(self.connect_took()),
+            Name::TimeResponse => nanos(exchange.first_byte.after(exchange.connected)),
+            Name::Termination => Value::Word(self.closing.as_str()),
+            Name::RefusalCode => self.code.map_or(Value::Absent, Value::Code),
+            Name::TerminationState => Value::State(termination::state(self)),
+            Name::Reused => Value::Absent,
+            name if place(name).is_some() => exchange.text(name).map_or(Value::Absent, Value::Text),
+            name => self.known.value(name),
+        }
+    }
+
+    /// From a request's head, or from a connection's last preparation, until an endpoint was ready.
+    pub(crate) fn connect_took(&self) -> Option<Duration> {
+        let prepared = match self.is_http {
+            true => self.exchange.head_done,
+            false if self.known.handshake_done != Moment::NEVER => self.known.handshake_done,
+            false => self.known.header_done,
+        };
+        self.exchange.connected.after(prepared)
+    }
+}
+
+impl Known {
+    fn value(&self, name: Name) -> Value<'_> {
+        let tls = self.tls.as_deref();
+        match name {
+            Name::ClientIp => ip(self.client()),
+            Name::ClientPort => number(self.client().and_then(Address::port)),
+            Name::ClientAddress => unix(self.client()),
+            Name::PeerIp => ip(self.peer.as_ref()),
+            Name::PeerPort => number(self.peer.as_ref().and_then(Address::port)),
+            Name::PeerAddress => unix(self.peer.as_ref()),
+            Name::DestinationIp => ip(self.destination()),
+            Name::DestinationPort => number(self.destination().and_then(Address::port)),
+            Name::Trust => text(self.trust.as_deref().map(str::as_bytes)),
+            Name::HeaderVersion => number(self.header_version),
+            Name::TlsVersion => tls.map_or(Value::Absent, |tls| Value::Word(tls.version)),
+            Name::TlsCipher => tls.map_or(Value::Absent, |tls| Value::Word(tls.cipher)),
+            Name::TlsSni => text(tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes)),
+            Name::TlsAlpn => text(tls.and_then(|tls| tls.alpn.as_deref())),
+            Name::TlsClientCn => text(tls.and_then(|tls| tls.client_cn.as_deref()).map(str::as_bytes)),
+            Name::TimeHeader => nanos(self.header_done.from_beginning()),
+            Name::TimeHandshake => nanos(self.handshake_done.after(self.header_done)),
+            _ => Value::Absent,
+        }
+    }
+
+    /// Until a header was believed, the peer is all that is known of the client.
+    pub(crate) fn client(&self) -> Option<&Address> {
+        self.client.as_ref().or(self.peer.as_ref())
+    }
+
+    fn destination(&self) -> Option<&Address> {
+        self.destination.as_ref().or(self.local.as_ref())
+    }
+}
+
+fn ip(address: Option<&Address>) -> Value<'_> {
+    address.and_then(Address::ip).map_or(Value::Absent, Value::Ip)
+}
+
+fn unix(address: Option<&Address>) -> Value<'_> {
+    match address {
+        Some(Address::Unix(path)) => Value::Unix(path),
+        _ => Value::Absent,
+    }
+}
+
+fn text(bytes: Option<&[u8]>) -> Value<'_> {
+    bytes.map_or(Value::Absent, Value::Text)
+}
+
+fn number<'a>(number: Option<impl Into<u64>>) -> Value<'a> {
+    number.map_or(Value::Absent, |number| Value::Number(number.into()))
+}
+
+fn nanos<'a>(duration: Option<Duration>) -> Value<'a> {
+    duration.map_or(Value::Absent, |duration| {
+        Value::Number(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    })
+}
+
+/// The names whose values are copied from the request or the plan.
+const TEXTS: [Name; 12] = [
+    Name::Method,
+    Name::Target,
+    Name::Path,
+    Name::Query,
+    Name::Host,
+    Name::Referer,
+    Name::UserAgent,
+    Name::RequestId,
+    Name::TraceId,
+    Name::Rule,
+    Name::Cluster,
+    Name::Endpoint,
+];
+
+fn place(name: Name) -> Option<usize> {
+    TEXTS.iter().position(|&text| text == name)
+}
+
+/// A line must stay a line that other programs read: longer texts are cut.
+const fn longest(name: Name) -> usize {
+    match name {
+        Name::Target | Name::Path | Name::Query => MAX_TARGET,
+        _ => MAX_FIELD,
+    }
+}
+
+/// A target longer than this is cut in the log, never in what is forwarded.
+pub(crate) const MAX_TARGET: usize = 4096;
+/// Any other text from a request longer than this is cut in the log.
+pub(crate) const MAX_FIELD: usize = 1024;
+/// More room than nearly every request needs.
+const MAX_WARM_TEXT: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wanted_is_copied() {
+        let mut exchange = Exchange::new(Instant::now());
+        exchange.keep(Wants::NOTHING.and(Name::Path), Name::Path, b"/a");
+        exchange.keep(Wants::NOTHING.and(Name::Path), Name::Method, b"GET");
+        assert_eq!(exchange.text(Name::Path), Some(&b"/a"[..]));
+        assert_eq!(exchange.text(Name::Method), None);
+        assert_eq!(exchange.text.len(), 2);
+    }
+
+    #[test]
+    fn a_renewed_exchange_knows_nothing_and_needs_no_new_memory() {
+        let mut exchange = Exchange::new(Instant::now());
+        exchange.keep(Wants::EVERYTHING, Name::Path, &[b'x'; 2 * MAX_TARGET]);
+        exchange.keep_field(Some(b"secret"));
+        exchange.status = 200;
+        assert_eq!(exchange.text(Name::Path).map(<[u8]>::len), Some(MAX_TARGET));
+
+        exchange.renew(Instant::now());
+        assert_eq!((exchange.text(Name::Path), exchange.field(0), exchange.status), (None, None, 0));
+        assert!(exchange.text.capacity() > 0 && exchange.text.capacity() <= MAX_WARM_TEXT);
+    }
+
+    #[test]
+    fn an_empty_text_is_not_an_absent_one() {
+        let mut exchange = Exchange::new(Instant::now());
+        exchange.keep(Wants::EVERYTHING, Name::Query, b"");
+        exchange.keep_field(None);
+        assert_eq!((exchange.text(Name::Query), exchange.field(0)), (Some(&b""[..]), None));
+    }
+
+    #[test]
+    fn a_moment_after_one_that_never_came_is_measured_from_the_beginning() {
+        let (early, late) = (Moment(10), Moment(30));
+        assert_eq!(late.after(early), Some(Duration::from_micros(20)));
+        assert_eq!(late.after(Moment::NEVER), Some(Duration::from_micros(30)));
+        assert_eq!(Moment::NEVER.after(early), None);
+    }
+}

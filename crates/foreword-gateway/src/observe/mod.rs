@@ -1,0 +1,11 @@
+//! What the gateway tells about itself: access log, metrics, admin socket.
+
+pub(crate) mod counters;
+pub(crate) mod entry;
+pub(crate) mod journal;
+pub(crate) mod name;
+mod teller;
+mod termination;
+
+pub use journal::Observer;
+pub use name::Name;

@@ -1,0 +1,178 @@
+//! The stable codes of all that foreword refuses: one row each, the same in logs, metrics and `foreword explain`.
+
+use std::fmt;
+
+use super::explain::{self, Page};
+
+/// Makes the codes, their numbers, requirements and titles from one table, so that they cannot drift apart.
+macro_rules! codes {
+    ($($name:ident $number:literal [$($requirement:literal)?] $title:literal,)*) => {
+        /// Why a connection, a request, a file or a resource was refused.
+        ///
+        /// The numbers are stable: a code is never given to another cause, and one that is gone leaves a gap.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u8)]
+        pub enum Code {
+            $(#[doc = concat!("FW", $number, ": ", $title, ".")] $name,)*
+        }
+
+        impl Code {
+            /// All codes, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The number behind `FW`; its hundreds name the room: 1 header, 2 trust, 3 TLS, 4 HTTP and rules,
+            /// 5 upstream, 6 configuration, 7 resources.
+            pub const fn number(self) -> u16 {
+                match self { $(Self::$name => $number),* }
+            }
+
+            /// What was refused, as a phrase without a full stop.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title),* }
+            }
+
+            /// The requirement of `docs/spec.md` that the refusal rests on, where it is always the same one.
+            pub const fn requirement(self) -> Option<&'static str> {
+                match self { $(Self::$name => codes!(@ $($requirement)?)),* }
+            }
+        }
+    };
+    (@ $requirement:literal) => { Some($requirement) };
+    (@) => { None };
+}
+
+codes! {
+    TlsForHeader          101 ["R-SEC-20"]  "a bare TLS ClientHello where a PROXY header is expected",
+    HttpForHeader         102 ["R-SEC-02"]  "a bare HTTP request where a PROXY header is expected",
+    BytesForHeader        103 ["R-SEC-02"]  "other bytes where a PROXY header is expected",
+    MalformedV1           104 []            "a malformed version 1 header",
+    MalformedV2           105 []            "a malformed version 2 header",
+    HeaderTooLong         106 ["R-V2-17"]   "a header longer than `header.max`",
+    HeaderSilence         107 ["R-SEC-07"]  "silence until the header deadline",
+    HeaderUnfinished      108 ["R-SEC-07"]  "a header unfinished at its deadline",
+    HeaderCutShort        109 ["R-SEC-10"]  "a connection closed inside its header",
+    SecondHeader          110 ["R-SEC-12"]  "a second header after the first",
+    HeaderChecksum        111 ["R-TLV-05"]  "a header with a wrong checksum",
+    HeadersWaiting        112 ["R-SEC-08"]  "too many headers awaited, the oldest went",
+    HeaderForbidden       113 ["R-SEC-01"]  "a header where none is believed",
+    ClaimRefused          114 ["R-SEC-15"]  "a header that claims an address nobody can have",
+    HeaderUnknown         115 ["R-SEC-16"]  "a LOCAL or UNKNOWN header where `unknown = \"reject\"`",
+    HeaderChain           116 ["R-SEC-12"]  "a broken chain of headers",
+    Stranger              201 ["R-SEC-03"]  "a peer outside every trust group",
+    HttpForTls            301 []            "plain HTTP on a TLS port",
+    BytesForTls           302 []            "bytes that are not TLS on a TLS port",
+    HandshakeFailed       303 []            "a failed TLS handshake",
+    HandshakeDeadline     304 []            "a TLS handshake unfinished at its deadline",
+    HandshakeCutShort     305 []            "a connection closed inside the TLS handshake",
+    MalformedHead         401 []            "a malformed request head",
+    AmbiguousFraming      402 []            "a request whose body could end in two places",
+    UnknownTransferCoding 403 []            "an unknown transfer coding",
+    NoRule                404 []            "nothing that a rule would take",
+    UnsettledPath         405 []            "a path that cannot be settled",
+    WrongHost             406 []            "a Host field missing, doubled or disagreeing",
+    HeadTooLarge          407 []            "a request head, target or number of fields too large",
+    HeadDeadline          408 []            "a request head unfinished at its deadline",
+    TlsForHttp            409 []            "TLS on a plain HTTP port",
+    OtherHttpVersion      410 []            "HTTP/0.9, HTTP/2 without TLS, or an unknown version",
+    RefusedByRule         411 []            "a connection refused by a rule",
+    BrokenBody            413 []            "a request body with broken framing",
+    BodyDeadline          414 []            "a request body that stopped coming",
+    NoConnection          501 []            "no connection to any endpoint",
+    ConnectTimeout        502 []            "a connect time-out",
+    NoEndpoint            503 []            "no endpoint to connect to",
+    ResponseTimeout       504 []            "an endpoint that did not answer in time",
+    EndpointClosed        505 []            "an endpoint that closed before it answered",
+    MalformedAnswer       506 []            "a malformed answer from an endpoint",
+    AnswerTooLarge        507 []            "an answer head over 32 KiB",
+    AnswerCutShort        508 []            "an endpoint that broke off inside its answer",
+    FileUnreadable        601 []            "a configuration file that cannot be read",
+    FileNotToml           602 []            "a configuration file that is not TOML",
+    FileWrong             603 []            "a configuration that contradicts itself or the reference",
+    CertificateOrKey      604 []            "a certificate or key that cannot be used",
+    ReloadFailed          605 []            "a failed reload, the old plan goes on",
+    OutOfDescriptors      701 []            "no file descriptors left",
+    ConnectionLimit       702 []            "the connection limit reached",
+    AddressTaken          703 []            "an address that is taken, or is not ours",
+    LogLinesLost          704 []            "access-log lines lost",
+    Panicked              705 []            "a panic in a connection",
+}
+
+impl Code {
+    /// How many codes there are: tables of counters are this long.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The place of the code in [`Code::ALL`], and so in tables of counters.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Reads a code as people write it: `FW101`, `fw101` or `101`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foreword_gateway::refusal::Code;
+    ///
+    /// assert_eq!(Code::parse("fw101"), Some(Code::TlsForHeader));
+    /// assert_eq!(Code::parse("101"), Some(Code::TlsForHeader));
+    /// assert_eq!(Code::parse("FW999"), None);
+    /// ```
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = match text.split_at_checked(2) {
+            Some((prefix, rest)) if prefix.eq_ignore_ascii_case("fw") => rest,
+            _ => text,
+        };
+        if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let number: u16 = digits.parse().ok()?;
+        Self::ALL.iter().copied().find(|code| code.number() == number)
+    }
+
+    /// The page that `foreword explain` shows.
+    pub fn page(self) -> &'static Page {
+        explain::page(self)
+    }
+
+    /// Whether a refusal is worth a line in the log: what a rule refuses is the operator's wish and only counted.
+    pub(crate) const fn is_told(self) -> bool {
+        !matches!(self, Self::RefusedByRule)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FW{:03}", self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_the_order_of_their_numbers_and_their_index_is_their_place() {
+        assert!(Code::ALL.is_sorted_by(|a, b| a.number() < b.number()));
+        for (place, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(code.index(), place);
+        }
+    }
+
+    #[test]
+    fn a_code_is_read_in_any_case_and_without_its_letters() {
+        for &code in Code::ALL {
+            let name = code.to_string();
+            assert_eq!(Code::parse(&name), Some(code));
+            assert_eq!(Code::parse(&name.to_lowercase()), Some(code));
+            assert_eq!(Code::parse(&format!(" {}\n", code.number())), Some(code));
+        }
+    }
+
+    #[test]
+    fn what_is_no_code_is_not_taken_for_one() {
+        for text in ["", "FW", "FW1", "FW0101", "FW+01", "fw101x", "É01", "FW412", "101.0"] {
+            assert_eq!(Code::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The pages of FW4xx: requests, and the rules that refuse them.
+
+use super::Page;
+use crate::refusal::Code;
+
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        code: Code::MalformedHead,
+        meaning: "The request line or a field breaks the grammar of HTTP/1.1: a bare CR or LF, a NUL or control byte, a \
+                  folded field, a space before a colon, a wrong method or field name. Answered 400 and closed, since \
+                  what follows cannot be trusted either.",
+        cause: "A client written by hand, a scanner, or an attempt to smuggle a second request past a proxy that is \
+                less strict.",
+        remedy: "The line names the byte and the rule. Correct the client; there is no switch that lets such heads \
+                 pass.",
+    },
+    Page {
+        code: Code::AmbiguousFraming,
+        meaning: "The request says twice, or in two ways, where its body ends: Content-Length beside Transfer-Encoding, \
+                  two Content-Lengths, or a length that is no plain number. Answered 400 and closed.",
+        cause: "An attempt at request smuggling, or a proxy in front that adds a length of its own.",
+        remedy: "Correct the sender so that it states one length. RFC 9112 section 6.3 lets a server refuse these, and \
+                 serving them is how two servers come to disagree about who asked for what.",
+    },
+    Page {
+        code: Code::UnknownTransferCoding,
+        meaning: "The request uses a transfer coding other than one single `chunked`. Answered 501 and closed.",
+        cause: "An old client that compresses by transfer coding, or an attempt to hide a body from one of two \
+                servers.",
+        remedy: "Use `Content-Encoding` for compression. `chunked` must be the only transfer coding.",
+    },
+    Page {
+        code: Code::NoRule,
+        meaning: "No rule of the listener took the request or connection, and it has no `cluster` as the last resort. \
+                  Answered 404 in http mode, closed in tcp mode.",
+        cause: "A host name or path that no rule mentions, a scanner that asks by address, or a rule that is narrower \
+                than was thought.",
+        remedy: "`foreword why` tells for a request which rules were asked and why none matched. Add a rule, or \
+                 `cluster = \"NAME\"` on the listener for all that is left.",
+    },
+    Page {
+        code: Code::UnsettledPath,
+        meaning: "The path can be read in more than one way, so a rule about it could be got around: an encoded slash \
+                  or backslash, a NUL or control byte, `..;`, bad UTF-8, or dots that climb above the root. Answered \
+                  400.",
+        cause: "Mostly attempts to reach a protected path by another spelling. Some applications put `%2F` into paths \
+                on purpose (package registries, object stores).",
+        remedy: "If an application needs encoded slashes, set `path = { encoded_slash = \"keep\" }` on its listener; they \
+                 are then neither decoded nor taken for slashes. The other spellings stay refused.",
+    },
+    Page {
+        code: Code::WrongHost,
+        meaning: "An HTTP/1.1 request must have exactly one Host field, and an absolute target must name the same host. \
+                  This one did not. Answered 400.",
+        cause: "A client written by hand, or an attempt to be judged under one name and served under another.",
+        remedy: "Send one Host field that agrees with the target. HTTP/1.0 without Host is served.",
+    },
+    Page {
+        code: Code::HeadTooLarge,
+        meaning: "The request head is larger than `max.head`, has more than `max.fields` fields, or its target is too \
+                  long. Answered 431, or 414 for the target, and closed.",
+        cause: "A client with a great many cookies, a search form that puts everything into the address, or somebody \
+                who tries how much memory a head can take.",
+        remedy: "Clear the cookies first. Raise `max = { head = …, fields = … }` on the listener if the application \
+                 needs it; the servers behind must then take as much.",
+    },
+    Page {
+        code: Code::HeadDeadline,
+        meaning: "A request began, and its head was not whole within `timeout.head` (10 s unless set otherwise). \
+                  Answered 408 and closed. More bytes do not extend the deadline.",
+        cause: "A client on a very bad path, or somebody who sends a head byte by byte to hold connections.",
+        remedy: "Nothing, as a rule. Raise `timeout = { head = … }` on the listener if real clients are hit.",
+    },
+    Page {
+        code: Code::TlsForHttp,
+        meaning: "A TLS handshake came to a listener that serves plain HTTP. It was closed.",
+        cause: "A client that uses `https://` with the port of `http://`, or a balancer that passes TLS on to a \
+                listener without `tls`.",
+        remedy: "Use `http://`, or give the listener `tls = { certificates = … }`.",
+    },
+    Page {
+        code: Code::OtherHttpVersion,
+        meaning: "The request is not HTTP/1.0 or HTTP/1.1: a line without a version (HTTP/0.9), the preface of HTTP/2 \
+                  without TLS, or a version that does not exist. Answered 505, or 400 where there is no version.",
+        cause: "A scanner, or a client or balancer that was told to speak HTTP/2 without TLS.",
+        remedy: "Let the client speak HTTP/1.1 here; `--http1.1` does so in curl.",
+    },
+    Page {
+        code: Code::RefusedByRule,
+        meaning: "A rule of the listener refused the connection with `close`, or with `deny` in tcp mode. This is \
+                  counted and written to the access log, and not told as a fault.",
+        cause: "The rule does what it was written for. The access log names it under `rule`.",
+        remedy: "If it should have passed, ask `foreword why` which rule ended it and what it saw.",
+    },
+    Page {
+        code: Code::BrokenBody,
+        meaning: "The body of a request breaks its framing: a chunk size that is no number, a chunk without its line \
+                  end, a wrong trailer, or an end before the promised length. The request was cut off; where nothing \
+                  had been answered yet, with 400.",
+        cause: "A client that died in the middle of an upload, a client written by hand, or an attempt at request \
+                smuggling.",
+        remedy: "Correct the client. An upload that ends early shows up here too: look at its side for the reason.",
+    },
+    Page {
+        code: Code::BodyDeadline,
+        meaning: "The body of a request stopped coming, and nothing more arrived within the idle time of the listener. \
+                  Answered 408 where nothing had been answered yet, and closed.",
+        cause: "A client that lost its network in the middle of an upload, or one that sends a byte now and then to \
+                hold a connection.",
+        remedy: "Raise `timeout = { idle = … }` on the listener if slow uploads are expected.",
+    },
+];

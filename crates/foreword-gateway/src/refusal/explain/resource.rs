@@ -1,0 +1,50 @@
+//! The pages of FW7xx: what this machine and process have run out of.
+
+use super::Page;
+use crate::refusal::Code;
+
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        code: Code::OutOfDescriptors,
+        meaning: "The process has no file descriptors left, so a new connection could not be accepted or made. \
+                  Accepting pauses briefly and goes on as soon as connections end; nothing that is served is cut.",
+        cause: "More connections at once than the limit of open files allows. Each forwarded connection takes two, and \
+                with bulk data up to six.",
+        remedy: "Raise the limit (`LimitNOFILE=` in the unit, `ulimit -Hn` in a shell); foreword raises its soft limit \
+                 to the hard one at start. `process_open_fds` and `process_max_fds` show how near it is.",
+    },
+    Page {
+        code: Code::ConnectionLimit,
+        meaning: "The listener, or the process, has as many connections as it may have. The new one was closed.",
+        cause: "A flood, clients that never close, or a limit that is too small for the load. Unless \
+                `max.connections` is set, the limit follows from the limit of open files.",
+        remedy: "Raise `max = { connections = … }` on the listener or the limit of open files, or shorten \
+                 `timeout = { idle = … }` so that idle connections go sooner.",
+    },
+    Page {
+        code: Code::AddressTaken,
+        meaning: "An address that the file asks for cannot be bound: another program listens there, it does not belong \
+                  to this machine, or the port needs a right that the process does not have.",
+        cause: "A second foreword or the old web server is still running, the address of another machine was copied, \
+                or a port below 1024 is bound without `CAP_NET_BIND_SERVICE`.",
+        remedy: "`ss -ltnp` shows who listens. At start nothing is bound unless everything can be; at reload the old \
+                 configuration goes on.",
+    },
+    Page {
+        code: Code::LogLinesLost,
+        meaning: "Access-log lines could not be written as fast as they came, the bounded queue was full, and lines \
+                  were dropped. Traffic goes on untouched; `foreword_access_log_lines_lost_total` counts them.",
+        cause: "A full disk, a pipe whose reader stands still, a syslog server that is gone, or a disk slower than \
+                the traffic.",
+        remedy: "The log also holds the error that writing met, if there was one. Make room or restart the reader: \
+                 writing is tried again every second by itself.",
+    },
+    Page {
+        code: Code::Panicked,
+        meaning: "The code that served a connection met a state that it holds to be impossible and gave up. That \
+                  connection was cut; all others go on.",
+        cause: "A mistake in foreword. It is never right, whatever the peer sent.",
+        remedy: "Please report it with the line that begins with `panicked at` and, if you can, with the bytes that \
+                 the peer sent.",
+    },
+];

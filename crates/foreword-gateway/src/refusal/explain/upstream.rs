@@ -1,0 +1,77 @@
+//! The pages of FW5xx: the endpoints behind us.
+
+use super::Page;
+use crate::refusal::Code;
+
+pub(super) const PAGES: &[Page] = &[
+    Page {
+        code: Code::NoConnection,
+        meaning: "No endpoint of the cluster took the connection: the first choice refused it, and so did another one, \
+                  if there is one. Answered 502 in http mode, closed in tcp mode.",
+        cause: "The server behind is not running, listens on another address or port, or a firewall rejects the \
+                connection.",
+        remedy: "The line names the endpoint and the system's reason. `connection refused` means that nobody listens \
+                 there: start the server or correct `endpoints`.",
+    },
+    Page {
+        code: Code::ConnectTimeout,
+        meaning: "An endpoint did not take the connection within `timeout.connect` of the cluster (5 s unless set \
+                  otherwise). Answered 504 in http mode, closed in tcp mode.",
+        cause: "A machine that is down, a firewall that drops packets silently, or a server whose queue of new \
+                connections is full.",
+        remedy: "Try it from this machine with `foreword get`. If the path is slow by nature, raise \
+                 `timeout = { connect = … }` of the cluster.",
+    },
+    Page {
+        code: Code::NoEndpoint,
+        meaning: "The cluster has no address to connect to: its endpoints are names, and none of them resolves. \
+                  Answered 503 in http mode, closed in tcp mode.",
+        cause: "A mistyped name, a name server that does not answer, or a service that is not registered yet.",
+        remedy: "Ask the name server for the name in the line. Addresses that were known stay in use until their \
+                 time to live ends, so a short outage of the name server does no harm.",
+    },
+    Page {
+        code: Code::ResponseTimeout,
+        meaning: "An endpoint took the request and did not begin to answer within `timeout.response` of the cluster \
+                  (60 s unless set otherwise). Answered 504.",
+        cause: "A slow application, a database behind it that is stuck, or an endpoint that expects a PROXY header \
+                which this cluster does not send.",
+        remedy: "Look at the endpoint's log. If it waits for a header, set `send_header`. If the work takes so long by \
+                 nature, raise `timeout = { response = … }` of the cluster.",
+    },
+    Page {
+        code: Code::EndpointClosed,
+        meaning: "An endpoint closed or reset the connection before the first byte of its answer. Requests that may be \
+                  repeated were tried once more; this one could not be, or failed again. Answered 502.",
+        cause: "An application that crashed, a server that was restarted, or an endpoint that does not understand the \
+                PROXY header that `send_header` puts first.",
+        remedy: "Look at the endpoint's log for this moment. If it fails with every request, try \
+                 `send_header = \"none\"`, or the other version.",
+    },
+    Page {
+        code: Code::MalformedAnswer,
+        meaning: "What an endpoint answered is not sound HTTP/1.1: a broken status line or field, or a body that could \
+                  end in two places. Answered 502; the connection to the endpoint was closed.",
+        cause: "The endpoint speaks another protocol on this port (TLS, for instance), or its application writes fields \
+                by hand.",
+        remedy: "The line names the byte. Ask the endpoint directly with `foreword get -i` and look at its head.",
+    },
+    Page {
+        code: Code::AnswerTooLarge,
+        meaning: "The head of an endpoint's answer is larger than 32 KiB. Answered 502; the connection to the endpoint \
+                  was closed.",
+        cause: "An application that sets a new cookie with every answer, or that puts data into fields.",
+        remedy: "Let the application send fewer or shorter fields. The limit is the same for all and cannot be raised: \
+                 most clients give up far below it.",
+    },
+    Page {
+        code: Code::AnswerCutShort,
+        meaning: "An endpoint broke off inside its answer: the connection ended, fell silent or broke its framing after \
+                  the head had been passed on. The client's connection was cut too, so that it cannot take the part \
+                  for the whole.",
+        cause: "An application that crashed while it answered, a server that was stopped without letting requests \
+                finish, or a time limit at the endpoint.",
+        remedy: "Look at the endpoint's log for this moment. During deployments, let endpoints finish their requests \
+                 before they stop.",
+    },
+];

@@ -1,0 +1,12 @@
+//! Refusals: the stable codes, what each means, and the rate-limited line that says so.
+
+mod code;
+mod explain;
+mod hello;
+mod line;
+
+pub use code::Code;
+pub use explain::Page;
+pub(crate) use hello::server_name;
+pub(crate) use line::{Gates, Place, TICK, line, rest};
+pub(crate) use line::{Hex, Refusal};
