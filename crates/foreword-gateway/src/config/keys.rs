@@ -117,7 +117,7 @@ pub(crate) const HEADER: Section = Section {
     about: "How PROXY headers are read. The defaults are strict; each switch is for a sender that is known to need it.",
     keys: &[
         key("deadline", "a duration", "\"3s\"", "From the connection's first moment until its header is whole, however slowly it drips."),
-        key("max", "a size from 107 to 65551", "4096", "The longest header that is read."),
+        key("max", "a size from 536 to 65551", "4096", "The longest header that is read."),
         key("waiting", "a number", "1024", "How many connections may owe a header at once; beyond it the oldest goes."),
         key("unknown", "`accept` or `reject`", "\"accept\"", "What becomes of LOCAL and UNKNOWN headers: the peer is its own client, or it is refused."),
         key("ipv4_in_tcp6", "`true` or `false`", "false", "Whether a v1 line may name IPv4 addresses under TCP6."),
