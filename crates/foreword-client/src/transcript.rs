@@ -134,8 +134,8 @@ impl<S> Tap<S> {
         }
     }
 
-    pub(crate) fn heard(&self) -> &Heard {
-        &self.heard
+    pub(crate) fn into_heard(self) -> Heard {
+        self.heard
     }
 }
 
