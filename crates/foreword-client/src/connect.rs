@@ -35,11 +35,7 @@ pub enum Family {
 impl Family {
     /// The family that an address belongs to.
     pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::Inet
-        } else {
-            Self::Inet6
-        }
+        if address.is_ipv4() { Self::Inet } else { Self::Inet6 }
     }
 }
 
@@ -67,21 +63,10 @@ impl std::str::FromStr for Resolve {
         let entry = text.strip_prefix('+').unwrap_or(text);
         let (host, rest) = split_host(entry)?;
         let (port, addresses) = rest.split_once(':').ok_or(RouteError::ResolveShape)?;
-        let host = if host == Some("*") {
-            None
-        } else {
-            host.map(host_of).transpose()?
-        };
+        let host = if host == Some("*") { None } else { host.map(host_of).transpose()? };
         let port = port.parse().map_err(|_| RouteError::Port(port.to_owned()))?;
-        let addresses = addresses
-            .split(',')
-            .map(bracketed_address)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            host,
-            port,
-            addresses,
-        })
+        let addresses = addresses.split(',').map(bracketed_address).collect::<Result<_, _>>()?;
+        Ok(Self { host, port, addresses })
     }
 }
 
@@ -105,35 +90,23 @@ fn split_host(text: &str) -> Result<(Option<&str>, &str), RouteError> {
         Some(inside) => inside.find("]:").map(|at| at + 2),
         None => text.find(':'),
     };
-    let (host, rest) = colon
-        .and_then(|at| text.split_at_checked(at))
-        .ok_or(RouteError::ConnectToShape)?;
-    Ok((
-        (!host.is_empty()).then_some(host),
-        rest.strip_prefix(':').unwrap_or(rest),
-    ))
+    let (host, rest) = colon.and_then(|at| text.split_at_checked(at)).ok_or(RouteError::ConnectToShape)?;
+    Ok(((!host.is_empty()).then_some(host), rest.strip_prefix(':').unwrap_or(rest)))
 }
 
 fn host_of(text: &str) -> Result<Host, RouteError> {
-    host_and_port(text)
-        .map(|(host, _)| host)
-        .map_err(RouteError::Host)
+    host_and_port(text).map(|(host, _)| host).map_err(RouteError::Host)
 }
 
 fn port_or_any(text: &str) -> Result<Option<u16>, RouteError> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse()
-        .map(Some)
-        .map_err(|_| RouteError::Port(text.to_owned()))
+    text.parse().map(Some).map_err(|_| RouteError::Port(text.to_owned()))
 }
 
 fn bracketed_address(text: &str) -> Result<IpAddr, RouteError> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|inside| inside.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|inside| inside.strip_suffix(']')).unwrap_or(text);
     bare.parse().map_err(|_| RouteError::Address(text.to_owned()))
 }
 
@@ -167,10 +140,7 @@ impl Route {
         };
         match self.connect_to.iter().find(applies) {
             None => (host.clone(), port),
-            Some(entry) => (
-                entry.to.0.clone().unwrap_or_else(|| host.clone()),
-                entry.to.1.unwrap_or(port),
-            ),
+            Some(entry) => (entry.to.0.clone().unwrap_or_else(|| host.clone()), entry.to.1.unwrap_or(port)),
         }
     }
 
@@ -179,41 +149,26 @@ impl Route {
         let own =
             |entry: &&Resolve| entry.port == port && entry.host.as_ref().is_none_or(|name| name == host);
         if let Some(entry) = self.resolve.iter().rev().find(own) {
-            return Ok(entry
-                .addresses
-                .iter()
-                .map(|address| SocketAddr::new(*address, port))
-                .collect());
+            return Ok(entry.addresses.iter().map(|address| SocketAddr::new(*address, port)).collect());
         }
         let name = match host {
             Host::Address(address) => return Ok(vec![SocketAddr::new(*address, port)]),
             Host::Name(name) => name,
         };
-        let unresolved = |source| ConnectError::Resolve {
-            host: name.clone(),
-            source,
-        };
-        let found: Vec<_> = tokio::net::lookup_host((name.as_str(), port))
-            .await
-            .map_err(unresolved)?
-            .collect();
+        let unresolved = |source| ConnectError::Resolve { host: name.clone(), source };
+        let found: Vec<_> =
+            tokio::net::lookup_host((name.as_str(), port)).await.map_err(unresolved)?.collect();
         if found.is_empty() {
-            return Err(unresolved(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the name has no address",
-            )));
+            return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
         }
         Ok(found)
     }
 
     /// Families by turns, the preferred one first, so that a dead family costs one attempt only (RFC 8305 §4).
     fn by_turns(&self, addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
-        let first = self
-            .prefer
-            .or_else(|| addresses.first().map(|address| Family::of(address.ip())));
-        let (mut one, mut other): (VecDeque<_>, VecDeque<_>) = addresses
-            .into_iter()
-            .partition(|address| Some(Family::of(address.ip())) == first);
+        let first = self.prefer.or_else(|| addresses.first().map(|address| Family::of(address.ip())));
+        let (mut one, mut other): (VecDeque<_>, VecDeque<_>) =
+            addresses.into_iter().partition(|address| Some(Family::of(address.ip())) == first);
         let mut turns = VecDeque::with_capacity(one.len() + other.len());
         while !(one.is_empty() && other.is_empty()) {
             turns.extend(one.pop_front());
@@ -236,11 +191,7 @@ pub async fn connect(
 ) -> Result<TcpStream, ConnectError> {
     let (host, port) = route.detour(host, port);
     let addresses = route.addresses(&host, port).await?;
-    observer.step(Step::Resolved {
-        host: &host,
-        port,
-        addresses: &addresses,
-    });
+    observer.step(Step::Resolved { host: &host, port, addresses: &addresses });
     let mut waiting = route.by_turns(addresses);
     let mut attempts = JoinSet::new();
     let mut last = None;
@@ -251,16 +202,11 @@ pub async fn connect(
         }
         match next_attempt(&mut attempts, !waiting.is_empty()).await {
             Attempt::Done(_, Ok(stream)) => {
-                stream
-                    .set_nodelay(true)
-                    .map_err(|source| ConnectError::Socket { source })?;
+                stream.set_nodelay(true).map_err(|source| ConnectError::Socket { source })?;
                 return Ok(stream);
             }
             Attempt::Done(address, Err(source)) => {
-                observer.step(Step::Failed {
-                    address,
-                    error: &source,
-                });
+                observer.step(Step::Failed { address, error: &source });
                 last = Some((address, source));
             }
             Attempt::Slow => {}
@@ -340,13 +286,7 @@ mod tests {
         let entry: Resolve = "Example.com:443:127.0.0.1,[::1]".parse().expect("an entry");
         assert_eq!(entry.host, Some(Host::Name("example.com".into())));
         assert_eq!(entry.port, 443);
-        assert_eq!(
-            entry.addresses,
-            [
-                "127.0.0.1".parse::<IpAddr>().expect("v4"),
-                "::1".parse().expect("v6")
-            ]
-        );
+        assert_eq!(entry.addresses, ["127.0.0.1".parse::<IpAddr>().expect("v4"), "::1".parse().expect("v6")]);
         assert_eq!("*:80:127.0.0.1".parse::<Resolve>().expect("any host").host, None);
         assert!("example.com:443".parse::<Resolve>().is_err());
         assert!("example.com:443:nowhere".parse::<Resolve>().is_err());
@@ -354,50 +294,29 @@ mod tests {
 
     #[test]
     fn a_detour_changes_only_what_it_names() {
-        let connect_to = vec![
-            "a.example:443:[::1]:8443".parse().expect("a detour"),
-            "::b.example:".parse().expect("any"),
-        ];
-        let route = Route {
-            connect_to,
-            ..Route::default()
-        };
+        let connect_to =
+            vec!["a.example:443:[::1]:8443".parse().expect("a detour"), "::b.example:".parse().expect("any")];
+        let route = Route { connect_to, ..Route::default() };
         let name = |text: &str| Host::Name(text.into());
-        assert_eq!(
-            route.detour(&name("a.example"), 443),
-            (Host::Address("::1".parse().expect("v6")), 8443)
-        );
+        assert_eq!(route.detour(&name("a.example"), 443), (Host::Address("::1".parse().expect("v6")), 8443));
         assert_eq!(route.detour(&name("a.example"), 80), (name("b.example"), 80));
     }
 
     #[test]
     fn the_preferred_family_is_tried_first_and_the_other_next() {
-        let all: Vec<SocketAddr> = ["[::1]:1", "[::2]:1", "127.0.0.1:1", "127.0.0.2:1"]
-            .map(|text| text.parse().expect(text))
-            .into();
-        let route = Route {
-            prefer: Some(Family::Inet),
-            ..Route::default()
-        };
+        let all: Vec<SocketAddr> =
+            ["[::1]:1", "[::2]:1", "127.0.0.1:1", "127.0.0.2:1"].map(|text| text.parse().expect(text)).into();
+        let route = Route { prefer: Some(Family::Inet), ..Route::default() };
         let order: Vec<_> = route.by_turns(all).iter().map(ToString::to_string).collect();
         assert_eq!(order, ["127.0.0.1:1", "[::1]:1", "127.0.0.2:1", "[::2]:1"]);
     }
 
     #[tokio::test]
     async fn the_next_address_is_tried_when_one_refuses() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.2:0")
-            .await
-            .expect("a listener");
+        let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.expect("a listener");
         let port = listener.local_addr().expect("its address").port();
-        let resolve = vec![
-            format!("two.example:{port}:127.0.0.1,127.0.0.2")
-                .parse()
-                .expect("an entry"),
-        ];
-        let route = Route {
-            resolve,
-            ..Route::default()
-        };
+        let resolve = vec![format!("two.example:{port}:127.0.0.1,127.0.0.2").parse().expect("an entry")];
+        let route = Route { resolve, ..Route::default() };
         let stream = connect(&Host::Name("two.example".into()), port, &route, &mut Silent)
             .await
             .expect("a connection");
@@ -406,18 +325,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_names_the_address_that_refused() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a listener");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         drop(listener);
-        let error = connect(
-            &Host::Address(address.ip()),
-            address.port(),
-            &Route::default(),
-            &mut Silent,
-        )
-        .await;
+        let error =
+            connect(&Host::Address(address.ip()), address.port(), &Route::default(), &mut Silent).await;
         assert!(matches!(error, Err(ConnectError::Connect { address: tried, .. }) if tried == address));
     }
 }

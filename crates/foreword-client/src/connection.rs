@@ -218,7 +218,7 @@ pub enum OpenError {
     #[error("could not build the header")]
     Introduction(#[from] IntroductionError),
     /// The TLS handshake failed.
-    #[error(transparent)]
+    #[error("could not speak TLS with the peer")]
     Tls {
         /// What it failed with.
         #[source]

@@ -56,12 +56,20 @@ pub async fn of_open(
     };
     let Some(header) = evidence.header.as_ref() else {
         let hint = hint_for_bare_tls(evidence, tls.is_none());
-        return Some(Diagnosis { verdict: None, message: format!("sent no header, {happened}"), hint: Some(hint) });
+        return Some(Diagnosis {
+            verdict: None,
+            message: format!("sent no header, {happened}"),
+            hint: Some(hint),
+        });
     };
     let sent = describe(header);
     if tls.is_none() {
         let hint = format!("it may still wait for another header: try {}", other_headers(header));
-        return Some(Diagnosis { verdict: None, message: format!("sent {sent}, {happened}"), hint: Some(hint) });
+        return Some(Diagnosis {
+            verdict: None,
+            message: format!("sent {sent}, {happened}"),
+            hint: Some(hint),
+        });
     }
     observer.step(Step::AskedBare("whether TLS is spoken without a header"));
     Some(match ask_bare(target, dial, None).await {
@@ -113,7 +121,11 @@ pub async fn of_exchange(
     let sent = describe(header);
     if silent {
         let hint = format!("it may still wait for another header: try {}", other_headers(header));
-        return Some(Diagnosis { verdict: None, message: format!("sent {sent}, {happened}"), hint: Some(hint) });
+        return Some(Diagnosis {
+            verdict: None,
+            message: format!("sent {sent}, {happened}"),
+            hint: Some(hint),
+        });
     }
     Some(match ask_again(request, target, dial, observer).await {
         Bare::Speaks(Some(status)) => {
@@ -276,7 +288,10 @@ fn after_nothing(evidence: &Evidence) -> String {
 fn not_tls(error: &TlsError, evidence: &Evidence) -> String {
     if evidence.heard.start.starts_with(b"HTTP/") {
         let line = evidence.heard.start.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        return format!("peer answered in plain text, `{}`", line.get(..line.len().min(60)).unwrap_or_default().escape_ascii());
+        return format!(
+            "peer answered in plain text, `{}`",
+            line.get(..line.len().min(60)).unwrap_or_default().escape_ascii()
+        );
     }
     match error {
         TlsError::Alert(_) => format!("{error}").replacen("the peer", "peer", 1),
@@ -288,10 +303,15 @@ fn hint_for_bare_tls(evidence: &Evidence, silent: bool) -> String {
     if evidence.heard.start.starts_with(b"HTTP/") {
         return "this port speaks plain HTTP: try http:// instead of https://".to_owned();
     }
-    if silent { "the port may not speak TLS at all, or wait for a PROXY header: try --header v1".to_owned() } else { BARE_HINT.to_owned() }
+    if silent {
+        "the port may not speak TLS at all, or wait for a PROXY header: try --header v1".to_owned()
+    } else {
+        BARE_HINT.to_owned()
+    }
 }
 
-const BARE_HINT: &str = "this is how a port looks that requires a PROXY header: try --header v1 or --header v2";
+const BARE_HINT: &str =
+    "this is how a port looks that requires a PROXY header: try --header v1 or --header v2";
 /// How long a second opinion may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// `PROXY TCP4 ` or as much of another line: what two servers that quote agree on.

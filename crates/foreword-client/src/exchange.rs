@@ -99,16 +99,14 @@ impl Connection {
         let response = parsed.view(&head);
         let framing = response.framing(&request.method);
         sink.head(&head, &response).map_err(ExchangeError::Sink)?;
-        let content = Body { wire: &mut self.wire, buffer: &mut self.buffer, dial, sink }.hear(framing).await?;
+        let content =
+            Body { wire: &mut self.wire, buffer: &mut self.buffer, dial, sink }.hear(framing).await?;
         self.answers += 1;
-        Ok(Answer {
-            status: response.status(),
-            location: response.field("location").next().map(|value| String::from_utf8_lossy(value).into_owned()),
-            content,
-            reusable: sent && response.keeps_alive() && response.status() != 101 && framing != Framing::UntilClose,
-            head,
-            evidence,
-        })
+        let location = response.field("location").next();
+        let location = location.map(|value| String::from_utf8_lossy(value).into_owned());
+        let reusable =
+            sent && response.keeps_alive() && response.status() != 101 && framing != Framing::UntilClose;
+        Ok(Answer { status: response.status(), location, content, reusable, head, evidence })
     }
 
     /// Sends while listening, for a server may answer before it has taken all.
@@ -398,7 +396,7 @@ pub enum ExchangeError {
     Sink(#[source] io::Error),
 }
 
-fn ended(ending: &Option<Ending>) -> &'static str {
+fn ended(ending: Option<Ending>) -> &'static str {
     match ending {
         Some(Ending::Reset) => "reset",
         Some(Ending::Closed) | None => "closed",
@@ -406,9 +404,11 @@ fn ended(ending: &Option<Ending>) -> &'static str {
 }
 
 fn short_of(expected: Option<u64>, found: u64, ending: Ending) -> String {
-    let ended = ended(&Some(ending));
+    let ended = ended(Some(ending));
     match expected {
-        Some(expected) => format!("expected {expected} bytes of content, found {found} and the connection {ended}"),
+        Some(expected) => {
+            format!("expected {expected} bytes of content, found {found} and the connection {ended}")
+        }
         None => format!("expected the end of the content, found {found} bytes and the connection {ended}"),
     }
 }

@@ -128,10 +128,13 @@ impl<'a> Pair<'a> {
         own: Option<(SocketAddr, SocketAddr)>,
     ) -> Result<Self, IntroductionError> {
         match (source, destination) {
-            (Some(Endpoint::Unix(source)), Some(Endpoint::Unix(destination))) => Ok(Self::Unix(source, destination)),
+            (Some(Endpoint::Unix(source)), Some(Endpoint::Unix(destination))) => {
+                Ok(Self::Unix(source, destination))
+            }
             (Some(Endpoint::Unix(_)), _) | (_, Some(Endpoint::Unix(_))) => Err(IntroductionError::OneUnix),
             (source, destination) => Ok(Self::Inet(
-                inet(source, own.map(|(local, _)| local)).ok_or(IntroductionError::NoAddress { side: "source" })?,
+                inet(source, own.map(|(local, _)| local))
+                    .ok_or(IntroductionError::NoAddress { side: "source" })?,
                 inet(destination, own.map(|(_, peer)| peer))
                     .ok_or(IntroductionError::NoAddress { side: "destination" })?,
             )),
@@ -143,7 +146,8 @@ impl<'a> Pair<'a> {
             Self::Inet(source, destination) => Ok(builder.proxy(*source, *destination)),
             Self::Unix(source, destination) => {
                 let path = |bytes| UnixPath::new(bytes).ok_or(IntroductionError::UnixPath);
-                Ok(builder.addresses(Addresses::Unix { source: path(source)?, destination: path(destination)? }))
+                Ok(builder
+                    .addresses(Addresses::Unix { source: path(source)?, destination: path(destination)? }))
             }
         }
     }
@@ -237,7 +241,8 @@ mod tests {
     #[test]
     fn a_malformed_header_is_never_made_by_accident() {
         let twice = vec![(2, b"a".to_vec()), (2, b"b".to_vec())];
-        let header = Introduction { version: Version::Two, tlvs: twice, ..v1(client("192.0.2.1", "192.0.2.2")) };
+        let header =
+            Introduction { version: Version::Two, tlvs: twice, ..v1(client("192.0.2.1", "192.0.2.2")) };
         assert!(matches!(header.encode(None), Err(IntroductionError::Malformed(_))));
     }
 }

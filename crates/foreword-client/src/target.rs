@@ -78,9 +78,7 @@ pub struct User {
 /// A password does not belong in a debug line.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -112,13 +110,7 @@ impl Target {
             None => (None, authority),
         };
         let (host, port) = host_and_port(place)?;
-        Ok(Self {
-            scheme,
-            host,
-            port: port.unwrap_or(scheme.default_port()),
-            user,
-            path: path(tail, dots),
-        })
+        Ok(Self { scheme, host, port: port.unwrap_or(scheme.default_port()), user, path: path(tail, dots) })
     }
 
     /// What goes into the Host field: the port only where it is not the scheme's own.
@@ -143,10 +135,7 @@ impl Target {
     pub fn follow(&self, location: &str, dots: Dots) -> Result<Self, TargetError> {
         let location: String = location.trim().chars().flat_map(escape_blank).collect();
         let before_path = location.find(['/', '?', '#']).unwrap_or(location.len());
-        if location
-            .get(..before_path)
-            .is_some_and(|start| start.contains(':'))
-        {
+        if location.get(..before_path).is_some_and(|start| start.contains(':')) {
             return Self::parse(&location, dots);
         }
         if location.starts_with("//") {
@@ -166,10 +155,7 @@ impl Target {
         if let Some(at) = joined.bytes().position(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(TargetError::Byte { at });
         }
-        Ok(Self {
-            path: path(&joined, dots),
-            ..self.clone()
-        })
+        Ok(Self { path: path(&joined, dots), ..self.clone() })
     }
 }
 
@@ -202,10 +188,7 @@ fn scheme(text: &str) -> Result<(Scheme, &str), TargetError> {
 fn credentials(text: &str) -> Result<User, TargetError> {
     let (name, password) = text.split_once(':').unwrap_or((text, ""));
     let decode = |part: &str| percent_decoded(part).ok_or(TargetError::User);
-    Ok(User {
-        name: decode(name)?,
-        password: decode(password)?,
-    })
+    Ok(User { name: decode(name)?, password: decode(password)? })
 }
 
 /// Decodes `%XX`; nothing if an escape is cut short or the result is no text.
@@ -222,9 +205,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`.
@@ -241,9 +222,7 @@ pub(crate) fn host_and_port(place: &str) -> Result<(Host, Option<u16>), TargetEr
             (Host::Address(address.into()), port)
         }
         None => {
-            let (name, port) = place
-                .split_once(':')
-                .map_or((place, None), |(name, port)| (name, Some(port)));
+            let (name, port) = place.split_once(':').map_or((place, None), |(name, port)| (name, Some(port)));
             (name_or_address(name)?, port)
         }
     };
@@ -332,10 +311,7 @@ fn without_dots(path: &str) -> String {
             kept.push("");
         }
     }
-    kept.iter()
-        .fold(String::with_capacity(path.len()), |text, segment| {
-            text + "/" + segment
-        })
+    kept.iter().fold(String::with_capacity(path.len()), |text, segment| text + "/" + segment)
 }
 
 /// Why a text is no URL that the client can ask for.
@@ -390,23 +366,14 @@ mod tests {
     fn host_port_path_and_user_are_taken_apart() {
         let target = parse("HTTPS://a%40b:p%3aw@Example.COM:8443/a/../b?c#d");
         assert_eq!(target.to_string(), "https://example.com:8443/b?c");
-        assert_eq!(
-            target.user,
-            Some(User {
-                name: "a@b".into(),
-                password: "p:w".into()
-            })
-        );
+        assert_eq!(target.user, Some(User { name: "a@b".into(), password: "p:w".into() }));
     }
 
     #[test]
     fn an_ipv6_host_has_brackets_in_the_authority_only() {
         let target = parse("https://[2001:db8::1]:444");
         assert_eq!(target.authority(), "[2001:db8::1]:444");
-        assert_eq!(
-            target.host,
-            Host::Address("2001:db8::1".parse().expect("an address"))
-        );
+        assert_eq!(target.host, Host::Address("2001:db8::1".parse().expect("an address")));
         assert_eq!(target.path, "/");
     }
 
@@ -426,33 +393,15 @@ mod tests {
     #[test]
     fn what_is_no_url_says_which_part_is_wrong() {
         let wrong = |text| Target::parse(text, Dots::Resolve).expect_err(text).to_string();
-        assert_eq!(
-            wrong("ftp://h/"),
-            "expected the scheme `http` or `https`, found `ftp`"
-        );
+        assert_eq!(wrong("ftp://h/"), "expected the scheme `http` or `https`, found `ftp`");
         assert_eq!(wrong("http://h:0/"), "expected a port from 1 to 65535, found `0`");
-        assert_eq!(
-            wrong("http://h:+80/"),
-            "expected a port from 1 to 65535, found `+80`"
-        );
-        assert_eq!(
-            wrong("http://h:65536/"),
-            "expected a port from 1 to 65535, found `65536`"
-        );
+        assert_eq!(wrong("http://h:+80/"), "expected a port from 1 to 65535, found `+80`");
+        assert_eq!(wrong("http://h:65536/"), "expected a port from 1 to 65535, found `65536`");
         assert_eq!(wrong("http://"), "expected a host name or an address, found ``");
-        assert_eq!(
-            wrong("http://a b/"),
-            "byte 8: expected no blank or control byte in a URL"
-        );
+        assert_eq!(wrong("http://a b/"), "byte 8: expected no blank or control byte in a URL");
         assert_eq!(wrong("http://[::1/"), "expected `]` after an IPv6 address");
-        assert_eq!(
-            wrong("http://::1/"),
-            "expected a host name or an address, found ``"
-        );
-        assert_eq!(
-            wrong("http://%@h/"),
-            "expected a user name and password in valid percent-encoding"
-        );
+        assert_eq!(wrong("http://::1/"), "expected a host name or an address, found ``");
+        assert_eq!(wrong("http://%@h/"), "expected a user name and password in valid percent-encoding");
         assert!(wrong("http://b\u{fc}cher.example/").contains("xn--"));
     }
 

@@ -65,9 +65,7 @@ pub struct Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls")
-            .field("verified", &self.verified)
-            .finish_non_exhaustive()
+        f.debug_struct("Tls").field("verified", &self.verified).finish_non_exhaustive()
     }
 }
 
@@ -86,19 +84,16 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(verifier(settings.verify, provider)?);
         let mut config = match settings.identity {
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .map_err(TlsSetupError::Identity)?,
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(chain, key).map_err(TlsSetupError::Identity)?
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         if settings.key_log {
             config.key_log = Arc::new(KeyLogFile::new());
         }
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            verified,
-        })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), verified })
     }
 
     /// Shakes hands over a stream.
@@ -121,20 +116,13 @@ impl Tls {
     /// What was agreed on a stream.
     pub(crate) fn facts<S>(&self, stream: &TlsStream<S>) -> TlsFacts {
         let (_, session) = stream.get_ref();
-        let version = session
-            .protocol_version()
-            .and_then(|version| version.as_str())
-            .unwrap_or("unknown");
-        let cipher = session
-            .negotiated_cipher_suite()
-            .and_then(|suite| suite.suite().as_str())
-            .unwrap_or("unknown");
+        let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown");
+        let cipher =
+            session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown");
         TlsFacts {
             version: version.replacen("TLSv1_", "TLSv1.", 1),
             cipher: cipher.to_owned(),
-            alpn: session
-                .alpn_protocol()
-                .map(|name| name.escape_ascii().to_string()),
+            alpn: session.alpn_protocol().map(|name| name.escape_ascii().to_string()),
             certificates: session.peer_certificates().map_or(0, <[_]>::len),
             verified: self.verified,
         }
@@ -264,10 +252,7 @@ pub enum TlsError {
 
 impl From<io::Error> for TlsError {
     fn from(error: io::Error) -> Self {
-        let Some(tls) = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        else {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
             return Self::Ended(error);
         };
         match tls {
@@ -353,9 +338,7 @@ fn certificate_hint(fault: &CertificateError) -> &'static str {
 
 /// The alert's name as RFC 8446 §6 spells it.
 fn alert_name(alert: AlertDescription) -> String {
-    let camel = alert
-        .as_str()
-        .map_or_else(|| u8::from(alert).to_string(), str::to_owned);
+    let camel = alert.as_str().map_or_else(|| u8::from(alert).to_string(), str::to_owned);
     let mut name = String::with_capacity(camel.len() + 4);
     for letter in camel.chars() {
         if letter.is_ascii_uppercase() && !name.is_empty() {
@@ -372,19 +355,13 @@ mod tests {
 
     #[test]
     fn an_alert_is_named_as_the_standard_names_it() {
-        assert_eq!(
-            alert_name(AlertDescription::CertificateRequired),
-            "certificate_required"
-        );
+        assert_eq!(alert_name(AlertDescription::CertificateRequired), "certificate_required");
         assert_eq!(alert_name(AlertDescription::Unknown(200)), "200");
     }
 
     #[test]
     fn a_bundle_without_certificates_is_refused() {
-        let settings = TlsSettings {
-            verify: Verify::Bundle(Vec::new()),
-            ..TlsSettings::default()
-        };
+        let settings = TlsSettings { verify: Verify::Bundle(Vec::new()), ..TlsSettings::default() };
         assert!(matches!(Tls::new(settings), Err(TlsSetupError::EmptyBundle)));
     }
 
@@ -395,9 +372,6 @@ mod tests {
         assert!(matches!(wrap(text), TlsError::NotTls));
         let alert = wrap(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure));
         assert!(!alert.is_about_bytes());
-        assert_eq!(
-            alert.to_string(),
-            "the peer ended the TLS handshake with the alert `handshake_failure`"
-        );
+        assert_eq!(alert.to_string(), "the peer ended the TLS handshake with the alert `handshake_failure`");
     }
 }

@@ -127,11 +127,7 @@ impl Heard {
 
 impl<S> Tap<S> {
     pub(crate) fn new(stream: S, header: Vec<u8>) -> Self {
-        Self {
-            stream,
-            header,
-            heard: Heard::default(),
-        }
+        Self { stream, header, heard: Heard::default() }
     }
 
     pub(crate) fn into_heard(self) -> Heard {
@@ -235,10 +231,8 @@ mod tests {
         drop(theirs);
         let mut tap = Tap::new(ours, Vec::new());
         tap.read_to_end(&mut Vec::new()).await.expect("read");
-        assert_eq!(tap.heard().start.len(), Heard::KEPT);
-        assert_eq!(
-            (tap.heard().bytes, tap.heard().ending),
-            (5000, Some(Ending::Closed))
-        );
+        let heard = tap.into_heard();
+        assert_eq!(heard.start.len(), Heard::KEPT);
+        assert_eq!((heard.bytes, heard.ending), (5000, Some(Ending::Closed)));
     }
 }

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn the_header_is_v1_unless_only_v2_can_say_it() {
-        let version = |args: HeaderArgs| args.introduction().expect("sound flags").map(|header| header.version);
+        let version =
+            |args: HeaderArgs| args.introduction().expect("sound flags").map(|header| header.version);
         assert_eq!(version(HeaderArgs::default()), Some(Version::One));
         assert_eq!(version(HeaderArgs { local: true, ..HeaderArgs::default() }), Some(Version::Two));
         assert_eq!(version(HeaderArgs { crc32c: true, ..HeaderArgs::default() }), Some(Version::Two));

@@ -1,5 +1,7 @@
 //! Bytes as hex, as people paste them: with or without `0x`, blanks, colons and line ends.
 
+use std::fmt::Write as _;
+
 /// Reads bytes from hex digits; whatever commonly stands between them is passed over.
 pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
     let mut bytes = Vec::with_capacity(text.len() / 2);
@@ -25,9 +27,12 @@ pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, HexError> {
 
 /// Writes bytes as lower-case hex.
 pub(crate) fn text(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Why a text is no hex.

@@ -29,7 +29,9 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<Exit, Failure> {
     let mut stdout = io::stdout().lock();
     if args.hex {
         writeln!(stdout, "{}", hex::text(&bytes)).map_err(Failure::write)?;
-    } else if stdout.is_terminal() && bytes.iter().any(|byte| !byte.is_ascii_graphic() && !b" \r\n".contains(byte)) {
+    } else if stdout.is_terminal()
+        && bytes.iter().any(|byte| !byte.is_ascii_graphic() && !b" \r\n".contains(byte))
+    {
         let error = "expected standard output to be a file or a pipe: a terminal cannot show a binary header";
         return Err(Failure::new(Exit::NOT_ASKED, error).hint("add --hex, or pipe it into `foreword decode`"));
     } else {
@@ -48,7 +50,8 @@ fn header(args: &EncodeArgs) -> Result<Vec<u8>, Failure> {
     introduction.datagram = args.datagram;
     introduction.encode(None).map_err(|error| match error {
         IntroductionError::NoAddress { side } => {
-            let hint = format!("give --{side} IP:PORT, or --unknown or --local for a header without addresses");
+            let hint =
+                format!("give --{side} IP:PORT, or --unknown or --local for a header without addresses");
             wrong(error).hint(hint)
         }
         error => wrong(error),

@@ -2,7 +2,6 @@
 
 mod decode;
 mod encode;
-pub(crate) mod get;
 
 use clap::Subcommand;
 
@@ -11,8 +10,6 @@ use crate::output::{Exit, Failure};
 /// What `foreword` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Ask for a URL as a proxy would: header, TLS, HTTP
-    Get(Box<get::GetArgs>),
     /// Make a PROXY header
     Encode(Box<encode::EncodeArgs>),
     /// Take a PROXY header apart
@@ -23,7 +20,6 @@ impl Verb {
     /// Carries the verb out.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self {
-            Self::Get(args) => get::run("foreword", *args),
             Self::Encode(args) => encode::run(&args),
             Self::Decode(args) => decode::run(&args),
         }
