@@ -1,13 +1,9 @@
 //! The command line as a whole, and the groups of flags that several verbs share.
 
-mod header;
-pub(crate) mod hex;
 mod log;
-mod tlv;
 
 use clap::Parser;
 
-pub(crate) use self::header::{HeaderArgs, HeaderArgsError};
 pub(crate) use self::log::LogArgs;
 use crate::command::Verb;
 

@@ -1,6 +1,5 @@
 //! Answers go to standard output, talk goes to standard error, and neither ever panics on a closed pipe.
 
-pub(crate) mod anatomy;
 mod logger;
 
 use std::error::Error;

@@ -1,5 +1,6 @@
 //! The data plane: listeners, trust, TLS, rules, forwarding and drain.
 
+pub mod gateway;
 pub mod observe;
 pub mod plan;
 pub mod policy;
@@ -7,4 +8,10 @@ pub mod refusal;
 pub mod tls;
 
 mod connection;
+mod control;
 mod drain;
+mod sockets;
+mod upstream;
+mod worker;
+
+pub use gateway::Gateway;

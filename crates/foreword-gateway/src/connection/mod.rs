@@ -1,4 +1,152 @@
 //! The story of a connection: accepted, identified, handed to its mode, recorded once.
 
+pub(crate) mod accept;
+pub(crate) mod awaited;
+pub(crate) mod error;
+pub(crate) mod forward;
+pub(crate) mod header_error;
+pub(crate) mod header_watch;
+pub(crate) mod identify;
+pub(crate) mod linger;
 pub(crate) mod record;
+pub(crate) mod rewind;
 pub(crate) mod stream;
+pub(crate) mod tcp;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use foreword::{Client, ClientAddr, PeerAddr, Version};
+use tokio::time::Instant;
+
+use self::error::ServeError;
+use self::identify::{Ends, identify};
+use self::record::{Address, Record, TlsKnown};
+use self::stream::Stream;
+use self::tcp::Downstream;
+use crate::drain::Drain;
+use crate::plan::{Listener, Mode};
+use crate::tls::{TlsFacts, acceptor};
+use crate::worker::{Served, Worker};
+
+/// What is settled about a connection once its client is known. It lives under the plan that it began with.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) listener: Arc<Listener>,
+    /// The other end of the socket, as the kernel says.
+    pub(crate) peer: PeerAddr,
+    /// Our end of the socket.
+    pub(crate) local: PeerAddr,
+    /// Whom the connection was made for.
+    pub(crate) client: Client,
+    /// What the handshake settled, if TLS ends here.
+    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) accepted: Instant,
+    pub(crate) drain: Drain,
+}
+
+/// A connection as it was accepted: nothing of it was read.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    pub(crate) peer: PeerAddr,
+    pub(crate) local: PeerAddr,
+    pub(crate) at: Instant,
+}
+
+/// Serves a connection to its end, and records how it ended.
+pub(crate) async fn run(accepted: Accepted, served: Rc<Served>, worker: Rc<Worker>) {
+    let drain = Drain::new(&worker.progress);
+    let mut record = Record::open(&served.journal, logged(&accepted.peer), logged(&accepted.local));
+    let outcome = tokio::select! {
+        biased;
+        outcome = serve(accepted, &served, &worker, drain.clone(), &mut record) => outcome,
+        () = drain.cancelled() => Err(ServeError::CutOff),
+    };
+    error::close(record, &outcome);
+}
+
+/// Closes a connection unread, and records why.
+pub(crate) fn refuse(accepted: &Accepted, served: &Served, why: ServeError) {
+    let record = Record::open(&served.journal, logged(&accepted.peer), logged(&accepted.local));
+    error::close(record, &Err(why));
+}
+
+async fn serve(
+    accepted: Accepted,
+    served: &Served,
+    worker: &Worker,
+    drain: Drain,
+    record: &mut Record,
+) -> Result<(), ServeError> {
+    let Accepted { mut stream, peer, local, at } = accepted;
+    let listener = &served.listener;
+    let mut leftover = Vec::new();
+    let ends = Ends { peer: &peer, local: &local, accepted: at };
+    let client = identify(&mut stream, listener, &served.post.awaited, ends, &mut leftover).await?;
+    note_client(record, &client);
+
+    let mut connection =
+        Connection { listener: Arc::clone(listener), peer, local, client, tls: None, accepted: at, drain };
+    match &listener.tls {
+        None => speak(stream, leftover, &connection, worker, record).await,
+        Some(plan) => {
+            let deadline = Instant::now() + listener.timeout.tls;
+            let headed = connection.client.header.is_some();
+            let (stream, facts) = acceptor::accept(plan, stream, leftover, headed, deadline).await?;
+            record.tls(|| known(&facts));
+            connection.tls = Some(facts);
+            speak(stream, Vec::new(), &connection, worker, record).await
+        }
+    }
+}
+
+/// Goes on in the listener's mode.
+async fn speak(
+    stream: impl Downstream,
+    leftover: Vec<u8>,
+    connection: &Connection,
+    worker: &Worker,
+    record: &mut Record,
+) -> Result<(), ServeError> {
+    match connection.listener.mode {
+        Mode::Tcp => tcp::serve(stream, leftover, connection, worker, record).await,
+        Mode::Http => Err(ServeError::NoRule),
+    }
+}
+
+fn note_client(record: &mut Record, client: &Client) {
+    let address = match &client.address {
+        ClientAddr::Inet(address) => Address::Inet(*address),
+        ClientAddr::Unix(path) => Address::Unix(path.clone()),
+    };
+    let version = client.header().map(|header| match header.version {
+        Version::One => 1,
+        Version::Two => 2,
+    });
+    record.client(address, logged_address(&client.destination), version);
+    if let Some(group) = &client.group {
+        record.trust(group);
+    }
+}
+
+fn logged(address: &PeerAddr) -> Option<Address> {
+    Some(logged_address(address))
+}
+
+fn logged_address(address: &PeerAddr) -> Address {
+    match address {
+        PeerAddr::Inet(address) => Address::Inet(*address),
+        PeerAddr::Unix => Address::Unix(Box::default()),
+    }
+}
+
+fn known(facts: &TlsFacts) -> TlsKnown {
+    TlsKnown {
+        version: facts.version,
+        cipher: facts.cipher,
+        sni: facts.sni.clone(),
+        alpn: facts.alpn.clone(),
+        client_cn: facts.client_cn.clone(),
+    }
+}

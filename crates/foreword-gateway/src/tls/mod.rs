@@ -1,5 +1,6 @@
 //! TLS on the downstream side: certificates, their choice by SNI, the acceptor.
 
+pub(crate) mod acceptor;
 pub mod certificates;
 
 use std::fmt;

@@ -1,0 +1,241 @@
+//! Who comes in: accepted, counted, and handed to a task of its own.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use foreword::PeerAddr;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use super::awaited::Awaited;
+use super::error::ServeError;
+use super::stream::Stream;
+use super::{Accepted, refuse, run};
+use crate::refusal::Code;
+use crate::sockets::Socket;
+use crate::worker::{OpenDoor, Served, Worker};
+
+/// What all workers know together of one listener; it outlives plans.
+#[derive(Debug)]
+pub(crate) struct Post {
+    /// The connections that owe a header.
+    pub(crate) awaited: Awaited,
+    open: Arc<AtomicUsize>,
+    everywhere: Arc<Capacity>,
+}
+
+/// How many connections the process can hold.
+#[derive(Debug)]
+pub(crate) struct Capacity {
+    open: Arc<AtomicUsize>,
+    limit: usize,
+    began: Instant,
+    /// The last second, counted from the beginning, in which a shortage was told.
+    told: AtomicU64,
+}
+
+impl Capacity {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { open: Arc::default(), limit, began: Instant::now(), told: AtomicU64::new(u64::MAX) })
+    }
+
+    /// Says that there are no descriptors left, once a second however many loops find it.
+    fn tell_shortage(&self, listener: &str, error: &io::Error) {
+        let second = self.began.elapsed().as_secs();
+        if self.told.swap(second, Ordering::Relaxed) != second {
+            tracing::warn!(
+                "{listener}: no connection can be accepted: {error}. Raise LimitNOFILE. [{}]",
+                Code::OutOfDescriptors
+            );
+        }
+    }
+}
+
+impl Post {
+    pub(crate) fn new(everywhere: &Arc<Capacity>) -> Arc<Self> {
+        Arc::new(Self {
+            awaited: Awaited::default(),
+            open: Arc::default(),
+            everywhere: Arc::clone(everywhere),
+        })
+    }
+
+    /// Counts one more, unless there are too many: here, or anywhere in the process.
+    fn admit(&self, here: Option<usize>) -> Result<(Place, Place), ServeError> {
+        let everywhere = Place::take(&self.everywhere.open);
+        if everywhere.number > self.everywhere.limit {
+            return Err(ServeError::Full { limit: self.everywhere.limit, of_listener: false });
+        }
+        let place = Place::take(&self.open);
+        match here {
+            Some(limit) if place.number > limit => Err(ServeError::Full { limit, of_listener: true }),
+            _ => Ok((everywhere, place)),
+        }
+    }
+}
+
+/// One of those who are counted.
+#[derive(Debug)]
+struct Place {
+    counter: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Place {
+    fn take(counter: &Arc<AtomicUsize>) -> Self {
+        let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { counter: Arc::clone(counter), number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes in whoever comes through a door, until it closes; then those who had come before.
+pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker>) {
+    let _present = worker.enter();
+    let listening = match Listening::new(socket) {
+        Ok(listening) => listening,
+        Err(error) => {
+            tracing::error!("listener `{}` cannot be served: {error}", door.served().listener.name);
+            return;
+        }
+    };
+    let mut closing = pin!(door.closing());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut closing => break,
+            accepted = listening.next() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => welcome(accepted, door.served(), &worker),
+            Err(error) if is_shortage(&error) => {
+                let served = door.served();
+                served.journal.counters().refused(Code::OutOfDescriptors, None);
+                served.post.everywhere.tell_shortage(&served.listener.name, &error);
+                tokio::time::sleep(PAUSE).await;
+            }
+            // Whoever gave up while waiting to be accepted is a matter of that connection alone.
+            Err(_) => {}
+        }
+    }
+    match listening.those_waiting() {
+        Ok(waiting) => waiting.into_iter().for_each(|accepted| welcome(accepted, door.served(), &worker)),
+        Err(error) => tracing::warn!("connections that waited at the end were lost: {error}"),
+    }
+}
+
+fn welcome(accepted: Accepted, served: Rc<Served>, worker: &Rc<Worker>) {
+    let present = worker.enter();
+    match served.post.admit(served.listener.max.connections) {
+        Ok(places) => {
+            let worker = Rc::clone(worker);
+            spawn_local(async move {
+                if catch_panics(run(accepted, served, worker)).await.is_none() {
+                    tracing::error!("a connection panicked; the others go on [{}]", Code::Panicked);
+                }
+                drop((places, present));
+            });
+        }
+        Err(full) => refuse(&accepted, &served, full),
+    }
+}
+
+/// Sees a future to its end; `None` if it panicked. Its connection is gone then, and nobody else's.
+async fn catch_panics<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// A worker's socket, and what need not be asked of each connection.
+enum Listening {
+    /// With its own address, unless each connection has another.
+    Tcp(TcpListener, Option<PeerAddr>),
+    Unix(UnixListener),
+}
+
+impl Listening {
+    fn new(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(listener) => {
+                let local = listener.local_addr()?;
+                let known = !local.ip().is_unspecified();
+                Self::Tcp(TcpListener::from_std(listener)?, known.then(|| PeerAddr::from(local)))
+            }
+            Socket::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+        })
+    }
+
+    async fn next(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener, local) => {
+                let (stream, peer) = listener.accept().await?;
+                tcp(stream, peer, local.as_ref())
+            }
+            Self::Unix(listener) => Ok(unix(listener.accept().await?.0)),
+        }
+    }
+
+    /// Whoever the kernel took in and we did not yet. It must be asked directly: readiness is only known from turn to turn.
+    fn those_waiting(self) -> io::Result<Vec<Accepted>> {
+        let mut waiting = Vec::new();
+        match self {
+            Self::Tcp(listener, local) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, peer)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    waiting.push(tcp(TcpStream::from_std(stream)?, peer, local.as_ref())?);
+                }
+            }
+            Self::Unix(listener) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(true)?;
+                    waiting.push(unix(UnixStream::from_std(stream)?));
+                }
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+fn tcp(stream: TcpStream, peer: SocketAddr, local: Option<&PeerAddr>) -> io::Result<Accepted> {
+    let local = match local {
+        Some(local) => local.clone(),
+        None => PeerAddr::from(stream.local_addr()?),
+    };
+    Ok(Accepted { stream: Stream::Tcp(stream), peer: PeerAddr::from(peer), local, at: Instant::now() })
+}
+
+fn unix(stream: UnixStream) -> Accepted {
+    Accepted { stream: Stream::Unix(stream), peer: PeerAddr::Unix, local: PeerAddr::Unix, at: Instant::now() }
+}
+
+/// Whether the process or the machine has nothing left to accept with.
+fn is_shortage(error: &io::Error) -> bool {
+    error
+        .raw_os_error()
+        .map(Errno::from_raw_os_error)
+        .is_some_and(|error| [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error))
+}
+
+/// Long enough to cost nothing, short enough that whoever waits in the queue hardly notices when there is room again.
+const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,118 @@
+//! What ends a connection against its will.
+
+use std::io;
+use std::time::Duration;
+
+use foreword::PeerAddr;
+
+use super::header_error::HeaderError;
+use super::record::{Outcome, Record, Side};
+use crate::refusal::{Code, Refusal};
+use crate::tls::acceptor::TlsRefusal;
+use crate::upstream::connect::ConnectError;
+
+/// Why a connection ended otherwise than by both sides being done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    /// A peer that no trust group of the listener holds. Nothing of it was read.
+    #[error("expected a peer in trust {groups}, found {peer}: closed unread")]
+    Stranger {
+        /// Who came.
+        peer: PeerAddr,
+        /// The listener's groups, as they are written in its `trust`.
+        groups: String,
+    },
+    /// No header where one was due, or one that is not taken.
+    #[error(transparent)]
+    Header(#[from] Box<HeaderError>),
+    /// A header in the payload of a listener that refuses it: behind another one, or from a peer that is not believed.
+    #[error("expected payload, found a PROXY header")]
+    HeaderAsPayload {
+        /// Whether one had been read before.
+        second: bool,
+    },
+    /// No TLS where it was due.
+    #[error(transparent)]
+    Tls(#[from] TlsRefusal),
+    /// A rule closed the connection, or denied it in tcp mode.
+    #[error("refused by rule `{rule}`")]
+    Rule {
+        /// Its name.
+        rule: Box<str>,
+    },
+    /// No rule took the connection.
+    #[error("no rule of the listener takes this connection")]
+    NoRule,
+    /// No endpoint could be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Nothing moved for too long.
+    #[error("nothing moved for {} s", .0.as_secs())]
+    Idle(Duration),
+    /// The downstream side broke.
+    #[error("the downstream connection broke")]
+    Downstream(#[source] io::Error),
+    /// The upstream side broke.
+    #[error("the upstream connection broke")]
+    Upstream(#[source] io::Error),
+    /// There is no room for another connection.
+    #[error("expected at most {limit} connections {}, found one more", if *.of_listener { "here (max.connections)" } else { "in all (RLIMIT_NOFILE)" })]
+    Full {
+        /// How many there may be.
+        limit: usize,
+        /// Whether that is the listener's limit, or that of the process.
+        of_listener: bool,
+    },
+    /// The peer connected and left without a byte, as a TCP health check does.
+    #[error("the peer left without a byte")]
+    Probe,
+    /// The drain ended before the connection did.
+    #[error("cut off at the end of the drain")]
+    CutOff,
+}
+
+impl ServeError {
+    /// The code of the refusal; `None` where nobody was refused: people leave, networks break, drains end.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Stranger { .. } => Some(Code::Stranger),
+            Self::Header(error) => Some(error.code()),
+            Self::HeaderAsPayload { second: true } => Some(Code::SecondHeader),
+            Self::HeaderAsPayload { second: false } => Some(Code::HeaderForbidden),
+            Self::Tls(refusal) => refusal.code(),
+            Self::Rule { .. } => Some(Code::RefusedByRule),
+            Self::NoRule => Some(Code::NoRule),
+            Self::Connect(error) => Some(error.code()),
+            Self::Full { .. } => Some(Code::ConnectionLimit),
+            Self::Idle(_) | Self::Downstream(_) | Self::Upstream(_) | Self::Probe | Self::CutOff => None,
+        }
+    }
+
+    /// How the record of the connection is closed.
+    pub(crate) fn outcome(&self) -> Outcome<'_> {
+        let refusal = |code| match self {
+            Self::Header(error) => Refusal {
+                requirement: error.requirement(),
+                trust: Some(error.group()),
+                ..Refusal::new(code, self)
+            },
+            _ => Refusal::new(code, self),
+        };
+        match (self, self.code()) {
+            (_, Some(code)) => Outcome::Refused(refusal(code)),
+            (Self::Probe, None) => Outcome::Probe,
+            (Self::Idle(_), None) => Outcome::TimedOut(Side::Downstream),
+            (Self::Upstream(_), None) => Outcome::Aborted(Side::Upstream),
+            (Self::CutOff, None) => Outcome::CutOff,
+            (_, None) => Outcome::Aborted(Side::Downstream),
+        }
+    }
+}
+
+/// Closes the record of a connection with what became of it.
+pub(crate) fn close(record: Record, outcome: &Result<(), ServeError>) {
+    match outcome {
+        Ok(()) => record.close(Outcome::Complete),
+        Err(error) => record.close(error.outcome()),
+    }
+}

@@ -1,0 +1,374 @@
+//! The control side: binds a plan, runs it, puts another in its place, lets go.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::{mpsc as async_mpsc, watch};
+
+use crate::connection::accept::{Capacity, Post};
+use crate::control::Control;
+use crate::observe::Observer;
+use crate::plan::{Bind, Listener, Plan};
+use crate::sockets::{self, BindError, Socket, SocketFile};
+use crate::upstream::names::Names;
+use crate::worker::{self, Door, NewPlan, Order};
+
+/// A running gateway.
+///
+/// It ends with [`drain`](Self::drain) or [`cut`](Self::cut); when it is dropped, whatever is open is cut off.
+#[derive(Debug)]
+pub struct Gateway {
+    state: Mutex<State>,
+    observer: Arc<Observer>,
+    control: Control,
+    workers: Vec<async_mpsc::UnboundedSender<Order>>,
+    running: watch::Receiver<usize>,
+}
+
+/// A listener's address as it came out, with its port if that was left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundAddress {
+    /// The listener's name.
+    pub listener: Box<str>,
+    /// Where it listens.
+    pub address: Bind,
+}
+
+impl fmt::Display for BoundAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.listener, self.address)
+    }
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be had. Nothing is bound.
+    #[error("listener `{listener}`: {source}")]
+    Bind {
+        /// The listener's name.
+        listener: Box<str>,
+        /// The address and why not.
+        source: BindError,
+    },
+    /// The machine gave us no thread or no descriptor.
+    #[error("the gateway cannot start")]
+    Resources(#[from] io::Error),
+}
+
+/// Why a plan was not put into force. The one before goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A new address cannot be had.
+    #[error("listener `{listener}`: {source}")]
+    Bind {
+        /// The listener's name.
+        listener: Box<str>,
+        /// The address and why not.
+        source: BindError,
+    },
+    /// The gateway is on its way out.
+    #[error("the gateway drains: it takes no new plan")]
+    Draining,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Arc<Plan>,
+    generation: u64,
+    draining: bool,
+    bound: HashMap<BindKey, Kept>,
+    posts: HashMap<Box<str>, Arc<Post>>,
+    capacity: Arc<Capacity>,
+    next_door: u64,
+}
+
+/// What a socket is known by from plan to plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum BindKey {
+    /// An address that is spelled out: it may pass from one listener to another.
+    At(Bind),
+    /// A port that was left open, which only its listener can mean again.
+    Open { listener: Box<str>, place: usize },
+}
+
+impl BindKey {
+    fn new(listener: &Listener, place: usize, bind: &Bind) -> Self {
+        match bind {
+            Bind::Inet(address) if address.port() == 0 => {
+                Self::Open { listener: listener.name.clone(), place }
+            }
+            bind => Self::At(bind.clone()),
+        }
+    }
+}
+
+/// A bind that is listened on.
+#[derive(Debug)]
+struct Kept {
+    door: u64,
+    listener: Box<str>,
+    address: Bind,
+    _file: Option<SocketFile>,
+}
+
+impl Gateway {
+    /// Binds all that the plan names, or nothing, and starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be had, or the machine gives no threads.
+    pub fn start(plan: Plan) -> Result<Self, StartError> {
+        let workers = plan.workers.get();
+        let plan = Arc::new(plan);
+        let mut state = State::new(Arc::clone(&plan), workers);
+        let doors =
+            state.bind(&plan, workers).map_err(|(listener, source)| StartError::Bind { listener, source })?;
+
+        let observer = Observer::new(workers);
+        let names = Arc::<Names>::default();
+        let control = Control::start(Arc::clone(&names))?;
+        control.follow(&plan);
+        let (running, still_running) = watch::channel(workers);
+        let mut orders = Vec::with_capacity(workers);
+        for number in 0..workers {
+            let (order, taken) = async_mpsc::unbounded_channel();
+            orders.push(order);
+            worker::start(worker::Start {
+                number,
+                observer: Arc::clone(&observer),
+                names: Arc::clone(&names),
+                orders: taken,
+                running: running.clone(),
+            })?;
+        }
+        observer.plan_took_over();
+        let gateway =
+            Self { state: Mutex::new(state), observer, control, workers: orders, running: still_running };
+        gateway.spread(&plan, 1, doors);
+        Ok(gateway)
+    }
+
+    /// Puts another plan into force, or changes nothing.
+    ///
+    /// Sockets stay where both plans listen; connections go on under the plan that they began with. The number of workers
+    /// is that of the start.
+    ///
+    /// # Errors
+    ///
+    /// When a new address cannot be had, or the gateway drains.
+    pub fn reload(&self, plan: Plan) -> Result<(), ReloadError> {
+        let mut state = self.state();
+        let outcome = self.replace(&mut state, plan);
+        match &outcome {
+            Ok(()) => self.observer.reload_succeeded(),
+            Err(_) => self.observer.reload_failed(),
+        }
+        outcome
+    }
+
+    fn replace(&self, state: &mut State, plan: Plan) -> Result<(), ReloadError> {
+        if state.draining {
+            return Err(ReloadError::Draining);
+        }
+        if plan.workers.get() != self.workers.len() {
+            tracing::warn!(
+                "workers = {} takes a restart: {} are running and go on",
+                plan.workers,
+                self.workers.len()
+            );
+        }
+        let plan = Arc::new(plan);
+        let doors = state
+            .bind(&plan, self.workers.len())
+            .map_err(|(listener, source)| ReloadError::Bind { listener, source })?;
+        self.control.follow(&plan);
+        state.generation += 1;
+        state.plan = Arc::clone(&plan);
+        self.spread(&plan, state.generation, doors);
+        Ok(())
+    }
+
+    /// Hands the plan to every worker, and waits until it is in force everywhere.
+    fn spread(&self, plan: &Arc<Plan>, generation: u64, mut doors: Vec<Doorway>) {
+        let (taken, answers) = mpsc::channel();
+        for worker in &self.workers {
+            let doors = doors.iter_mut().map(|door| door.for_next_worker()).collect();
+            let new = NewPlan { generation, plan: Arc::clone(plan), doors, taken: taken.clone() };
+            if worker.send(Order::Plan(new)).is_err() {
+                tracing::error!("a worker is gone: it takes no plan");
+            }
+        }
+        drop(taken);
+        for _ in &self.workers {
+            if answers.recv_timeout(PATIENCE).is_err() {
+                tracing::warn!("not every worker took the new plan within {} s", PATIENCE.as_secs());
+                break;
+            }
+        }
+    }
+
+    /// Where the listeners listen.
+    pub fn addresses(&self) -> Vec<BoundAddress> {
+        let state = self.state();
+        let mut kept: Vec<&Kept> = state.bound.values().collect();
+        kept.sort_by_key(|kept| kept.door);
+        let bound =
+            |kept: &&Kept| BoundAddress { listener: kept.listener.clone(), address: kept.address.clone() };
+        kept.iter().map(bound).collect()
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.state().plan)
+    }
+
+    /// Takes no more connections and waits until those that are open have ended, or cuts them off at the plan's deadline.
+    pub async fn drain(&self) {
+        let deadline = {
+            let mut state = self.state();
+            state.draining = true;
+            state.bound.clear();
+            state.plan.drain
+        };
+        self.tell(|| Order::Drain);
+        if tokio::time::timeout(deadline, self.all_ended()).await.is_err() {
+            tracing::warn!(
+                "{} connections are cut off at the end of the drain",
+                self.observer.open_connections()
+            );
+            self.cut();
+            self.all_ended().await;
+        }
+    }
+
+    /// Waits until no worker runs any more.
+    async fn all_ended(&self) {
+        let mut running = self.running.clone();
+        // The sender is gone only when every worker is, and then nobody runs either.
+        let _nobody = running.wait_for(|running| *running == 0).await;
+    }
+
+    /// Cuts off whatever is open, now.
+    pub fn cut(&self) {
+        self.state().draining = true;
+        self.tell(|| Order::CutOff);
+    }
+
+    fn tell(&self, order: impl Fn() -> Order) {
+        for worker in &self.workers {
+            // A worker that has ended has nothing open.
+            let _ended = worker.send(order());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One bind of a plan, on its way to the workers.
+#[derive(Debug)]
+struct Doorway {
+    key: u64,
+    listener: Arc<Listener>,
+    post: Arc<Post>,
+    /// One for each worker if it is new.
+    sockets: Vec<Socket>,
+}
+
+impl Doorway {
+    fn for_next_worker(&mut self) -> Door {
+        Door {
+            key: self.key,
+            listener: Arc::clone(&self.listener),
+            post: Arc::clone(&self.post),
+            socket: self.sockets.pop(),
+        }
+    }
+}
+
+impl State {
+    fn new(plan: Arc<Plan>, workers: usize) -> Self {
+        let sockets = plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers;
+        Self {
+            plan,
+            generation: 1,
+            draining: false,
+            bound: HashMap::new(),
+            posts: HashMap::new(),
+            capacity: Capacity::new(connection_limit(sockets)),
+            next_door: 0,
+        }
+    }
+
+    /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.
+    fn bind(&mut self, plan: &Plan, workers: usize) -> Result<Vec<Doorway>, (Box<str>, BindError)> {
+        let mut next_door = self.next_door;
+        let mut doors = Vec::new();
+        let mut new = HashMap::new();
+        let mut stays = Vec::new();
+        for listener in &plan.listeners {
+            let post = self.posts.get(&listener.name).map_or_else(|| Post::new(&self.capacity), Arc::clone);
+            for (place, bind) in listener.binds.iter().enumerate() {
+                let key = BindKey::new(listener, place, bind);
+                let (door, sockets) = match self.bound.get(&key) {
+                    Some(kept) if !stays.contains(&key) => (kept.door, Vec::new()),
+                    // Where it is listened on already, binding it once more says that it is taken.
+                    _ => {
+                        let bound =
+                            sockets::bind(bind, workers).map_err(|error| (listener.name.clone(), error))?;
+                        next_door += 1;
+                        let listener = listener.name.clone();
+                        let kept =
+                            Kept { door: next_door, listener, address: bound.address, _file: bound.file };
+                        new.insert(key.clone(), kept);
+                        (next_door, bound.sockets)
+                    }
+                };
+                stays.push(key);
+                doors.push(Doorway {
+                    key: door,
+                    listener: Arc::clone(listener),
+                    post: Arc::clone(&post),
+                    sockets,
+                });
+            }
+        }
+        self.next_door = next_door;
+        self.bound.retain(|key, _| stays.contains(key));
+        self.bound.extend(new);
+        self.posts = doors.iter().map(|door| (door.listener.name.clone(), Arc::clone(&door.post))).collect();
+        for door in &doors {
+            if let Some(kept) = self.bound.values_mut().find(|kept| kept.door == door.key) {
+                kept.listener.clone_from(&door.listener.name);
+            }
+        }
+        Ok(doors)
+    }
+}
+
+/// Raises the limit of descriptors as far as we may, and says how many connections that is enough for.
+fn connection_limit(sockets: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: maximum, maximum };
+    let descriptors = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    };
+    let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    (descriptors.saturating_sub(sockets + RESERVED) / PER_CONNECTION).max(1)
+}
+
+/// A connection has a socket on each side.
+const PER_CONNECTION: usize = 2;
+
+/// For logs, the admin socket, name servers, and the runtimes themselves.
+const RESERVED: usize = 64;
+
+/// A worker takes a plan between two turns of its loop.
+const PATIENCE: Duration = Duration::from_secs(5);

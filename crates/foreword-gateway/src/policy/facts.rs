@@ -1,0 +1,154 @@
+//! What rules may ask, answered from what is settled about a connection.
+
+use std::net::IpAddr;
+
+use foreword::{Client, Tlvs, Version};
+use foreword_rule::{Facts, Variable};
+
+use crate::tls::TlsFacts;
+
+/// The facts of a connection: its ends, its header, its handshake. Requests add theirs.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionFacts<'c> {
+    /// Whom it was made for, and who brought it.
+    pub client: &'c Client,
+    /// What the handshake settled, where TLS ends here.
+    pub tls: Option<&'c TlsFacts>,
+}
+
+impl<'c> ConnectionFacts<'c> {
+    fn tlvs(&self) -> Option<Tlvs<'c>> {
+        self.client.header.as_ref().map(|header| header.tlvs())
+    }
+}
+
+impl Facts for ConnectionFacts<'_> {
+    fn ip(&self, variable: &Variable) -> Option<IpAddr> {
+        match variable {
+            Variable::ClientIp => self.client.address.ip(),
+            Variable::PeerIp => self.client.peer.ip(),
+            Variable::DestinationIp => self.client.destination.ip(),
+            _ => None,
+        }
+    }
+
+    fn number(&self, variable: &Variable) -> Option<u64> {
+        match variable {
+            Variable::ClientPort => self.client.address.port().map(u64::from),
+            Variable::PeerPort => self.client.peer.port().map(u64::from),
+            Variable::DestinationPort => self.client.destination.port().map(u64::from),
+            Variable::HeaderVersion => self.client.header().map(|header| match header.version {
+                Version::One => 1,
+                Version::Two => 2,
+            }),
+            Variable::TlvAzureLinkId => self.tlvs()?.azure_link_id()?.ok().map(u64::from),
+            Variable::TlvGcpPscId => self.tlvs()?.gcp_psc_id()?.ok(),
+            _ => None,
+        }
+    }
+
+    fn text(&self, variable: &Variable) -> Option<&[u8]> {
+        match variable {
+            Variable::TlvAlpn => self.tlvs()?.alpn(),
+            Variable::TlvAuthority => self.tlvs()?.authority()?.as_str().ok().map(str::as_bytes),
+            Variable::TlvUniqueId => self.tlvs()?.unique_id(),
+            Variable::TlvNetns => self.tlvs()?.netns(),
+            // A name that nobody verified is no name (R-TLV-13).
+            Variable::TlvSslCn => {
+                let ssl = self.tlvs()?.ssl().filter(foreword::Ssl::client_verified)?;
+                ssl.cn()?.ok().map(str::as_bytes)
+            }
+            Variable::TlvSslVersion => self.tlvs()?.ssl()?.version()?.ok().map(str::as_bytes),
+            Variable::TlvAwsVpce => self.tlvs()?.aws_vpce()?.ok().map(str::as_bytes),
+            Variable::TlvAlibabaVpc => self.alibaba(foreword::AlibabaKind::Vpc),
+            Variable::TlvAlibabaEndpoint => self.alibaba(foreword::AlibabaKind::Endpoint),
+            Variable::Tlv(kind) => self.tlvs()?.get(*kind),
+            Variable::TlsSni => self.tls?.sni.as_deref().map(str::as_bytes),
+            Variable::TlsAlpn => self.tls?.alpn.as_deref(),
+            Variable::TlsVersion => self.tls.map(|tls| tls.version.as_bytes()),
+            Variable::TlsClientCn => self.tls?.client_cn.as_deref().map(str::as_bytes),
+            _ => None,
+        }
+    }
+
+    fn any_field(&self, _name: &str, _test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        false
+    }
+}
+
+impl<'c> ConnectionFacts<'c> {
+    fn alibaba(&self, wanted: foreword::AlibabaKind) -> Option<&'c [u8]> {
+        let found = self.tlvs()?.alibaba().filter_map(Result::ok).find(|(kind, _)| *kind == wanted);
+        found.map(|(_, id)| id.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use foreword::{Builder, Group, HeaderBuf, HeaderPolicy, PeerAddr, Tlv, Trust, Verdict};
+
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn introduced(header: &[u8]) -> Client {
+        let group = Group {
+            name: "proxies".into(),
+            from: vec!["10.0.0.0/8".parse().unwrap()],
+            unix: false,
+            header: HeaderPolicy::Require,
+            forwarded: false,
+        };
+        let trust = Trust::new(vec![group]).unwrap();
+        let Verdict::Proxy(proxy) = trust.judge(&PeerAddr::from(address("10.0.0.1:1"))) else {
+            panic!("the peer is in the group")
+        };
+        proxy
+            .introduce(HeaderBuf::from_bytes(header).unwrap(), PeerAddr::from(address("10.0.0.2:443")))
+            .unwrap()
+    }
+
+    #[test]
+    fn the_client_is_who_the_header_names_and_the_peer_who_brought_it() {
+        let header = Builder::v2()
+            .proxy(address("203.0.113.7:1234"), address("198.51.100.1:443"))
+            .tlv(Tlv::UniqueId(b"one"))
+            .raw_tlv(0xea, b"\x01vpce-1")
+            .build()
+            .unwrap();
+        let client = introduced(&header);
+        let facts = ConnectionFacts { client: &client, tls: None };
+        assert_eq!(facts.ip(&Variable::ClientIp), Some("203.0.113.7".parse().unwrap()));
+        assert_eq!(facts.ip(&Variable::PeerIp), Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(facts.ip(&Variable::DestinationIp), Some("198.51.100.1".parse().unwrap()));
+        assert_eq!(facts.number(&Variable::ClientPort), Some(1234));
+        assert_eq!(facts.number(&Variable::HeaderVersion), Some(2));
+        assert_eq!(facts.text(&Variable::TlvUniqueId), Some(&b"one"[..]));
+        assert_eq!(facts.text(&Variable::TlvAwsVpce), Some(&b"vpce-1"[..]));
+        assert_eq!(facts.text(&Variable::Tlv(0xea)), Some(&b"\x01vpce-1"[..]));
+        assert_eq!(facts.text(&Variable::TlsSni), None);
+    }
+
+    #[test]
+    fn a_direct_client_has_no_header_to_ask_about() {
+        let client = Client::direct(address("192.0.2.1:5").into(), address("192.0.2.2:443").into());
+        let tls = TlsFacts {
+            sni: Some("www.example.com".into()),
+            alpn: None,
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            client_cn: None,
+        };
+        let facts = ConnectionFacts { client: &client, tls: Some(&tls) };
+        assert_eq!(facts.ip(&Variable::ClientIp), facts.ip(&Variable::PeerIp));
+        assert_eq!(facts.number(&Variable::HeaderVersion), None);
+        assert_eq!(facts.text(&Variable::TlvAuthority), None);
+        assert_eq!(facts.text(&Variable::TlsSni), Some(&b"www.example.com"[..]));
+        assert_eq!(facts.text(&Variable::TlsVersion), Some(&b"TLSv1.3"[..]));
+        assert_eq!(facts.text(&Variable::TlsClientCn), None);
+    }
+}

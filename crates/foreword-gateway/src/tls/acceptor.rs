@@ -1,0 +1,245 @@
+//! The handshake with who came: over in time, or refused with the cause by name.
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
+
+use std::io;
+
+use crate::connection::rewind::Rewind;
+use foreword::Looks;
+use rustls::{AlertDescription, CipherSuite, PeerIncompatible, ProtocolVersion, ServerConnection};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{TlsFacts, TlsPlan};
+use crate::connection::linger::close_lingering;
+use crate::refusal::Code;
+
+/// Why a handshake did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsRefusal {
+    /// A browser or tool that was told `http://`.
+    #[error("expected a TLS handshake, found a plain HTTP request: the client should use https://")]
+    Http,
+    /// A header after the header, or a header that nobody here believes.
+    #[error("expected a TLS handshake, found a PROXY header{}", if *.second { " after the first" } else { "" })]
+    Header {
+        /// Whether one had been read before.
+        second: bool,
+    },
+    /// Neither TLS nor anything else that we know.
+    #[error("expected a TLS handshake, found `{}`", .0.escape_ascii())]
+    Bytes(Box<[u8]>),
+    /// TLS, but no agreement.
+    #[error("the TLS handshake failed: {}", reason(.0))]
+    Failed(rustls::Error),
+    /// No end in time.
+    #[error("the TLS handshake was not finished in time, after {after} bytes before it")]
+    Deadline {
+        /// How many bytes had come with or before the first of the handshake.
+        after: usize,
+    },
+    /// The client went away inside the handshake.
+    #[error("the connection was closed inside the TLS handshake")]
+    Closed,
+    /// The client went away before it said anything.
+    #[error("the connection was closed before the TLS handshake")]
+    Silent,
+    /// The connection broke.
+    #[error("the connection broke inside the TLS handshake")]
+    Io(#[source] io::Error),
+}
+
+impl TlsRefusal {
+    pub(crate) fn code(&self) -> Option<Code> {
+        Some(match self {
+            Self::Http => Code::HttpForTls,
+            Self::Header { second: true } => Code::SecondHeader,
+            Self::Header { second: false } => Code::HeaderForbidden,
+            Self::Bytes(_) => Code::BytesForTls,
+            Self::Failed(_) => Code::HandshakeFailed,
+            Self::Deadline { .. } => Code::HandshakeDeadline,
+            Self::Closed | Self::Io(_) => Code::HandshakeCutShort,
+            // Whoever connects and leaves is a probe.
+            Self::Silent => return None,
+        })
+    }
+}
+
+/// Makes the handshake over a stream of which `first` was read already, until `deadline` at the latest.
+///
+/// `headed` says whether a PROXY header was read before, for the name of what comes if it is no TLS.
+pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    plan: &TlsPlan,
+    mut stream: S,
+    mut first: Vec<u8>,
+    headed: bool,
+    deadline: Instant,
+) -> Result<(TlsStream<Rewind<S>>, TlsFacts), TlsRefusal> {
+    timeout_at(deadline, look_first(&mut stream, &mut first, headed))
+        .await
+        .map_err(|_| TlsRefusal::Deadline { after: first.len() })??;
+
+    let after = first.len();
+    let handshake = TlsAcceptor::from(plan.config()).accept(Rewind::new(stream, first)).into_fallible();
+    match timeout_at(deadline, handshake).await {
+        Ok(Ok(stream)) => {
+            let facts = facts(stream.get_ref().1);
+            Ok((stream, facts))
+        }
+        Ok(Err((error, mut stream))) => {
+            // Our alert tells the client what was wrong, if it lives to read it.
+            close_lingering(&mut stream).await;
+            Err(refusal(error))
+        }
+        Err(_) => Err(TlsRefusal::Deadline { after }),
+    }
+}
+
+/// Makes sure that what came begins like TLS; what it is instead is named.
+async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    first: &mut Vec<u8>,
+    headed: bool,
+) -> Result<(), TlsRefusal> {
+    while first.is_empty() {
+        read_more(stream, first).await?.ok_or(TlsRefusal::Silent)?;
+    }
+    if first.first() == Some(&HANDSHAKE) {
+        return Ok(());
+    }
+    loop {
+        match foreword::looks_like(first) {
+            Looks::Http | Looks::Http2Preface => {
+                // Whether it arrives or not, the connection is refused.
+                let _gone = stream.write_all(PLAIN_HTTP).await;
+                close_lingering(stream).await;
+                return Err(TlsRefusal::Http);
+            }
+            Looks::ProxyV1 | Looks::ProxyV2 => return Err(TlsRefusal::Header { second: headed }),
+            _ if first.len() >= ENOUGH => break,
+            _ => {}
+        }
+        if read_more(stream, first).await?.is_none() {
+            break;
+        }
+    }
+    Err(TlsRefusal::Bytes(first.iter().copied().take(SHOWN).collect()))
+}
+
+/// Reads once. Nothing is said about the end of the stream but that it came.
+async fn read_more(
+    stream: &mut (impl AsyncRead + Unpin),
+    first: &mut Vec<u8>,
+) -> Result<Option<()>, TlsRefusal> {
+    first.reserve(FIRST_READ);
+    let read = stream.read_buf(first).await.map_err(TlsRefusal::Io)?;
+    Ok((read > 0).then_some(()))
+}
+
+fn refusal(error: io::Error) -> TlsRefusal {
+    let kind = error.kind();
+    match error.downcast::<rustls::Error>() {
+        Ok(error) => TlsRefusal::Failed(error),
+        Err(_) if kind == io::ErrorKind::UnexpectedEof => TlsRefusal::Closed,
+        Err(error) => TlsRefusal::Io(error),
+    }
+}
+
+fn facts(session: &ServerConnection) -> TlsFacts {
+    let leaf = session.peer_certificates().and_then(<[_]>::first);
+    TlsFacts {
+        sni: session.server_name().map(Into::into),
+        alpn: session.alpn_protocol().map(Into::into),
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        },
+        cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher_name(suite.suite())),
+        client_cn: leaf.and_then(|leaf| common_name(leaf)),
+    }
+}
+
+fn common_name(certificate: &[u8]) -> Option<Box<str>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(name.into())
+}
+
+/// The name that the IANA gives it; rustls spells those of TLS 1.3 otherwise.
+fn cipher_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or("unknown"),
+    }
+}
+
+/// Says in words why there was no agreement, and whose doing it was.
+fn reason(error: &rustls::Error) -> String {
+    use PeerIncompatible as Peer;
+    match error {
+        rustls::Error::AlertReceived(alert) => match alert_in_words(*alert) {
+            Some(words) => format!("the client {words} (its alert: {alert:?})"),
+            None => format!("the client ended it with the alert {alert:?}"),
+        },
+        rustls::Error::PeerIncompatible(incompatible) => match incompatible {
+            Peer::NoCipherSuitesInCommon => "no cipher suite in common".to_owned(),
+            Peer::NoKxGroupsInCommon | Peer::NamedGroupsExtensionRequired => {
+                "no key exchange in common".to_owned()
+            }
+            Peer::NoSignatureSchemesInCommon | Peer::SignatureAlgorithmsExtensionRequired => {
+                "the client takes no signature that our certificate's key can make".to_owned()
+            }
+            Peer::Tls12NotOffered
+            | Peer::Tls12NotOfferedOrEnabled
+            | Peer::ServerTlsVersionIsDisabledByOurConfig
+            | Peer::SupportedVersionsExtensionRequired => {
+                "no version in common: the client offers neither TLS 1.2 nor 1.3".to_owned()
+            }
+            other => format!("the client lacks what we need: {other:?}"),
+        },
+        rustls::Error::NoApplicationProtocol => {
+            "no protocol in common: by ALPN the client offers none of ours".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn alert_in_words(alert: AlertDescription) -> Option<&'static str> {
+    Some(match alert {
+        AlertDescription::UnknownCA => "does not know who signed our certificate",
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+            "does not accept our certificate"
+        }
+        AlertDescription::CertificateExpired => "finds our certificate expired",
+        AlertDescription::CertificateRevoked => "finds our certificate revoked",
+        AlertDescription::UnsupportedCertificate => "cannot use our kind of certificate",
+        AlertDescription::ProtocolVersion => "wants another version of TLS",
+        AlertDescription::HandshakeFailure => "found nothing in common with us",
+        AlertDescription::UserCanceled | AlertDescription::CloseNotify => "changed its mind",
+        AlertDescription::UnrecognisedName => "does not know the name of our certificate",
+        _ => return None,
+    })
+}
+
+/// The first byte of a handshake record, RFC 8446 §5.1.
+const HANDSHAKE: u8 = 0x16;
+
+/// Most ClientHellos come with one read of this.
+const FIRST_READ: usize = 2048;
+
+/// What can be named, `foreword::looks_like` has named by then: the preface of HTTP/2 is the longest, 24 bytes.
+const ENOUGH: usize = 24;
+
+/// How much of what nobody knows goes into the log.
+const SHOWN: usize = 32;
+
+/// Plain as the request. What is said to strangers is no more than the status and what every browser says by itself.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain\r\n\
+    Content-Length: 45\r\n\
+    Connection: close\r\n\r\n\
+    client sent an HTTP request to an HTTPS port\n";

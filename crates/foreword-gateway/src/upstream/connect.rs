@@ -1,0 +1,256 @@
+//! A connection to an endpoint, with the header that introduces the client, if the cluster wants one.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use foreword::build::{ClientCertificate, SslStatement};
+use foreword::{Authority, BuildError, Builder, ClientAddr, PeerAddr, Tlv};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, UnixStream};
+use tokio::time::{Instant, timeout_at};
+
+use super::endpoints::{Address, Chosen};
+use crate::connection::Connection;
+use crate::connection::stream::Stream;
+use crate::plan::{Cluster, SendHeader, SendTlv};
+use crate::refusal::Code;
+
+/// A connection to an endpoint. What it carried first decides who may use it.
+#[derive(Debug)]
+pub(crate) enum Upstream {
+    /// It told nobody's name: any client's request may go over it, and the pool may keep it.
+    Shared(Shared),
+    /// It began with a header: it is this one client's until it ends.
+    Personal(Personal),
+}
+
+/// A connection that carried no header. The pool keeps these and nothing else.
+#[derive(Debug)]
+pub(crate) struct Shared(Stream);
+
+/// A connection that carried a header. There is no way from here to the pool.
+#[derive(Debug)]
+pub(crate) struct Personal(Stream);
+
+impl Shared {
+    /// The connection itself.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.0
+    }
+}
+
+impl Upstream {
+    /// The connection itself.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        match self {
+            Self::Shared(Shared(stream)) | Self::Personal(Personal(stream)) => stream,
+        }
+    }
+
+    /// The connection itself, for a tunnel that nobody else will use any more.
+    pub(crate) fn into_stream(self) -> Stream {
+        match self {
+            Self::Shared(Shared(stream)) | Self::Personal(Personal(stream)) => stream,
+        }
+    }
+}
+
+/// Why there is no connection to an endpoint. Nothing of the client was sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// It could not be reached.
+    #[error("endpoint {address} cannot be reached: {source}")]
+    Failed {
+        /// Where.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not answer in time.
+    #[error("endpoint {address} did not take the connection within {} s", .after.as_secs_f32())]
+    Timeout {
+        /// Where.
+        address: Address,
+        /// The cluster's `timeout.connect`.
+        after: Duration,
+    },
+    /// The cluster has no endpoint whose address is known.
+    #[error("cluster `{cluster}` has no endpoint: none of its names resolves")]
+    NoEndpoint {
+        /// Its name.
+        cluster: Box<str>,
+    },
+    /// The header to send cannot be made.
+    #[error("the header for endpoint {address} cannot be built: {source}")]
+    Header {
+        /// Where.
+        address: Address,
+        /// Why.
+        source: BuildError,
+    },
+}
+
+impl ConnectError {
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Failed { .. } | Self::Header { .. } => Code::NoConnection,
+            Self::Timeout { .. } => Code::ConnectTimeout,
+            Self::NoEndpoint { .. } => Code::NoEndpoint,
+        }
+    }
+}
+
+/// Connects to the endpoint that was chosen. The connection is nobody's until it is introduced.
+pub(crate) async fn open(cluster: &Cluster, chosen: &Chosen) -> Result<Opened, ConnectError> {
+    let deadline = Instant::now() + cluster.timeout.connect;
+    let address = || chosen.address.clone();
+    match timeout_at(deadline, connect_to(&chosen.address)).await {
+        Ok(Ok(stream)) => {
+            chosen.account.connected();
+            Ok(Opened { stream, deadline })
+        }
+        Ok(Err(source)) => {
+            chosen.account.connect_failed();
+            Err(ConnectError::Failed { address: address(), source })
+        }
+        Err(_) => {
+            chosen.account.connect_timed_out();
+            Err(ConnectError::Timeout { address: address(), after: cluster.timeout.connect })
+        }
+    }
+}
+
+async fn connect_to(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Inet(address) => {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.set_nodelay(true)?;
+            // Our answer to the endpoint's first segment goes out with our own bytes, not before them.
+            #[cfg(target_os = "linux")]
+            socket2::SockRef::from(&socket).set_tcp_quickack(false)?;
+            Ok(Stream::Tcp(socket.connect(*address).await?))
+        }
+        Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+    }
+}
+
+/// A connection on which nothing was said yet.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    stream: Stream,
+    deadline: Instant,
+}
+
+impl Opened {
+    /// Sends the cluster's header for this client, if it wants one, and `first` behind it in the same write.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone with the error: a header is never repeated on it (R-SEND-17).
+    pub(crate) async fn introduce(
+        mut self,
+        cluster: &Cluster,
+        address: &Address,
+        connection: &Connection,
+        first: &[u8],
+    ) -> Result<Upstream, ConnectError> {
+        let header = header(cluster, connection)
+            .map_err(|source| ConnectError::Header { address: address.clone(), source })?;
+        let words = write_both(&mut self.stream, header.as_deref().unwrap_or_default(), first);
+        match timeout_at(self.deadline, words).await {
+            Ok(Ok(())) if header.is_some() => Ok(Upstream::Personal(Personal(self.stream))),
+            Ok(Ok(())) => Ok(Upstream::Shared(Shared(self.stream))),
+            Ok(Err(source)) => Err(ConnectError::Failed { address: address.clone(), source }),
+            Err(_) => Err(ConnectError::Timeout { address: address.clone(), after: cluster.timeout.connect }),
+        }
+    }
+}
+
+/// Writes one behind the other, in one call where the kernel takes both.
+async fn write_both(stream: &mut (impl AsyncWrite + Unpin), header: &[u8], first: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(header), IoSlice::new(first)];
+    let mut left = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match stream.write_vectored(left).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the header that introduces the client of `connection`; `None` if the cluster wants none.
+///
+/// # Errors
+///
+/// When what it should say does not fit into a header.
+pub(crate) fn header(cluster: &Cluster, connection: &Connection) -> Result<Option<Vec<u8>>, BuildError> {
+    let builder = match cluster.send_header {
+        SendHeader::None => return Ok(None),
+        SendHeader::V1 => Builder::v1(),
+        SendHeader::V2 => Builder::v2(),
+    };
+    let mut builder = say_who(builder, connection);
+    for tlv in &cluster.send_tlvs {
+        builder = match tlv {
+            SendTlv::Authority => say_authority(builder, connection),
+            SendTlv::UniqueId => say_unique_id(builder, connection),
+            SendTlv::Crc32c => builder.checksum(true),
+            SendTlv::Ssl => say_ssl(builder, connection),
+        };
+    }
+    builder.build().map(Some)
+}
+
+fn say_who<'a>(builder: Builder<'a>, connection: &'a Connection) -> Builder<'a> {
+    let client = &connection.client;
+    if let Some(header) = client.header().filter(|header| header.is_unknown() || is_unix(&client.address)) {
+        // LOCAL stays LOCAL, UNKNOWN stays UNKNOWN, and what only a header can say is said again (R-SEND-09).
+        return builder.header(&header);
+    }
+    match (&client.address, client.destination) {
+        (ClientAddr::Inet(source), PeerAddr::Inet(destination)) => builder.proxy(*source, destination),
+        _ => builder.unknown(),
+    }
+}
+
+fn is_unix(address: &ClientAddr) -> bool {
+    matches!(address, ClientAddr::Unix(_))
+}
+
+/// The name that the client asked for: in our handshake, else in the one that the trusted proxy saw.
+fn say_authority<'a>(builder: Builder<'a>, connection: &Connection) -> Builder<'a> {
+    let asked_here = connection.tls.as_ref().and_then(|tls| tls.sni.as_deref()).map(str::as_bytes);
+    let asked_before =
+        || connection.client.header().and_then(|header| header.tlvs.authority()).map(|name| name.as_bytes());
+    match asked_here.or_else(asked_before).map(Authority::new) {
+        Some(name) if name.as_str().is_ok() => builder.tlv(Tlv::Authority(name)),
+        _ => builder,
+    }
+}
+
+/// The id that the connection came with, else one of its own.
+fn say_unique_id<'a>(builder: Builder<'a>, connection: &Connection) -> Builder<'a> {
+    match connection.client.header().and_then(|header| header.tlvs.unique_id()) {
+        Some(id) => builder.tlv(Tlv::UniqueId(id)),
+        None => builder.tlv(Tlv::UniqueId(&fastrand::u128(..).to_be_bytes())),
+    }
+}
+
+/// What we know of the client's TLS; where it did not end here, what the trusted proxy said of it.
+fn say_ssl<'a>(builder: Builder<'a>, connection: &Connection) -> Builder<'a> {
+    if let Some(tls) = &connection.tls {
+        let certificate = match &tls.client_cn {
+            Some(cn) => ClientCertificate::Verified { cn: Some(cn), resumed: false },
+            None => ClientCertificate::None,
+        };
+        let mut statement = SslStatement::new(tls.version, certificate);
+        statement.cipher = Some(tls.cipher);
+        return builder.ssl(&statement);
+    }
+    match connection.client.header().and_then(|header| header.tlvs.ssl()) {
+        Some(ssl) => builder.tlv(Tlv::Ssl(ssl)),
+        None => builder,
+    }
+}

@@ -1,0 +1,5 @@
+//! The side that we connect to.
+
+pub(crate) mod connect;
+pub(crate) mod endpoints;
+pub(crate) mod names;
