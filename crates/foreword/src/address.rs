@@ -194,10 +194,7 @@ impl<'a> UnixPath<'a> {
     /// What a field of an address block holds: up to the first NUL, or, abstract, up to the padding (R-V2-10).
     pub(crate) fn of_field(field: &'a [u8]) -> Self {
         let end = match field.first() {
-            Some(0) => field
-                .iter()
-                .rposition(|&byte| byte != 0)
-                .map_or(0, |last| last + 1),
+            Some(0) => field.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1),
             _ => field.iter().position(|&byte| byte == 0).unwrap_or(field.len()),
         };
         Self(field.get(..end).unwrap_or(field))

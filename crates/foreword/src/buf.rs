@@ -59,19 +59,12 @@ impl HeaderBuf {
             ParseBuf::Complete(header) if header.len() == bytes.len() => Ok(header),
             ParseBuf::Complete(header) => {
                 let found = bytes.get(header.len()).copied().unwrap_or_default();
-                let fault = Fault::Byte {
-                    expected: "the end of the header",
-                    found,
-                };
+                let fault = Fault::Byte { expected: "the end of the header", found };
                 Err(Malformed::new(header.len(), fault, "R-V2-06"))
             }
-            ParseBuf::Incomplete { needed } => Err(Malformed::new(
-                bytes.len(),
-                Fault::Cut {
-                    missing: needed.get(),
-                },
-                "R-V2-07",
-            )),
+            ParseBuf::Incomplete { needed } => {
+                Err(Malformed::new(bytes.len(), Fault::Cut { missing: needed.get() }, "R-V2-07"))
+            }
         }
     }
 
@@ -199,11 +192,7 @@ mod tests {
             destination: UnixPath::new(b"\0b").unwrap(),
         };
         for bytes in [
-            Builder::v2()
-                .addresses(addresses)
-                .tlv(Tlv::UniqueId(b"1"))
-                .build()
-                .unwrap(),
+            Builder::v2().addresses(addresses).tlv(Tlv::UniqueId(b"1")).build().unwrap(),
             Builder::v2()
                 .proxy(([1, 2, 3, 4], 5).into(), ([6, 7, 8, 9], 10).into())
                 .checksum(true)
@@ -212,22 +201,14 @@ mod tests {
             Builder::v2().local().build().unwrap(),
             Builder::v1().unknown().build().unwrap(),
         ] {
-            let Ok(Parse::Complete { header, .. }) = Header::parse(&bytes) else {
-                panic!("whole and sound")
-            };
+            let Ok(Parse::Complete { header, .. }) = Header::parse(&bytes) else { panic!("whole and sound") };
             assert_eq!(HeaderBuf::from_bytes(&bytes).unwrap().header(), header);
         }
     }
 
     #[test]
     fn bytes_that_go_on_or_end_too_early_are_not_one_header() {
-        assert_eq!(
-            HeaderBuf::from_bytes(b"PROXY UNKNOWN\r\nx").unwrap_err().offset(),
-            15
-        );
-        assert_eq!(
-            HeaderBuf::from_bytes(b"PROXY UNKNOWN\r").unwrap_err().offset(),
-            14
-        );
+        assert_eq!(HeaderBuf::from_bytes(b"PROXY UNKNOWN\r\nx").unwrap_err().offset(), 15);
+        assert_eq!(HeaderBuf::from_bytes(b"PROXY UNKNOWN\r").unwrap_err().offset(), 14);
     }
 }

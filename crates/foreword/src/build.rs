@@ -1,18 +1,20 @@
 //! Building headers: what a sender may say, and no more (R-SEND).
 
+mod ssl;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::num::NonZeroU32;
 
 use crate::address::{Addresses, Command, Transport, Version, block_len, inet6};
 use crate::checksum;
 use crate::error::BuildError;
 use crate::header::{Header, MAX_LEN};
-use crate::tlv::ssl::{self, CLIENT_CERT_CONN, CLIENT_CERT_SESS, CLIENT_SSL};
 use crate::tlv::{Authority, Tlv, UNIQUE_ID_MAX_LEN, kind};
 use crate::writer::Writer;
 use crate::{v1, v2};
+
+pub use ssl::{ClientCertificate, SslStatement};
 
 /// Builds a header: canonical, checked, its checksum made last. It says UNKNOWN until it is told more.
 ///
@@ -134,11 +136,7 @@ impl<'a> Builder<'a> {
             Tlv::Checksum(_) => self.raw_tlv(kind::CHECKSUM, &[0; checksum::LEN]),
             Tlv::Authority(authority) if authority.as_bytes().len() > Authority::MAX_LEN => {
                 let len = authority.as_bytes().len();
-                self.fail(BuildError::ValueTooLong {
-                    kind: kind::AUTHORITY,
-                    len,
-                    max: Authority::MAX_LEN,
-                })
+                self.fail(BuildError::ValueTooLong { kind: kind::AUTHORITY, len, max: Authority::MAX_LEN })
             }
             Tlv::Authority(authority) if authority.as_str().is_err() => {
                 self.fail(BuildError::AuthorityNotText)
@@ -148,10 +146,7 @@ impl<'a> Builder<'a> {
             Tlv::Alpn(value) | Tlv::Noop(value) | Tlv::UniqueId(value) | Tlv::NetNs(value) => {
                 self.raw_tlv(tlv.kind(), value)
             }
-            Tlv::Other {
-                kind: kind @ 0xe0..=0xef,
-                value,
-            } => self.raw_tlv(kind, value),
+            Tlv::Other { kind: kind @ 0xe0..=0xef, value } => self.raw_tlv(kind, value),
             Tlv::Other { kind, .. } => self.fail(BuildError::UnassignedKind { kind }),
         }
     }
@@ -169,11 +164,7 @@ impl<'a> Builder<'a> {
             return self.fail(BuildError::SecondChecksum);
         }
         let (Ok(len), true) = (u16::try_from(value.len()), value.len() <= max) else {
-            return self.fail(BuildError::ValueTooLong {
-                kind,
-                len: value.len(),
-                max,
-            });
+            return self.fail(BuildError::ValueTooLong { kind, len: value.len(), max });
         };
         self.tlvs.push(kind);
         if kind == kind::CHECKSUM {
@@ -264,13 +255,7 @@ impl<'a> Builder<'a> {
         }
         let mut header = vec![0; most];
         let mut writer = Writer::new(&mut header);
-        v2::encode(
-            self.command,
-            &self.addresses,
-            self.transport,
-            &self.tlvs,
-            &mut writer,
-        )?;
+        v2::encode(self.command, &self.addresses, self.transport, &self.tlvs, &mut writer)?;
         out.extend_from_slice(writer.written());
         Ok(writer.at())
     }
@@ -302,109 +287,10 @@ const fn mapped(ip: IpAddr) -> core::net::Ipv6Addr {
     }
 }
 
-/// What a sender that ended the client's TLS may say of it. It cannot claim a verified client without a certificate, nor
-/// leave out the version (R-SEND-14).
-///
-/// ```
-/// use foreword::build::{ClientCertificate, SslStatement};
-/// use foreword::{Builder, HeaderBuf};
-///
-/// let statement = SslStatement::new("TLSv1.3", ClientCertificate::Verified { cn: Some("alice"), resumed: false });
-/// let header = HeaderBuf::from_bytes(&Builder::v2().ssl(&statement).build()?).unwrap();
-/// let ssl = header.tlvs().ssl().unwrap();
-/// assert!(ssl.client_verified());
-/// assert_eq!(ssl.cn(), Some(Ok("alice")));
-/// # Ok::<(), foreword::BuildError>(())
-/// ```
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct SslStatement<'a> {
-    /// The version of TLS, as in `TLSv1.3`.
-    pub version: &'a str,
-    /// The client's certificate.
-    pub certificate: ClientCertificate<'a>,
-    /// The cipher in use.
-    pub cipher: Option<&'a str>,
-    /// The algorithm that signed the certificate that the sender presented.
-    pub sig_alg: Option<&'a str>,
-    /// The algorithm of that certificate's key.
-    pub key_alg: Option<&'a str>,
-    /// The group of the key exchange.
-    pub group: Option<&'a str>,
-    /// The signature scheme of the handshake.
-    pub sig_scheme: Option<&'a str>,
-    /// The client's certificate, in DER. Large: not every receiver takes it (R-SEND-12).
-    pub client_cert: Option<&'a [u8]>,
-}
-
-/// What came of asking the client for a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientCertificate<'a> {
-    /// It presented none.
-    None,
-    /// It presented one, and it was verified.
-    Verified {
-        /// The common name in it.
-        cn: Option<&'a str>,
-        /// Whether that was in the session which the connection resumes.
-        resumed: bool,
-    },
-    /// It presented one, and verifying it failed with this code.
-    Failed {
-        /// What verification said.
-        verify: NonZeroU32,
-    },
-}
-
-impl<'a> SslStatement<'a> {
-    /// States the version and the certificate; the other fields can be set.
-    #[must_use]
-    pub const fn new(version: &'a str, certificate: ClientCertificate<'a>) -> Self {
-        Self {
-            version,
-            certificate,
-            cipher: None,
-            sig_alg: None,
-            key_alg: None,
-            group: None,
-            sig_scheme: None,
-            client_cert: None,
-        }
-    }
-
-    /// The value of the SSL TLV. A field too long for its length is left to the length check of the whole.
-    fn encode(&self) -> Vec<u8> {
-        let (flags, verify, cn) = match self.certificate {
-            ClientCertificate::None => (0, 1, None),
-            ClientCertificate::Verified { cn, resumed: false } => (CLIENT_CERT_CONN, 0, cn),
-            ClientCertificate::Verified { cn, resumed: true } => (CLIENT_CERT_SESS, 0, cn),
-            ClientCertificate::Failed { verify } => (CLIENT_CERT_CONN, verify.get(), None),
-        };
-        let mut value = vec![CLIENT_SSL | flags];
-        value.extend_from_slice(&u32::to_be_bytes(verify));
-        let fields = [
-            (ssl::VERSION, Some(self.version.as_bytes())),
-            (ssl::CN, cn.map(str::as_bytes)),
-            (ssl::CIPHER, self.cipher.map(str::as_bytes)),
-            (ssl::SIG_ALG, self.sig_alg.map(str::as_bytes)),
-            (ssl::KEY_ALG, self.key_alg.map(str::as_bytes)),
-            (ssl::GROUP, self.group.map(str::as_bytes)),
-            (ssl::SIG_SCHEME, self.sig_scheme.map(str::as_bytes)),
-            (ssl::CLIENT_CERT, self.client_cert),
-        ];
-        for (kind, field) in fields {
-            let Some(field) = field else { continue };
-            value.push(kind);
-            // A longer field makes the TLV itself too long, which is refused where its length is written.
-            value.extend_from_slice(&u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
-            value.extend_from_slice(field);
-        }
-        value
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroU32;
+
     use super::*;
     use crate::header::Parse;
     use crate::{Family, HeaderBuf};
@@ -421,10 +307,7 @@ mod tests {
             ("192.0.2.1:1", "[2001:db8::1]:2", Family::Inet6),
             ("[2001:db8::1]:2", "[::ffff:192.0.2.1]:1", Family::Inet6),
         ] {
-            let bytes = Builder::v2()
-                .proxy(socket(source), socket(destination))
-                .build()
-                .unwrap();
+            let bytes = Builder::v2().proxy(socket(source), socket(destination)).build().unwrap();
             assert_eq!(
                 HeaderBuf::from_bytes(&bytes).unwrap().header().family(),
                 family,
@@ -438,62 +321,29 @@ mod tests {
         let source = socket("192.0.2.1:1");
         let datagram = Builder::v1().proxy(source, source).transport(Transport::Datagram);
         assert_eq!(datagram.clone().build().unwrap(), b"PROXY UNKNOWN\r\n");
-        assert_eq!(
-            datagram.refuse_unknown().build(),
-            Err(BuildError::NotInVersionOne)
-        );
+        assert_eq!(datagram.refuse_unknown().build(), Err(BuildError::NotInVersionOne));
         assert_eq!(Builder::v1().local().build().unwrap(), b"PROXY UNKNOWN\r\n");
-        assert_eq!(
-            Builder::v1().tlv(Tlv::Noop(b"")).build(),
-            Err(BuildError::TlvsInVersionOne)
-        );
+        assert_eq!(Builder::v1().tlv(Tlv::Noop(b"")).build(), Err(BuildError::TlvsInVersionOne));
     }
 
     #[test]
     fn unassigned_kinds_go_out_only_by_number() {
-        let other = Tlv::Other {
-            kind: 0x77,
-            value: b"x",
-        };
-        assert_eq!(
-            Builder::v2().tlv(other).build(),
-            Err(BuildError::UnassignedKind { kind: 0x77 })
-        );
+        let other = Tlv::Other { kind: 0x77, value: b"x" };
+        assert_eq!(Builder::v2().tlv(other).build(), Err(BuildError::UnassignedKind { kind: 0x77 }));
         assert!(Builder::v2().raw_tlv(0x77, b"x").build().is_ok());
-        assert!(
-            Builder::v2()
-                .tlv(Tlv::Other {
-                    kind: 0xea,
-                    value: b"x"
-                })
-                .build()
-                .is_ok()
-        );
+        assert!(Builder::v2().tlv(Tlv::Other { kind: 0xea, value: b"x" }).build().is_ok());
     }
 
     #[test]
     fn what_is_too_long_is_refused() {
         let id = [b'u'; 129];
-        let refused = BuildError::ValueTooLong {
-            kind: kind::UNIQUE_ID,
-            len: 129,
-            max: 128,
-        };
+        let refused = BuildError::ValueTooLong { kind: kind::UNIQUE_ID, len: 129, max: 128 };
         assert_eq!(Builder::v2().tlv(Tlv::UniqueId(&id)).build(), Err(refused));
         let name = [b'a'; 256];
         let authority = Builder::v2().tlv(Tlv::Authority(Authority::new(&name))).build();
-        assert!(matches!(
-            authority,
-            Err(BuildError::ValueTooLong {
-                kind: kind::AUTHORITY,
-                ..
-            })
-        ));
+        assert!(matches!(authority, Err(BuildError::ValueTooLong { kind: kind::AUTHORITY, .. })));
         let large = Builder::v2().raw_tlv(0xe0, &[0; 5000]);
-        assert_eq!(
-            large.clone().build(),
-            Err(BuildError::TooLong { len: 5019, max: 4096 })
-        );
+        assert_eq!(large.clone().build(), Err(BuildError::TooLong { len: 5019, max: 4096 }));
         assert!(large.max_len(MAX_LEN).build().is_ok());
         assert!(matches!(
             Builder::v2().raw_tlv(0xe0, &[0; 70_000]).build(),
@@ -503,12 +353,8 @@ mod tests {
 
     #[test]
     fn the_checksum_stands_where_it_was_put_and_is_made_last() {
-        let bytes = Builder::v2()
-            .tlv(Tlv::Checksum(7))
-            .tlv(Tlv::UniqueId(b"1"))
-            .checksum(true)
-            .build()
-            .unwrap();
+        let bytes =
+            Builder::v2().tlv(Tlv::Checksum(7)).tlv(Tlv::UniqueId(b"1")).checksum(true).build().unwrap();
         let header = HeaderBuf::from_bytes(&bytes).unwrap();
         assert!(matches!(header.tlvs().next(), Some(Tlv::Checksum(_))));
         assert_eq!(header.tlvs().count(), 2);
@@ -520,33 +366,28 @@ mod tests {
     fn a_client_without_a_certificate_is_never_stated_as_verified() {
         for (certificate, verified) in [
             (ClientCertificate::None, false),
-            (
-                ClientCertificate::Failed {
-                    verify: NonZeroU32::MIN,
-                },
-                false,
-            ),
-            (
-                ClientCertificate::Verified {
-                    cn: None,
-                    resumed: true,
-                },
-                true,
-            ),
+            (ClientCertificate::Failed { verify: NonZeroU32::MIN }, false),
+            (ClientCertificate::Verified { cn: None, resumed: true }, true),
         ] {
-            let bytes = Builder::v2()
-                .ssl(&SslStatement::new("TLSv1.2", certificate))
-                .build()
-                .unwrap();
-            let Ok(Parse::Complete { header, .. }) = Header::parse(&bytes) else {
-                panic!("whole and sound")
-            };
+            let bytes = Builder::v2().ssl(&SslStatement::new("TLSv1.2", certificate)).build().unwrap();
+            let Ok(Parse::Complete { header, .. }) = Header::parse(&bytes) else { panic!("whole and sound") };
             let ssl = header.tlvs.ssl().unwrap();
-            assert_eq!(
-                (ssl.client_verified(), ssl.version()),
-                (verified, Some(Ok("TLSv1.2")))
-            );
+            assert_eq!((ssl.client_verified(), ssl.version()), (verified, Some(Ok("TLSv1.2"))));
         }
+    }
+
+    #[test]
+    fn what_is_said_again_of_a_header_leaves_its_tlvs_behind() {
+        let source = socket("192.0.2.1:1");
+        let inbound =
+            Builder::v2().proxy(source, source).tlv(Tlv::UniqueId(b"1")).checksum(true).build().unwrap();
+        let inbound = HeaderBuf::from_bytes(&inbound).unwrap();
+        let relayed = Builder::v2().header(&inbound.header()).build().unwrap();
+        assert_eq!(relayed, Builder::v2().proxy(source, source).build().unwrap());
+
+        let local = HeaderBuf::from_bytes(&Builder::v2().local().build().unwrap()).unwrap();
+        assert_eq!(Builder::v1().header(&local.header()).build().unwrap(), b"PROXY UNKNOWN\r\n");
+        assert_eq!(Builder::v2().header(&local.header()).build().unwrap(), local.as_bytes());
     }
 
     #[test]

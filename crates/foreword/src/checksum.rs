@@ -10,10 +10,7 @@ pub(crate) fn of_header(header: &[u8], at: usize) -> u32 {
 /// The length of the checksum TLV's value.
 pub(crate) const LEN: usize = 4;
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a byte cannot reach past 256 entries; the compiler sees it too"
-)]
+#[expect(clippy::indexing_slicing, reason = "a byte cannot reach past 256 entries; the compiler sees it too")]
 fn update(mut crc: u32, bytes: &[u8]) -> u32 {
     for &byte in bytes {
         let [low, ..] = crc.to_le_bytes();
@@ -24,10 +21,7 @@ fn update(mut crc: u32, bytes: &[u8]) -> u32 {
 
 static TABLE: [u32; 256] = table();
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "runs at compile time, where a slip would not compile"
-)]
+#[expect(clippy::indexing_slicing, reason = "runs at compile time, where a slip would not compile")]
 const fn table() -> [u32; 256] {
     /// Castagnoli's polynomial, bits reversed (RFC 3720, appendix B.4 has test values).
     const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -37,11 +31,7 @@ const fn table() -> [u32; 256] {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 {
-                (crc >> 1) ^ POLYNOMIAL
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         table[byte] = crc;

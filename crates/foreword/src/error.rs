@@ -26,11 +26,7 @@ pub struct Malformed {
 impl Malformed {
     #[cold]
     pub(crate) const fn new(offset: usize, fault: Fault, requirement: &'static str) -> Self {
-        Self {
-            offset,
-            requirement,
-            fault,
-        }
+        Self { offset, requirement, fault }
     }
 
     /// The byte, counted from 0, that no header can have there.
@@ -151,16 +147,9 @@ impl fmt::Display for Fault {
             Self::Byte { expected, found } => write!(f, "expected {expected}, found {}", ByteName(found)),
             Self::LineTooLong { max } => write!(f, "expected CRLF within {max} bytes, found none"),
             Self::HeaderTooLong { declared, max } => {
-                write!(
-                    f,
-                    "expected a header of at most {max} bytes, found one of {declared}"
-                )
+                write!(f, "expected a header of at most {max} bytes, found one of {declared}")
             }
-            Self::ShortBlock {
-                family,
-                expected,
-                found,
-            } => {
+            Self::ShortBlock { family, expected, found } => {
                 write!(
                     f,
                     "expected {expected} bytes of {} addresses, found a length of {found}",
@@ -168,23 +157,12 @@ impl fmt::Display for Fault {
                 )
             }
             Self::Overrun { field, claimed, left } => {
-                write!(
-                    f,
-                    "expected {field} within {left} bytes, found a claim of {claimed}"
-                )
+                write!(f, "expected {field} within {left} bytes, found a claim of {claimed}")
             }
-            Self::Short {
-                field,
-                expected,
-                left,
-            } => {
+            Self::Short { field, expected, left } => {
                 write!(f, "expected {field} of {expected} bytes, found {left} left")
             }
-            Self::Length {
-                field,
-                expected,
-                found,
-            } => {
+            Self::Length { field, expected, found } => {
                 write!(f, "expected {field} of {expected}, found {found}")
             }
             Self::Duplicate { kind } => write!(f, "expected TLV 0x{kind:02x} once, found it again"),
@@ -193,10 +171,7 @@ impl fmt::Display for Fault {
             }
             Self::ChecksumMissing => f.write_str("expected a checksum, found none"),
             Self::Cut { missing } => {
-                write!(
-                    f,
-                    "expected at least {missing} more bytes of header, found the end"
-                )
+                write!(f, "expected at least {missing} more bytes of header, found the end")
             }
             Self::LineInDatagram => {
                 f.write_str("expected a v2 header, found a v1 line, which no datagram can carry")
@@ -336,10 +311,7 @@ impl fmt::Display for BuildError {
                 write!(f, "expected a header of at most {max} bytes, found one of {len}")
             }
             Self::ValueTooLong { kind, len, max } => {
-                write!(
-                    f,
-                    "expected a value of at most {max} bytes for TLV 0x{kind:02x}, found {len}"
-                )
+                write!(f, "expected a value of at most {max} bytes for TLV 0x{kind:02x}, found {len}")
             }
             Self::UnassignedKind { kind } => write!(f, "TLV kind 0x{kind:02x} is not assigned"),
             Self::AuthorityNotText => {

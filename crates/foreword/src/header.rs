@@ -217,14 +217,9 @@ impl Parser {
             Some(b'P') if self.require_checksum => Err(Malformed::new(0, Fault::ChecksumMissing, "R-TLV-05")),
             Some(b'P') => v1::parse(input, self),
             Some(b'\r') => v2::parse(input, self),
-            Some(&found) => Err(Malformed::new(
-                0,
-                Fault::Byte {
-                    expected: "a PROXY header",
-                    found,
-                },
-                "R-SEC-02",
-            )),
+            Some(&found) => {
+                Err(Malformed::new(0, Fault::Byte { expected: "a PROXY header", found }, "R-SEC-02"))
+            }
         }
     }
 
@@ -241,9 +236,7 @@ impl Parser {
         match self.parse(datagram)? {
             Parse::Complete { header, len } => Ok((header, len)),
             Parse::Incomplete { needed } => {
-                let fault = Fault::Cut {
-                    missing: needed.get(),
-                };
+                let fault = Fault::Cut { missing: needed.get() };
                 Err(Malformed::new(datagram.len(), fault, "R-UDP-02"))
             }
         }

@@ -80,10 +80,7 @@ fn is_client_hello(bytes: &[u8]) -> bool {
 fn is_request_line(bytes: &[u8]) -> bool {
     /// No registered method is longer (RFC 9110, 16.1.1: `UPDATEREDIRECTREF`).
     const METHOD_MAX_LEN: usize = 17;
-    let method_len = bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-')
-        .count();
+    let method_len = bytes.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-').count();
     if !(3..=METHOD_MAX_LEN).contains(&method_len) {
         return false;
     }

@@ -46,17 +46,10 @@ impl<'a> Reader<'a> {
     /// Takes the next `len` bytes as a reader of their own.
     pub(crate) fn sub(&mut self, len: usize, field: Field) -> Result<Self, Malformed> {
         let Some((head, rest)) = self.bytes.split_at_checked(len) else {
-            let fault = Fault::Overrun {
-                field,
-                claimed: len,
-                left: self.bytes.len(),
-            };
+            let fault = Fault::Overrun { field, claimed: len, left: self.bytes.len() };
             return Err(self.malformed(fault, field.overrun_requirement()));
         };
-        let sub = Self {
-            bytes: head,
-            at: self.at,
-        };
+        let sub = Self { bytes: head, at: self.at };
         self.bytes = rest;
         self.at += len;
         Ok(sub)
@@ -70,11 +63,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn short(&self, field: Field, expected: usize) -> Malformed {
-        let fault = Fault::Short {
-            field,
-            expected,
-            left: self.bytes.len(),
-        };
+        let fault = Fault::Short { field, expected, left: self.bytes.len() };
         self.malformed(fault, field.short_requirement())
     }
 }
@@ -89,14 +78,7 @@ mod tests {
         assert_eq!(reader.array(Field::TlvHeader), Ok(*b"abc"));
         let fault = reader.slice(9, Field::TlvValue).unwrap_err();
         assert_eq!(fault.offset(), 31);
-        assert_eq!(
-            fault.fault(),
-            &Fault::Overrun {
-                field: Field::TlvValue,
-                claimed: 9,
-                left: 3
-            }
-        );
+        assert_eq!(fault.fault(), &Fault::Overrun { field: Field::TlvValue, claimed: 9, left: 3 });
         let mut value = reader.sub(2, Field::TlvValue).unwrap();
         assert_eq!((value.at(), reader.at()), (31, 33));
         assert_eq!(value.array::<3>(Field::Ssl).unwrap_err().offset(), 31);

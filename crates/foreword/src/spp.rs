@@ -40,10 +40,7 @@ impl Spp {
     pub fn parse(datagram: &[u8]) -> Result<(Self, usize), Malformed> {
         for (at, (&found, expected)) in datagram.iter().zip(MAGIC).enumerate() {
             if found != expected {
-                let fault = Fault::Byte {
-                    expected: "the simple proxy protocol's `V` 0xec",
-                    found,
-                };
+                let fault = Fault::Byte { expected: "the simple proxy protocol's `V` 0xec", found };
                 return Err(Malformed::new(at, fault, "R-UDP-08"));
             }
         }
@@ -67,11 +64,7 @@ impl Spp {
         let client = mapped(self.client.ip());
         let proxy = mapped(self.proxy.ip());
         let ports = [self.client.port().to_be_bytes(), self.proxy.port().to_be_bytes()];
-        let bytes = MAGIC
-            .iter()
-            .chain(&client)
-            .chain(&proxy)
-            .chain(ports.as_flattened());
+        let bytes = MAGIC.iter().chain(&client).chain(&proxy).chain(ports.as_flattened());
         for (to, from) in header.iter_mut().zip(bytes) {
             *to = *from;
         }
@@ -102,10 +95,7 @@ mod tests {
 
     #[test]
     fn a_cut_datagram_is_refused() {
-        let spp = Spp {
-            client: ([192, 0, 2, 1], 1).into(),
-            proxy: ([192, 0, 2, 2], 2).into(),
-        };
+        let spp = Spp { client: ([192, 0, 2, 1], 1).into(), proxy: ([192, 0, 2, 2], 2).into() };
         let whole = spp.encode();
         assert_eq!(Spp::parse(&whole), Ok((spp, LEN)));
         for len in 0..LEN {

@@ -72,9 +72,7 @@ impl<'a> Tlv<'a> {
         match kind {
             kind::ALPN => Self::Alpn(value),
             kind::AUTHORITY => Self::Authority(Authority(value)),
-            kind::CHECKSUM => value
-                .try_into()
-                .map_or(other, |sum| Self::Checksum(u32::from_be_bytes(sum))),
+            kind::CHECKSUM => value.try_into().map_or(other, |sum| Self::Checksum(u32::from_be_bytes(sum))),
             kind::NOOP => Self::Noop(value),
             kind::UNIQUE_ID => Self::UniqueId(value),
             kind::SSL => Ssl::read(Reader::new(value, 0)).map_or(other, Self::Ssl),
@@ -135,10 +133,7 @@ impl<'a> Authority<'a> {
     /// When it is not UTF-8, holds control characters, or is longer than 255 bytes (R-TLV-10).
     pub fn as_str(&self) -> Result<&'a str, ViewError> {
         if self.0.len() > Self::MAX_LEN {
-            return Err(ViewError::Length {
-                expected: "at most 255 bytes",
-                found: self.0.len(),
-            });
+            return Err(ViewError::Length { expected: "at most 255 bytes", found: self.0.len() });
         }
         text(self.0)
     }
@@ -217,8 +212,7 @@ impl<'a> Tlvs<'a> {
     /// What the sender knows of the client's TLS.
     #[must_use]
     pub fn ssl(&self) -> Option<Ssl<'a>> {
-        self.get(kind::SSL)
-            .and_then(|value| Ssl::read(Reader::new(value, 0)).ok())
+        self.get(kind::SSL).and_then(|value| Ssl::read(Reader::new(value, 0)).ok())
     }
 
     /// The name of a network namespace.
@@ -234,10 +228,7 @@ impl<'a> Tlvs<'a> {
         self.all(kind::AWS).find_map(|value| match value.split_first() {
             Some((0x01, id)) => Some(ascii(id)),
             Some(_) => None,
-            None => Some(Err(ViewError::Length {
-                expected: "a kind and an id",
-                found: 0,
-            })),
+            None => Some(Err(ViewError::Length { expected: "a kind and an id", found: 0 })),
         })
     }
 
@@ -246,10 +237,7 @@ impl<'a> Tlvs<'a> {
     pub fn azure_link_id(&self) -> Option<Result<u32, ViewError>> {
         self.all(kind::AZURE).find_map(|value| match *value {
             [0x01, a, b, c, d] => Some(Ok(u32::from_le_bytes([a, b, c, d]))),
-            [0x01, ..] | [] => Some(Err(ViewError::Length {
-                expected: "5 bytes",
-                found: value.len(),
-            })),
+            [0x01, ..] | [] => Some(Err(ViewError::Length { expected: "5 bytes", found: value.len() })),
             _ => None,
         })
     }
@@ -259,20 +247,14 @@ impl<'a> Tlvs<'a> {
     pub fn gcp_psc_id(&self) -> Option<Result<u64, ViewError>> {
         let value = self.get(kind::GCP)?;
         let id = value.try_into().map(u64::from_be_bytes);
-        Some(id.map_err(|_| ViewError::Length {
-            expected: "8 bytes",
-            found: value.len(),
-        }))
+        Some(id.map_err(|_| ViewError::Length { expected: "8 bytes", found: value.len() }))
     }
 
     /// What Alibaba Cloud says of the way the client came: any number of ids. For listeners behind Alibaba (R-TLV-16).
     pub fn alibaba(&self) -> impl Iterator<Item = Result<(AlibabaKind, &'a str), ViewError>> + use<'a> {
         self.all(kind::ALIBABA).map(|value| {
             let Some((&kind, id)) = value.split_first() else {
-                return Err(ViewError::Length {
-                    expected: "a kind and an id",
-                    found: 0,
-                });
+                return Err(ViewError::Length { expected: "a kind and an id", found: 0 });
             };
             let kind = match kind {
                 1 => AlibabaKind::Vpc,
@@ -304,10 +286,7 @@ impl<'a> Tlvs<'a> {
             check_repeat(kind, at, &mut seen, parser)?;
             check_value(kind, value)?;
             if kind == kind::CHECKSUM {
-                checksum = Some((
-                    value.at(),
-                    u32::from_be_bytes(value.clone().array(Field::Checksum)?),
-                ));
+                checksum = Some((value.at(), u32::from_be_bytes(value.clone().array(Field::Checksum)?)));
             }
         }
         Ok(Found { tlvs, checksum })
@@ -351,19 +330,11 @@ fn check_value(kind: u8, value: Reader<'_>) -> Result<(), Malformed> {
     let len = value.rest().len();
     match kind {
         kind::CHECKSUM if len != checksum::LEN => {
-            let fault = Fault::Length {
-                field: Field::Checksum,
-                expected: "4 bytes",
-                found: len,
-            };
+            let fault = Fault::Length { field: Field::Checksum, expected: "4 bytes", found: len };
             Err(value.malformed(fault, "R-TLV-05"))
         }
         kind::UNIQUE_ID if len > UNIQUE_ID_MAX_LEN => {
-            let fault = Fault::Length {
-                field: Field::UniqueId,
-                expected: "at most 128 bytes",
-                found: len,
-            };
+            let fault = Fault::Length { field: Field::UniqueId, expected: "at most 128 bytes", found: len };
             Err(value.malformed(fault, "R-TLV-09"))
         }
         kind::SSL => Ssl::read(value).map(drop),
@@ -462,11 +433,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, ViewError> {
 
 /// Text of printable ASCII.
 pub(crate) fn ascii(bytes: &[u8]) -> Result<&str, ViewError> {
-    if bytes.is_ascii() {
-        text(bytes)
-    } else {
-        Err(ViewError::NotText)
-    }
+    if bytes.is_ascii() { text(bytes) } else { Err(ViewError::NotText) }
 }
 
 #[cfg(test)]
@@ -505,19 +472,10 @@ mod tests {
     fn the_first_of_two_is_taken_where_the_switch_says_so_but_never_of_two_checksums() {
         let lenient = Parser::new().first_of_duplicate_tlvs(true);
         let bytes = header_with(b"\x02\0\x01a\x02\0\x01b");
-        assert_eq!(
-            Header::parse(&bytes).unwrap_err().fault(),
-            &Fault::Duplicate { kind: 2 }
-        );
-        assert_eq!(
-            tlvs_of(&lenient, &bytes).unwrap().authority(),
-            Some(Authority(b"a"))
-        );
+        assert_eq!(Header::parse(&bytes).unwrap_err().fault(), &Fault::Duplicate { kind: 2 });
+        assert_eq!(tlvs_of(&lenient, &bytes).unwrap().authority(), Some(Authority(b"a")));
         let checksums = header_with(b"\x03\0\x04abcd\x03\0\x04abcd");
-        assert_eq!(
-            tlvs_of(&lenient, &checksums).unwrap_err().requirement(),
-            "R-TLV-06"
-        );
+        assert_eq!(tlvs_of(&lenient, &checksums).unwrap_err().requirement(), "R-TLV-06");
     }
 
     #[test]
@@ -533,22 +491,12 @@ mod tests {
         let alibaba: Vec<_> = tlvs.alibaba().collect();
         assert_eq!(
             alibaba,
-            [
-                Ok((AlibabaKind::Vpc, "vpc")),
-                Err(ViewError::Kind(9)),
-                Err(ViewError::NotText)
-            ]
+            [Ok((AlibabaKind::Vpc, "vpc")), Err(ViewError::Kind(9)), Err(ViewError::NotText)]
         );
 
         let bytes = header_with(b"\xee\0\x02\x01x\xe0\0\x03\x01\x02\x03\xea\0\0");
         let tlvs = tlvs_of(&Parser::new(), &bytes).unwrap();
-        assert_eq!(
-            tlvs.azure_link_id(),
-            Some(Err(ViewError::Length {
-                expected: "5 bytes",
-                found: 2
-            }))
-        );
+        assert_eq!(tlvs.azure_link_id(), Some(Err(ViewError::Length { expected: "5 bytes", found: 2 })));
         assert!(matches!(tlvs.gcp_psc_id(), Some(Err(_))));
         assert!(matches!(tlvs.aws_vpce(), Some(Err(_))));
     }
@@ -559,21 +507,12 @@ mod tests {
         assert_eq!(Authority(b"a\xc3(").as_str(), Err(ViewError::NotText));
         assert_eq!(Authority(b"a\nb").as_str(), Err(ViewError::NotText));
         assert_eq!(Authority("a\u{85}b".as_bytes()).as_str(), Err(ViewError::NotText));
-        assert!(matches!(
-            Authority(&[b'a'; 256]).as_str(),
-            Err(ViewError::Length { .. })
-        ));
+        assert!(matches!(Authority(&[b'a'; 256]).as_str(), Err(ViewError::Length { .. })));
     }
 
     #[test]
     fn an_unsound_value_of_a_known_kind_stays_whole_and_nameless() {
-        assert_eq!(
-            Tlv::new(kind::CHECKSUM, b"abc"),
-            Tlv::Other {
-                kind: 3,
-                value: b"abc"
-            }
-        );
+        assert_eq!(Tlv::new(kind::CHECKSUM, b"abc"), Tlv::Other { kind: 3, value: b"abc" });
         assert_eq!(Tlv::new(kind::SSL, b"abc").kind(), kind::SSL);
     }
 }

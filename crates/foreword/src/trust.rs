@@ -155,10 +155,7 @@ pub struct ClaimPolicy {
 
 impl Default for ClaimPolicy {
     fn default() -> Self {
-        Self {
-            refuse_special: true,
-            own: Vec::new(),
-        }
+        Self { refuse_special: true, own: Vec::new() }
     }
 }
 
@@ -209,20 +206,10 @@ impl Trust {
         let mut unix = None;
         for (index, group) in groups.iter().enumerate() {
             let taken_by = |other: usize, what| {
-                let first = groups
-                    .get(other)
-                    .map_or_else(Box::default, |group| group.name.clone());
-                TrustError {
-                    first,
-                    second: group.name.clone(),
-                    what,
-                }
+                let first = groups.get(other).map_or_else(Box::default, |group| group.name.clone());
+                TrustError { first, second: group.name.clone(), what }
             };
-            if let Some(other) = groups
-                .iter()
-                .take(index)
-                .position(|other| other.name == group.name)
-            {
+            if let Some(other) = groups.iter().take(index).position(|other| other.name == group.name) {
                 return Err(taken_by(other, Shared::Name));
             }
             for range in &group.from {
@@ -239,13 +226,7 @@ impl Trust {
             }
         }
         let names = groups.iter().map(|group| Arc::from(&*group.name)).collect();
-        Ok(Self {
-            groups,
-            names,
-            by_prefix,
-            unix,
-            claims: ClaimPolicy::default(),
-        })
+        Ok(Self { groups, names, by_prefix, unix, claims: ClaimPolicy::default() })
     }
 
     /// Sets which sources may not be claimed.
@@ -281,12 +262,7 @@ impl Trust {
         else {
             return Verdict::Stranger;
         };
-        let proxy = TrustedProxy {
-            group,
-            name,
-            peer: *peer,
-            claims: &self.claims,
-        };
+        let proxy = TrustedProxy { group, name, peer: *peer, claims: &self.claims };
         match group.header {
             HeaderPolicy::Require => Verdict::Proxy(proxy),
             HeaderPolicy::Optional => Verdict::Either(proxy),
@@ -295,9 +271,7 @@ impl Trust {
     }
 
     fn index_of(&self, ip: IpAddr) -> Option<usize> {
-        self.by_prefix
-            .get_lpm(&IpNet::from(ip.to_canonical()))
-            .map(|(_, index)| *index)
+        self.by_prefix.get_lpm(&IpNet::from(ip.to_canonical())).map(|(_, index)| *index)
     }
 }
 
@@ -354,31 +328,21 @@ impl<'t> TrustedProxy<'t> {
     pub fn introduce(&self, header: HeaderBuf, local: PeerAddr) -> Result<Client, ClaimRefused> {
         let (address, destination) = match header.header().addresses {
             Addresses::Unspecified => (self.peer.into(), local),
-            Addresses::Inet { source, destination } => (
-                ClientAddr::Inet(self.claim(source.into())?),
-                PeerAddr::from(SocketAddr::from(destination)),
-            ),
-            Addresses::Inet6 { source, destination } => (
-                ClientAddr::Inet(self.claim(source.into())?),
-                PeerAddr::from(SocketAddr::from(destination)),
-            ),
+            Addresses::Inet { source, destination } => {
+                (ClientAddr::Inet(self.claim(source.into())?), PeerAddr::from(SocketAddr::from(destination)))
+            }
+            Addresses::Inet6 { source, destination } => {
+                (ClientAddr::Inet(self.claim(source.into())?), PeerAddr::from(SocketAddr::from(destination)))
+            }
             Addresses::Unix { source, .. } => (ClientAddr::Unix(source.as_bytes().into()), PeerAddr::Unix),
         };
-        Ok(Client {
-            address,
-            destination,
-            header: Some(header),
-            ..self.direct(local)
-        })
+        Ok(Client { address, destination, header: Some(header), ..self.direct(local) })
     }
 
     /// Lets it speak for itself, where its group's header is optional.
     #[must_use]
     pub fn direct(&self, local: PeerAddr) -> Client {
-        Client {
-            group: Some(self.name.clone()),
-            ..Client::direct(self.peer, local)
-        }
+        Client { group: Some(self.name.clone()), ..Client::direct(self.peer, local) }
     }
 
     fn claim(&self, source: SocketAddr) -> Result<SocketAddr, ClaimRefused> {
@@ -396,13 +360,7 @@ impl<'t> TrustedProxy<'t> {
         } else {
             None
         };
-        let own = || {
-            self.claims
-                .own
-                .iter()
-                .any(|own| own.to_canonical() == ip)
-                .then_some(ClaimReason::Own)
-        };
+        let own = || self.claims.own.iter().any(|own| own.to_canonical() == ip).then_some(ClaimReason::Own);
         match reason.or_else(own) {
             Some(reason) => Err(ClaimRefused { source, reason }),
             None => Ok(source),
@@ -433,13 +391,7 @@ impl Client {
     /// A peer that is its own client.
     #[must_use]
     pub fn direct(peer: PeerAddr, local: PeerAddr) -> Self {
-        Self {
-            peer,
-            address: peer.into(),
-            destination: local,
-            header: None,
-            group: None,
-        }
+        Self { peer, address: peer.into(), destination: local, header: None, group: None }
     }
 
     /// The header that was believed.
@@ -488,11 +440,7 @@ impl fmt::Display for ClaimRefused {
             ClaimReason::Loopback => "a loopback address from a peer that is not on this machine",
             ClaimReason::Own => "an address of this machine",
         };
-        write!(
-            f,
-            "expected the source address of a client, found {found} ({})",
-            self.source
-        )
+        write!(f, "expected the source address of a client, found {found} ({})", self.source)
     }
 }
 
@@ -536,18 +484,13 @@ impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { first, second, what } = self;
         match what {
-            Shared::Name => write!(
-                f,
-                "expected trust groups of different names, found two called `{first}`"
-            ),
-            Shared::Range(range) => write!(
-                f,
-                "expected `{range}` in one trust group, found it in `{first}` and `{second}`"
-            ),
-            Shared::Unix => write!(
-                f,
-                "expected `unix` in one trust group, found it in `{first}` and `{second}`"
-            ),
+            Shared::Name => write!(f, "expected trust groups of different names, found two called `{first}`"),
+            Shared::Range(range) => {
+                write!(f, "expected `{range}` in one trust group, found it in `{first}` and `{second}`")
+            }
+            Shared::Unix => {
+                write!(f, "expected `unix` in one trust group, found it in `{first}` and `{second}`")
+            }
         }
     }
 }

@@ -47,13 +47,8 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
         }
         None => {}
     }
-    let header = Header {
-        version: Version::Two,
-        command,
-        transport: kind.transport,
-        addresses,
-        tlvs: found.tlvs,
-    };
+    let header =
+        Header { version: Version::Two, command, transport: kind.transport, addresses, tlvs: found.tlvs };
     Ok(Parse::Complete { header, len })
 }
 
@@ -69,30 +64,18 @@ fn begun<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, Malformed> {
         }
     }
     if let Some(&high) = input.get(SIGNATURE.len() + 2) {
-        check_limit(
-            usize::from(u16::from_be_bytes([high, 0])),
-            SIGNATURE.len() + 2,
-            parser,
-        )?;
+        check_limit(usize::from(u16::from_be_bytes([high, 0])), SIGNATURE.len() + 2, parser)?;
     }
     Ok(Parse::incomplete(least, input))
 }
 
 fn check_signature(input: &[u8]) -> Result<(), Malformed> {
-    let mismatch = input
-        .iter()
-        .zip(SIGNATURE)
-        .position(|(found, expected)| found != expected);
+    let mismatch = input.iter().zip(SIGNATURE).position(|(found, expected)| found != expected);
     match mismatch.and_then(|at| Some((at, *input.get(at)?))) {
         None => Ok(()),
-        Some((at, found)) => Err(Malformed::new(
-            at,
-            Fault::Byte {
-                expected: "the v2 signature",
-                found,
-            },
-            "R-V2-01",
-        )),
+        Some((at, found)) => {
+            Err(Malformed::new(at, Fault::Byte { expected: "the v2 signature", found }, "R-V2-01"))
+        }
     }
 }
 
@@ -103,20 +86,10 @@ fn command(byte: u8) -> Result<Command, Malformed> {
         0x21 => Ok(Command::Proxy),
         found if found >> 4 == 2 => Err(Malformed::new(
             AT,
-            Fault::Byte {
-                expected: "command LOCAL (0) or PROXY (1)",
-                found,
-            },
+            Fault::Byte { expected: "command LOCAL (0) or PROXY (1)", found },
             "R-V2-03",
         )),
-        found => Err(Malformed::new(
-            AT,
-            Fault::Byte {
-                expected: "version 2",
-                found,
-            },
-            "R-V2-02",
-        )),
+        found => Err(Malformed::new(AT, Fault::Byte { expected: "version 2", found }, "R-V2-02")),
     }
 }
 
@@ -128,10 +101,7 @@ struct Kind {
 }
 
 impl Kind {
-    const UNSPECIFIED: Self = Self {
-        family: Family::Unspecified,
-        transport: Transport::Unspecified,
-    };
+    const UNSPECIFIED: Self = Self { family: Family::Unspecified, transport: Transport::Unspecified };
 
     const fn new(family: Family, transport: Transport) -> Self {
         match (family, transport) {
@@ -149,10 +119,7 @@ fn kind_of(byte: u8) -> Result<Kind, Malformed> {
         2 => Family::Inet6,
         3 => Family::Unix,
         _ => {
-            let fault = Fault::Byte {
-                expected: "a family from 0 to 3",
-                found: byte,
-            };
+            let fault = Fault::Byte { expected: "a family from 0 to 3", found: byte };
             return Err(Malformed::new(AT, fault, "R-V2-04"));
         }
     };
@@ -161,10 +128,7 @@ fn kind_of(byte: u8) -> Result<Kind, Malformed> {
         1 => Transport::Stream,
         2 => Transport::Datagram,
         _ => {
-            let fault = Fault::Byte {
-                expected: "a transport from 0 to 2",
-                found: byte,
-            };
+            let fault = Fault::Byte { expected: "a transport from 0 to 2", found: byte };
             return Err(Malformed::new(AT, fault, "R-V2-05"));
         }
     };
@@ -178,11 +142,7 @@ fn check_len(found: usize, kind: Kind, parser: &Parser) -> Result<usize, Malform
     if found < expected {
         return Err(Malformed::new(
             AT,
-            Fault::ShortBlock {
-                family: kind.family,
-                expected,
-                found,
-            },
+            Fault::ShortBlock { family: kind.family, expected, found },
             "R-V2-11",
         ));
     }
@@ -192,11 +152,7 @@ fn check_len(found: usize, kind: Kind, parser: &Parser) -> Result<usize, Malform
 fn check_limit(block_len: usize, at: usize, parser: &Parser) -> Result<usize, Malformed> {
     let (declared, max) = (FIXED_LEN + block_len, parser.max_len);
     if declared > max {
-        return Err(Malformed::new(
-            at,
-            Fault::HeaderTooLong { declared, max },
-            "R-V2-17",
-        ));
+        return Err(Malformed::new(at, Fault::HeaderTooLong { declared, max }, "R-V2-17"));
     }
     Ok(declared)
 }
@@ -204,11 +160,7 @@ fn check_limit(block_len: usize, at: usize, parser: &Parser) -> Result<usize, Ma
 fn check_checksum(header: &[u8], at: usize, found: u32) -> Result<(), Malformed> {
     let expected = checksum::of_header(header, at);
     if found != expected {
-        return Err(Malformed::new(
-            at,
-            Fault::Checksum { expected, found },
-            "R-TLV-05",
-        ));
+        return Err(Malformed::new(at, Fault::Checksum { expected, found }, "R-TLV-05"));
     }
     Ok(())
 }
@@ -227,16 +179,10 @@ pub(crate) fn encode(
     };
     let block_len = block_len(kind.family) + tlvs.len();
     let Ok(len) = u16::try_from(block_len) else {
-        return Err(BuildError::TooLong {
-            len: FIXED_LEN + block_len,
-            max: crate::MAX_LEN,
-        });
+        return Err(BuildError::TooLong { len: FIXED_LEN + block_len, max: crate::MAX_LEN });
     };
     writer.put(SIGNATURE)?;
-    writer.put(&[
-        0x20 | command as u8,
-        (kind.family as u8) << 4 | kind.transport as u8,
-    ])?;
+    writer.put(&[0x20 | command as u8, (kind.family as u8) << 4 | kind.transport as u8])?;
     writer.put(&len.to_be_bytes())?;
     if kind.family != Family::Unspecified {
         encode_addresses(addresses, writer)?;

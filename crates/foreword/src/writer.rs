@@ -30,20 +30,14 @@ impl<'b> Writer<'b> {
     pub(crate) fn put_padded(&mut self, bytes: &[u8], len: usize) -> Result<(), BuildError> {
         self.put(bytes)?;
         let end = self.at + len.saturating_sub(bytes.len());
-        self.buffer
-            .get_mut(self.at..end)
-            .ok_or(BuildError::NoRoom)?
-            .fill(0);
+        self.buffer.get_mut(self.at..end).ok_or(BuildError::NoRoom)?.fill(0);
         self.at = end;
         Ok(())
     }
 
     /// Writes over what was put at `at` before.
     pub(crate) fn put_at(&mut self, at: usize, bytes: &[u8]) -> Result<(), BuildError> {
-        let room = self
-            .buffer
-            .get_mut(at..at + bytes.len())
-            .ok_or(BuildError::NoRoom)?;
+        let room = self.buffer.get_mut(at..at + bytes.len()).ok_or(BuildError::NoRoom)?;
         room.copy_from_slice(bytes);
         Ok(())
     }

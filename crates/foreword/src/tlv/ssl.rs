@@ -30,11 +30,7 @@ impl<'a> Ssl<'a> {
             let [_kind, high, low] = reader.array(Field::SslTlvHeader)?;
             reader.sub(u16::from_be_bytes([high, low]).into(), Field::SslTlvValue)?;
         }
-        Ok(Self {
-            value: value.rest(),
-            client,
-            verify: u32::from_be_bytes([a, b, c, d]),
-        })
+        Ok(Self { value: value.rest(), client, verify: u32::from_be_bytes([a, b, c, d]) })
     }
 
     /// The whole value.
@@ -137,11 +133,7 @@ impl<'a> Ssl<'a> {
     fn only(&self, kind: u8) -> Option<Result<&'a [u8], ViewError>> {
         let mut values = self.tlvs().filter(|tlv| tlv.kind == kind);
         let first = values.next()?;
-        Some(if values.next().is_some() {
-            Err(ViewError::Repeated)
-        } else {
-            Ok(first.value)
-        })
+        Some(if values.next().is_some() { Err(ViewError::Repeated) } else { Ok(first.value) })
     }
 }
 
