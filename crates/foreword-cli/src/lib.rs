@@ -10,13 +10,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::Cli;
+use crate::args::{Cat, Cli};
+use crate::command::get;
 use crate::output::Exit;
 
 /// Runs the `foreword` command with the arguments given, the program's name first.
 pub fn foreword(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => output::conclude("foreword", cli.verb.run()),
+        Err(error) => usage(&error),
+    }
+}
+
+/// Runs the `ppcurlcat` command with the arguments given, the program's name first.
+pub fn ppcurlcat(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cat::try_parse_from(arguments) {
+        Ok(cat) => output::conclude("ppcurlcat", get::run("ppcurlcat", get::Manner::Cat, cat.get)),
         Err(error) => usage(&error),
     }
 }

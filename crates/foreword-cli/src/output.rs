@@ -1,5 +1,6 @@
 //! Answers go to standard output, talk goes to standard error, and neither ever panics on a closed pipe.
 
+pub(crate) mod anatomy;
 mod logger;
 
 use std::error::Error;
@@ -22,6 +23,11 @@ impl Exit {
     pub(crate) const NOT_ASKED: Self = Self(2);
     /// What a shell reports of a tool that SIGPIPE ended: nobody reads on.
     pub(crate) const PIPE_CLOSED: Self = Self(128 + 13);
+
+    /// A number that means something to whoever asks for it.
+    pub(crate) const fn code(code: u8) -> Self {
+        Self(code)
+    }
 }
 
 impl From<Exit> for ExitCode {

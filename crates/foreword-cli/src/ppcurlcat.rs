@@ -1,3 +1,7 @@
 //! The `ppcurlcat` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foreword_cli::ppcurlcat(std::env::args_os())
+}

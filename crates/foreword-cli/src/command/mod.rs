@@ -1,16 +1,31 @@
 //! One file per verb. A verb has its `Args` and a `run` that takes them.
 
+mod decode;
+mod encode;
+pub(crate) mod get;
+
 use clap::Subcommand;
 
 use crate::output::{Exit, Failure};
 
 /// What `foreword` can be asked to do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Verb {}
+pub(crate) enum Verb {
+    /// Ask for a URL as a proxy would: header, TLS, HTTP
+    Get(Box<get::GetArgs>),
+    /// Make a PROXY header
+    Encode(Box<encode::EncodeArgs>),
+    /// Take a PROXY header apart
+    Decode(decode::DecodeArgs),
+}
 
 impl Verb {
     /// Carries the verb out.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
-        match self {}
+        match self {
+            Self::Get(args) => get::run("foreword", get::Manner::Get, *args),
+            Self::Encode(args) => encode::run(&args),
+            Self::Decode(args) => decode::run(&args),
+        }
     }
 }

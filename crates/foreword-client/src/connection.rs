@@ -1,0 +1,235 @@
+//! The story of a connection: TCP, then header and TLS in the order that was asked for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use crate::connect::{ConnectError, Route, connect};
+use crate::introduction::{Introduction, IntroductionError};
+use crate::target::{Scheme, Target};
+use crate::tls::{Tls, TlsError};
+use crate::transcript::{Ending, Heard, Observer, Step, Tap};
+
+/// All that is settled about connections before the first one.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Where connections go.
+    pub route: Route,
+    /// The header to send, if any.
+    pub introduction: Option<Introduction>,
+    /// Whether the header goes inside TLS rather than before it.
+    pub inside_tls: bool,
+    /// How TLS is spoken.
+    pub tls: Tls,
+    /// How long name, TCP and TLS may take together.
+    pub connect_timeout: Duration,
+    /// How long the peer may say nothing afterwards.
+    pub silence: Duration,
+    /// When everything has to be over.
+    pub deadline: Option<Instant>,
+}
+
+impl Dial {
+    /// The sooner of the deadline and this much time from now.
+    pub(crate) fn within(&self, timeout: Duration) -> Instant {
+        let then = Instant::now() + timeout;
+        self.deadline.map_or(then, |deadline| deadline.min(then))
+    }
+}
+
+/// A connection to a server, ready for requests.
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) wire: Wire,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our own end.
+    pub local: SocketAddr,
+    header: Option<SentHeader>,
+    /// A header that goes in front of the first request, inside TLS.
+    pub(crate) pending: Vec<u8>,
+    /// What was read and belongs to no answer yet.
+    pub(crate) buffer: Vec<u8>,
+    /// How many answers came in full.
+    pub(crate) answers: usize,
+}
+
+/// A header that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentHeader {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether it went inside TLS.
+    pub inside_tls: bool,
+}
+
+/// What a diagnosis rests on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The header that was sent, if any.
+    pub header: Option<SentHeader>,
+    /// Whether a TLS handshake was completed.
+    pub tls_done: bool,
+    /// What came back, below TLS while the handshake lasts and inside it afterwards.
+    pub heard: Heard,
+    /// Whether an earlier request on the connection was answered, so that the header cannot be at fault.
+    pub answered_before: bool,
+}
+
+impl Connection {
+    /// Opens a connection to where the target is.
+    ///
+    /// # Errors
+    ///
+    /// What could not be done, and what the peer said to it.
+    pub async fn open(target: &Target, dial: &Dial, observer: &mut dyn Observer) -> Result<Self, OpenError> {
+        let deadline = dial.within(dial.connect_timeout);
+        let connected = timeout_at(deadline, connect(&target.host, target.port, &dial.route, observer)).await;
+        let stream = connected.map_err(|_| OpenError::SlowConnect)??;
+        let (peer, local) = ends(&stream)?;
+        observer.step(Step::Connected { peer, local });
+
+        let header = match &dial.introduction {
+            Some(introduction) => Some(SentHeader {
+                bytes: introduction.encode(Some((local, peer)))?,
+                inside_tls: dial.inside_tls && target.scheme == Scheme::Https,
+            }),
+            None => None,
+        };
+        let (outside, inside) = match &header {
+            Some(header) if header.inside_tls => (Vec::new(), header.bytes.clone()),
+            Some(header) => (header.bytes.clone(), Vec::new()),
+            None => (Vec::new(), Vec::new()),
+        };
+        if let Some(SentHeader { bytes, inside_tls: false }) = &header {
+            observer.step(Step::Header { bytes, inside_tls: false });
+        }
+        let tap = Tap::new(stream, outside);
+        let wire = match target.scheme {
+            Scheme::Http => Wire::Plain(tap),
+            Scheme::Https => shake_hands(target, dial, tap, header.as_ref(), deadline, observer).await?,
+        };
+        if let Some(SentHeader { bytes, inside_tls: true }) = &header {
+            observer.step(Step::Header { bytes, inside_tls: true });
+        }
+        Ok(Self { wire, peer, local, header, pending: inside, buffer: Vec::new(), answers: 0 })
+    }
+
+    /// What is known so far, with what an answer began with.
+    pub(crate) fn evidence(&self, heard: Heard) -> Evidence {
+        Evidence {
+            header: self.header.clone(),
+            tls_done: matches!(self.wire, Wire::Tls(_)),
+            heard,
+            answered_before: self.answers > 0,
+        }
+    }
+}
+
+fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), OpenError> {
+    let both = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
+    both.map_err(|source| OpenError::Connect(ConnectError::Socket { source }))
+}
+
+async fn shake_hands(
+    target: &Target,
+    dial: &Dial,
+    tap: Tap<TcpStream>,
+    header: Option<&SentHeader>,
+    deadline: Instant,
+    observer: &mut dyn Observer,
+) -> Result<Wire, OpenError> {
+    // A header that is still to come has no part in a failed handshake.
+    let header = header.filter(|header| !header.inside_tls).cloned();
+    let evidence = |heard| Evidence { header: header.clone(), heard, ..Evidence::default() };
+    match timeout_at(deadline, dial.tls.connect(&target.host, tap)).await {
+        Ok(Ok(stream)) => {
+            observer.step(Step::Tls(&dial.tls.facts(&stream)));
+            Ok(Wire::Tls(Box::new(stream)))
+        }
+        Ok(Err((error, tap))) => {
+            let mut heard = tap.into_heard();
+            if let TlsError::Ended(source) = &error {
+                heard.ending = heard.ending.or(Ending::of(source));
+            }
+            Err(OpenError::Tls { error, evidence: Box::new(evidence(heard)) })
+        }
+        Err(_) => Err(OpenError::SlowTls { evidence: Box::new(evidence(Heard::default())) }),
+    }
+}
+
+/// The stream of a connection, with or without TLS.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Plain(Tap<TcpStream>),
+    Tls(Box<TlsStream<Tap<TcpStream>>>),
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no TCP connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Name and TCP connection took too long.
+    #[error("the connection did not come about in time")]
+    SlowConnect,
+    /// The header cannot be built.
+    #[error("could not build the header")]
+    Introduction(#[from] IntroductionError),
+    /// The TLS handshake failed.
+    #[error("could not speak TLS with the peer")]
+    Tls {
+        /// What it failed with.
+        #[source]
+        error: TlsError,
+        /// What went over the wire.
+        evidence: Box<Evidence>,
+    },
+    /// The TLS handshake took too long.
+    #[error("the TLS handshake did not end in time")]
+    SlowTls {
+        /// What went over the wire.
+        evidence: Box<Evidence>,
+    },
+}
