@@ -1,5 +1,6 @@
 //! The data plane: listeners, trust, TLS, rules, forwarding and drain.
 
+pub mod config;
 pub mod gateway;
 pub mod observe;
 pub mod plan;

@@ -12,7 +12,7 @@ use foreword_http1::path::PathPolicy;
 
 pub use crate::policy::cluster::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, Target};
 use crate::policy::rules::Rules;
-use crate::tls::TlsPlan;
+pub use crate::tls::TlsPlan;
 
 /// What the gateway runs. It does not change: a reload makes another.
 #[derive(Debug)]
@@ -116,6 +116,22 @@ pub struct HeaderPlan {
     pub chain: NonZeroUsize,
     /// What becomes of LOCAL and UNKNOWN headers, which introduce the peer itself.
     pub unknown: UnknownHeader,
+}
+
+impl Default for HeaderPlan {
+    fn default() -> Self {
+        // A v1 line has 107 bytes at most, a v2 header with every registered TLV far less than this.
+        let max_len = 4096;
+        Self {
+            deadline: Duration::from_secs(3),
+            max_len,
+            waiting: 1024,
+            parser: Parser::new().max_len(max_len),
+            second_header: SecondHeader::default(),
+            chain: NonZeroUsize::MIN,
+            unknown: UnknownHeader::default(),
+        }
+    }
 }
 
 /// What a header behind the last awaited one is.

@@ -1,0 +1,129 @@
+//! `[cluster.NAME]`.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::document::{Notes, Table, find_name};
+use super::keys::{CLUSTER, CLUSTER_TIMEOUT};
+use super::source::{At, Place};
+use super::units;
+use crate::plan::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv};
+
+/// The clusters of all files.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters {
+    /// By name; `None` where the cluster could not be read, so that its users have no problem of their own.
+    by_name: BTreeMap<String, Option<Arc<Cluster>>>,
+    /// In the order of the files.
+    good: Vec<Arc<Cluster>>,
+    places: BTreeMap<String, Place>,
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl Clusters {
+    /// Reads the clusters of one file.
+    pub(crate) fn add(&mut self, top: &Table<'_, '_>) {
+        for (name, table) in top.named("cluster", &CLUSTER) {
+            if let Some(first) = self.places.get(name.value) {
+                let found = format!("the one at {}", first.shown());
+                top.notes().problem(name.place.expected("a name of its own", found));
+                continue;
+            }
+            let cluster = read(name.value, self.good.len(), &table).map(Arc::new);
+            self.good.extend(cluster.clone());
+            self.places.insert(name.value.to_owned(), name.place);
+            self.by_name.insert(name.value.to_owned(), cluster);
+        }
+    }
+
+    /// The cluster that a rule or listener names.
+    pub(crate) fn find(&self, name: &At<&str>, notes: &Notes) -> Option<Arc<Cluster>> {
+        let found = notes.keep(find_name(&self.by_name, name, "clusters"))?;
+        self.used.borrow_mut().insert(name.value.to_owned());
+        found.clone()
+    }
+
+    /// Whether there is a cluster of this name, broken or not.
+    pub(crate) fn check_name(&self, name: &At<&str>, notes: &Notes) {
+        notes.keep(find_name(&self.by_name, name, "clusters"));
+    }
+
+    /// Warns of clusters that nothing forwards to.
+    pub(crate) fn warn_of_unused(&self, notes: &Notes) {
+        let used = self.used.borrow();
+        for (_, place) in self.places.iter().filter(|(name, _)| !used.contains(*name)) {
+            notes.warning(place.problem("nothing forwards to it"));
+        }
+    }
+
+    pub(crate) fn into_plan(self) -> Vec<Arc<Cluster>> {
+        self.good
+    }
+}
+
+fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
+    let notes = table.notes();
+    let endpoints = table.require("endpoints", |value| value.texts());
+    let balances = [("round-robin", Balance::RoundRobin), ("least-connections", Balance::LeastConnections)];
+    let balance = table.read("balance", |value| value.one_of(&balances)).map(|at| at.value);
+    let headers = [("none", SendHeader::None), ("v1", SendHeader::V1), ("v2", SendHeader::V2)];
+    let send_header =
+        table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
+    let send_tlvs = read_tlvs(table, send_header);
+    let timeout = read_timeouts(table);
+
+    let endpoints = endpoints?;
+    if endpoints.value.is_empty() {
+        notes.problem(endpoints.place.expected("at least one endpoint", "none"));
+    }
+    let read: Vec<Endpoint> = endpoints.value.iter().filter_map(|text| read_endpoint(text, notes)).collect();
+    for (index, text) in endpoints.value.iter().enumerate() {
+        if endpoints.value.iter().take(index).any(|other| other.value == text.value) {
+            notes.problem(text.place.expected("each endpoint once", format_args!("`{}` again", text.value)));
+        }
+    }
+    let complete = !read.is_empty() && read.len() == endpoints.value.len();
+    let balance = balance.unwrap_or_default();
+    let name = name.into();
+    complete.then_some(Cluster { name, index, endpoints: read, balance, send_header, send_tlvs, timeout })
+}
+
+fn read_endpoint(text: &At<&str>, notes: &Notes) -> Option<Endpoint> {
+    let endpoint = units::endpoint(text.value, text.place.source());
+    notes.keep(endpoint.map_err(|unfit| text.unfit(unfit)))
+}
+
+fn read_tlvs(table: &Table<'_, '_>, send_header: SendHeader) -> Vec<SendTlv> {
+    let words = [
+        ("authority", SendTlv::Authority),
+        ("unique_id", SendTlv::UniqueId),
+        ("crc32c", SendTlv::Crc32c),
+        ("ssl", SendTlv::Ssl),
+    ];
+    let Some(list) = table.read("send_tlvs", |value| value.list()) else { return Vec::new() };
+    if send_header != SendHeader::V2 && !list.value.is_empty() {
+        let problem = list.place.problem("`send_tlvs` has no effect: only a v2 header carries TLVs");
+        table.notes().problem(problem.hint("add `send_header = \"v2\"`"));
+    }
+    let mut tlvs = Vec::new();
+    for value in &list.value {
+        match table.notes().keep(value.one_of(&words)) {
+            Some(tlv) if tlvs.contains(&tlv) => table.notes().problem(value.expected("each TLV once")),
+            Some(tlv) => tlvs.push(tlv),
+            None => {}
+        }
+    }
+    tlvs
+}
+
+fn read_timeouts(table: &Table<'_, '_>) -> ClusterTimeouts {
+    let default = ClusterTimeouts::default();
+    let Some(table) = table.table("timeout", &CLUSTER_TIMEOUT) else { return default };
+    let read = |name| table.read(name, |value| value.duration()).map(|at| at.value);
+    ClusterTimeouts {
+        connect: read("connect").unwrap_or(default.connect),
+        response: read("response").unwrap_or(default.response),
+        idle: read("idle").unwrap_or(default.idle),
+    }
+}

@@ -1,0 +1,476 @@
+//! Every key of the file, once: what it takes, its default, what it does. Reading, "did you mean" and the reference all
+//! come from here.
+
+/// A table of the file.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// As the reference heads it.
+    pub(crate) title: &'static str,
+    /// One or two sentences about it.
+    pub(crate) about: &'static str,
+    /// Its keys, in the order of the reference.
+    pub(crate) keys: &'static [Key],
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    /// What it takes, in words.
+    pub(crate) takes: &'static str,
+    /// As it would be written; empty where there is none.
+    pub(crate) default: &'static str,
+    /// What it does, in a sentence.
+    pub(crate) about: &'static str,
+}
+
+impl Section {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+const fn key(name: &'static str, takes: &'static str, default: &'static str, about: &'static str) -> Key {
+    Key { name, takes, default, about }
+}
+
+/// Every table, in the order of the reference.
+pub(crate) const SECTIONS: &[&Section] = &[
+    &TOP,
+    &TRUST,
+    &LIST_FILE,
+    &LISTENER,
+    &TLS,
+    &CERTIFICATE,
+    &HEADER,
+    &TIMEOUT,
+    &MAX,
+    &RULE,
+    &THEN,
+    &REDIRECT,
+    &RESPOND,
+    &CLUSTER,
+    &CLUSTER_TIMEOUT,
+    &LOG,
+    &ACCESS,
+    &ADMIN,
+    &TEST,
+    &REQUEST,
+    &EXPECT,
+];
+
+pub(crate) const TOP: Section = Section {
+    title: "Top level",
+    about: "The tables of the file, and what holds for the whole gateway.",
+    keys: &[
+        key(
+            "workers",
+            "a number from 1 to 1024",
+            "one per core",
+            "Threads that serve connections; takes effect at the next start.",
+        ),
+        key(
+            "drain",
+            "a duration",
+            "\"30s\"",
+            "How long connections may take to end after SIGTERM or SIGINT.",
+        ),
+        key(
+            "include",
+            "a list of paths",
+            "[]",
+            "More files, read as if they stood here; the last part of a path may hold `*`.",
+        ),
+        key(
+            "request_id",
+            "the name of a field",
+            "\"X-Request-Id\"",
+            "The field that carries a request's id upstream; it is taken over from peers whose group says `forwarded = true`.",
+        ),
+        key("trust", "tables", "", "`[trust.NAME]`: whose word is taken for the client's address."),
+        key(
+            "list",
+            "lists",
+            "",
+            "`[list]`: addresses or words that rules ask as `@name`: `office = [\"198.51.100.0/24\"]`, or `{ file = \"office.txt\" }`.",
+        ),
+        key("listener", "tables", "", "`[listener.NAME]`: where connections come in."),
+        key("cluster", "tables", "", "`[cluster.NAME]`: where they go."),
+        key("log", "a table", "", "`[log.access]`: the access log."),
+        key("admin", "a table", "", "`[admin]`: where the gateway answers for itself."),
+        key("test", "tables", "", "`[[test]]`: what `foreword check` tries."),
+    ],
+};
+
+pub(crate) const TRUST: Section = Section {
+    title: "[trust.NAME]",
+    about: "A group of peers. The peer's source address decides, before a byte is read; the most specific range wins.",
+    keys: &[
+        key("from", "a list of addresses, CIDRs and `unix`", "", "Which peers belong to the group."),
+        key(
+            "header",
+            "`require`, `optional` or `forbid`",
+            "",
+            "Whether they must, may or must not send a PROXY header. Who sends none under `optional` or `forbid` is its own client.",
+        ),
+        key(
+            "forwarded",
+            "`true` or `false`",
+            "false",
+            "Whether their `X-Forwarded-For`, `Forwarded` and request ids are believed.",
+        ),
+    ],
+};
+
+pub(crate) const LIST_FILE: Section = Section {
+    title: "[list] NAME = { … }",
+    about: "A list from a file: one entry a line, empty lines and what follows `#` left out.",
+    keys: &[key("file", "a path", "", "The file; it is read again at each reload.")],
+};
+
+pub(crate) const LISTENER: Section = Section {
+    title: "[listener.NAME]",
+    about: "Where connections come in, what is spoken there, and what becomes of them.",
+    keys: &[
+        key(
+            "bind",
+            "a list of addresses",
+            "",
+            "`\"[::]:443\"` takes IPv6 and IPv4, `\"10.0.1.10:443\"` one address, `\"unix:/path\"` a unix socket.",
+        ),
+        key(
+            "mode",
+            "`http` or `tcp`",
+            "",
+            "`http` reads requests and decides each; `tcp` decides once and forwards bytes.",
+        ),
+        key(
+            "trust",
+            "a list of groups",
+            "[]",
+            "Whose headers are believed. With groups, a peer in none of them is closed unread; without, everyone is direct and no header is believed.",
+        ),
+        key("tls", "a table", "none", "Ends TLS here."),
+        key("header", "a table", "{}", "How PROXY headers are read."),
+        key("timeout", "a table", "{}", "How long is waited."),
+        key("max", "a table", "{}", "How much is taken."),
+        key(
+            "encoded_slash",
+            "`refuse` or `keep`",
+            "\"refuse\"",
+            "What becomes of a request whose path holds `%2F` or `%5C`: 400, or forwarded as it is, where rules see `/`.",
+        ),
+        key("ignore_case", "`true` or `false`", "false", "Whether rules compare paths without case."),
+        key("rule", "tables", "[]", "`[[listener.NAME.rule]]`: read top-down until one ends the request."),
+        key("cluster", "the name of a cluster", "none", "A last rule that forwards there."),
+    ],
+};
+
+pub(crate) const TLS: Section = Section {
+    title: "[listener.NAME] tls = { … }",
+    about: "TLS 1.2 and 1.3. The names in the certificates decide which one answers which SNI.",
+    keys: &[key(
+        "certificates",
+        "a directory, or a list of pairs",
+        "",
+        "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together; or a list of `{ certificate = \"…\", key = \"…\" }`.",
+    )],
+};
+
+pub(crate) const CERTIFICATE: Section = Section {
+    title: "tls = { certificates = [{ … }] }",
+    about: "A pair of PEM files.",
+    keys: &[
+        key("certificate", "a path", "", "The chain, the server's own certificate first."),
+        key("key", "a path", "", "Its private key."),
+    ],
+};
+
+pub(crate) const HEADER: Section = Section {
+    title: "[listener.NAME] header = { … }",
+    about: "How PROXY headers are read. The defaults are strict; each switch is for a sender that is known to need it.",
+    keys: &[
+        key(
+            "deadline",
+            "a duration",
+            "\"3s\"",
+            "From the connection's first moment until its header is whole, however slowly it drips.",
+        ),
+        key("max", "a size from 536 to 65551", "4096", "The longest header that is read."),
+        key(
+            "waiting",
+            "a number",
+            "1024",
+            "How many connections may owe a header at once; beyond it the oldest goes.",
+        ),
+        key(
+            "unknown",
+            "`accept` or `reject`",
+            "\"accept\"",
+            "What becomes of LOCAL and UNKNOWN headers: the peer is its own client, or it is refused.",
+        ),
+        key(
+            "ipv4_in_tcp6",
+            "`true` or `false`",
+            "false",
+            "Whether a v1 line may name IPv4 addresses under TCP6.",
+        ),
+        key(
+            "tlv_malformed",
+            "`reject` or `ignore`",
+            "\"reject\"",
+            "`ignore` drops all TLVs of a header whose list of them is broken.",
+        ),
+        key(
+            "tlv_duplicate",
+            "`reject` or `first`",
+            "\"reject\"",
+            "`first` takes the first of several TLVs of which there may be one.",
+        ),
+        key(
+            "checksum",
+            "`optional` or `require`",
+            "\"optional\"",
+            "Whether a v2 header must carry a CRC32C. One that is there is always checked.",
+        ),
+        key(
+            "second_header",
+            "`payload` or `reject`",
+            "\"payload\"",
+            "What a second header is in tcp mode. In http mode it is always refused.",
+        ),
+        key(
+            "chain",
+            "a number from 1 to 8",
+            "1",
+            "How many headers are read; each is judged by the address that the one before it claimed.",
+        ),
+    ],
+};
+
+pub(crate) const TIMEOUT: Section = Section {
+    title: "[listener.NAME] timeout = { … }",
+    about: "Durations are written `500ms`, `3s`, `1m` or `2h`.",
+    keys: &[
+        key("tls", "a duration", "\"10s\"", "For the TLS handshake."),
+        key("head", "a duration", "\"10s\"", "For the head of a request."),
+        key(
+            "idle",
+            "a duration",
+            "\"60s\"",
+            "For which nothing may move: between requests, in a body, in a tcp connection.",
+        ),
+    ],
+};
+
+pub(crate) const MAX: Section = Section {
+    title: "[listener.NAME] max = { … }",
+    about: "Sizes are a number of bytes, or written `\"16KiB\"` or `\"1MiB\"`.",
+    keys: &[
+        key("head", "a size from 1KiB to 1MiB", "\"16KiB\"", "The longest head of a request."),
+        key("fields", "a number from 1 to 1000", "100", "The most fields in it."),
+        key("connections", "a number", "what the descriptor limit allows", "The most connections at once."),
+    ],
+};
+
+pub(crate) const RULE: Section = Section {
+    title: "[[listener.NAME.rule]]",
+    about: "Rules are read top-down. Each may change something; the first that ends the request decides. Without one: 404 in http mode, closed in tcp mode.",
+    keys: &[
+        key("name", "text", "rule N", "Names it in logs and tests."),
+        key("when", "a condition", "always", "When it holds: see [the rule language](rules.md)."),
+        key("then", "a table", "", "What it does."),
+    ],
+};
+
+pub(crate) const THEN: Section = Section {
+    title: "then = { … }",
+    about: "Any number of changes (the `set_…` and `remove_…` keys), and at most one ending (the others).",
+    keys: &[
+        key(
+            "deny",
+            "a status from 400 to 599",
+            "",
+            "Answers with this status; in tcp mode the connection is closed.",
+        ),
+        key("close", "`true`", "", "Closes the connection without an answer."),
+        key("redirect", "a template, or a table", "", "Answers with 308 and this `Location`."),
+        key("respond", "a table", "", "Answers with a text of your own."),
+        key("forward", "the name of a cluster", "", "Forwards there."),
+        key("set_fields", "a table of templates", "", "Sets fields of the request that goes upstream."),
+        key("remove_fields", "a list of names", "", "Removes fields of the request that goes upstream."),
+        key(
+            "set_response_fields",
+            "a table of templates",
+            "",
+            "Sets fields of the response that goes to the client.",
+        ),
+        key(
+            "remove_response_fields",
+            "a list of names",
+            "",
+            "Removes fields of the response that goes to the client.",
+        ),
+    ],
+};
+
+/// Those keys of [`THEN`] of which a rule has at most one.
+pub(crate) const ENDINGS: &[&str] = &["deny", "close", "redirect", "respond", "forward"];
+
+pub(crate) const REDIRECT: Section = Section {
+    title: "then = { redirect = { … } }",
+    about: "A redirect with a status of your choice.",
+    keys: &[
+        key("to", "a template", "", "The `Location`, such as `https://{host}{uri}`."),
+        key(
+            "status",
+            "301, 302, 303, 307 or 308",
+            "308",
+            "308 and 307 keep the method, 301 and 308 may be remembered.",
+        ),
+    ],
+};
+
+pub(crate) const RESPOND: Section = Section {
+    title: "then = { respond = { … } }",
+    about: "An answer that needs no upstream.",
+    keys: &[
+        key("status", "a status from 200 to 599", "200", "Its status."),
+        key("body", "text", "\"\"", "Its body, as it is."),
+        key("content_type", "text", "\"text/plain; charset=utf-8\"", "Its `Content-Type`."),
+    ],
+};
+
+pub(crate) const CLUSTER: Section = Section {
+    title: "[cluster.NAME]",
+    about: "Interchangeable endpoints.",
+    keys: &[
+        key(
+            "endpoints",
+            "a list of endpoints",
+            "",
+            "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (its TTL is honoured) or `\"unix:/path\"`.",
+        ),
+        key("balance", "`round-robin` or `least-connections`", "\"round-robin\"", "Which endpoint is next."),
+        key(
+            "send_header",
+            "`none`, `v1` or `v2`",
+            "\"none\"",
+            "The PROXY header that an endpoint is sent. A connection that carried one is never shared between clients.",
+        ),
+        key(
+            "send_tlvs",
+            "a list of `authority`, `unique_id`, `crc32c`, `ssl`",
+            "[]",
+            "What a v2 header carries besides addresses.",
+        ),
+        key("timeout", "a table", "{}", "How long is waited."),
+    ],
+};
+
+pub(crate) const CLUSTER_TIMEOUT: Section = Section {
+    title: "[cluster.NAME] timeout = { … }",
+    about: "How long an endpoint may take.",
+    keys: &[
+        key("connect", "a duration", "\"5s\"", "For a connection to be made."),
+        key("response", "a duration", "\"60s\"", "For the head of a response."),
+        key("idle", "a duration", "\"30s\"", "For which a kept connection may be unused."),
+    ],
+};
+
+pub(crate) const LOG: Section = Section {
+    title: "[log]",
+    about: "What is recorded.",
+    keys: &[key("access", "a table", "none", "`[log.access]`: one line per request or connection.")],
+};
+
+pub(crate) const ACCESS: Section = Section {
+    title: "[log.access]",
+    about: "One line per request, or per connection in tcp mode. The names are in [the access log](access-log.md).",
+    keys: &[
+        key(
+            "to",
+            "`stdout`, `file:PATH` or `syslog:ADDRESS`",
+            "\"stdout\"",
+            "`syslog:10.0.0.9:514` is UDP, `syslog:tcp:10.0.0.9:514` TCP, `syslog:unix:/dev/log` a socket.",
+        ),
+        key(
+            "format",
+            "`json`, `combined`, `haproxy` or a template",
+            "\"json\"",
+            "A template names values in braces: `{client.ip} {status}`.",
+        ),
+        key("redact", "a list of `query`, `cookies`, `authorization`", "[]", "Whose values are left out."),
+    ],
+};
+
+pub(crate) const ADMIN: Section = Section {
+    title: "[admin]",
+    about: "`/metrics`, `/healthz` and `/readyz`.",
+    keys: &[key(
+        "bind",
+        "an address",
+        "",
+        "`\"unix:/run/foreword/admin.sock\"`, or an address that no stranger can reach.",
+    )],
+};
+
+pub(crate) const TEST: Section = Section {
+    title: "[[test]]",
+    about: "A request that `foreword check` tries, without a socket, and what should become of it.",
+    keys: &[
+        key("name", "text", "test N", "Names it in the answer."),
+        key("request", "a table", "", "What comes in."),
+        key("expect", "a table", "", "What should become of it."),
+    ],
+};
+
+pub(crate) const REQUEST: Section = Section {
+    title: "[[test]] request = { … }",
+    about: "A connection, and in http mode the request on it.",
+    keys: &[
+        key("listener", "the name of a listener", "the only one", "Where it comes in."),
+        key("peer", "an address, with a port if it matters, or `unix`", "", "The other end of the socket."),
+        key(
+            "client",
+            "an address, with a port if it matters, or `unknown`",
+            "none",
+            "Whom the header names. Without it no header is sent.",
+        ),
+        key(
+            "destination",
+            "an address and port",
+            "where the listener listens",
+            "Whom the client connected to.",
+        ),
+        key("header", "`v1` or `v2`", "\"v2\"", "The header's version."),
+        key(
+            "tlv",
+            "a table",
+            "{}",
+            "TLVs of the header: `authority`, `unique_id`, `aws_vpce`, or a kind such as `0xE1`.",
+        ),
+        key("sni", "a name", "the host of `url`", "The name in the TLS handshake."),
+        key("url", "a URL", "", "Scheme, host, path and query of the request; not in tcp mode."),
+        key("method", "a method", "\"GET\"", "Its method."),
+        key("fields", "a table of text, or lists of text", "{}", "Its fields besides `Host`."),
+    ],
+};
+
+pub(crate) const EXPECT: Section = Section {
+    title: "[[test]] expect = { … }",
+    about: "At least one of these; all of them must be so.",
+    keys: &[
+        key(
+            "rule",
+            "the name of a rule",
+            "",
+            "The rule that ends it. `cluster = \"…\"` on a listener is the rule `cluster`.",
+        ),
+        key("status", "a status", "", "The status that we answer with ourselves."),
+        key("cluster", "the name of a cluster", "", "Where it is forwarded."),
+        key("location", "text", "", "Where it is redirected."),
+        key("client", "an address", "", "Who counts as the client."),
+        key("refused", "a code", "", "The refusal, such as `FW201`."),
+    ],
+};

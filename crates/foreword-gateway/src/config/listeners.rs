@@ -1,0 +1,345 @@
+//! `[listener.NAME]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use foreword::Parser;
+use foreword_http1::path::{EncodedSlash, PathPolicy};
+use foreword_rule::Scope;
+
+use super::clusters::Clusters;
+use super::document::{Table, shown};
+use super::keys::{CERTIFICATE, HEADER, LISTENER, MAX, TIMEOUT, TLS};
+use super::lists::Lists;
+use super::problem::{Problem, ProblemKind};
+use super::rules::{self, Room};
+use super::source::{At, Place};
+use super::trust::Groups;
+use super::units;
+use crate::plan::{
+    Bind, HeaderPlan, Limits, Listener, Mode, RequestId, SecondHeader, Timeouts, TlsPlan, UnknownHeader,
+};
+use crate::tls::certificates::{self, CertificatePair, CertificateSource};
+
+/// What listeners are made with, and what has been seen of them so far.
+pub(crate) struct Listeners<'a> {
+    pub(crate) lists: &'a Lists,
+    pub(crate) groups: &'a Groups,
+    pub(crate) clusters: &'a Clusters,
+    pub(crate) request_id: RequestId,
+    pub(crate) now: SystemTime,
+    /// The conditions of all rules, for what is said of lists that none asks.
+    pub(crate) conditions: Vec<String>,
+    pub(crate) used_groups: BTreeSet<String>,
+    pub(crate) good: Vec<Arc<Listener>>,
+    /// Every name in the files, those of broken listeners included.
+    pub(crate) places: BTreeMap<String, Place>,
+    binds: Vec<At<Bind>>,
+}
+
+impl<'a> Listeners<'a> {
+    pub(crate) fn new(
+        lists: &'a Lists,
+        groups: &'a Groups,
+        clusters: &'a Clusters,
+        request_id: RequestId,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            lists,
+            groups,
+            clusters,
+            request_id,
+            now,
+            conditions: Vec::new(),
+            used_groups: BTreeSet::new(),
+            good: Vec::new(),
+            places: BTreeMap::new(),
+            binds: Vec::new(),
+        }
+    }
+
+    /// Reads the listeners of one file.
+    pub(crate) fn add(&mut self, top: &Table<'_, '_>) {
+        for (name, table) in top.named("listener", &LISTENER) {
+            if let Some(first) = self.places.get(name.value) {
+                let found = format!("the one at {}", first.shown());
+                top.notes().problem(name.place.expected("a name of its own", found));
+                continue;
+            }
+            self.places.insert(name.value.to_owned(), name.place.clone());
+            let listener = self.read(&name, &table).map(Arc::new);
+            self.good.extend(listener);
+        }
+    }
+
+    fn read(&mut self, name: &At<&str>, table: &Table<'_, '_>) -> Option<Listener> {
+        let binds = self.read_binds(table);
+        let mode = read_mode(table);
+        let groups = table.read("trust", |value| value.texts());
+        let trust = groups.as_ref().and_then(|groups| {
+            self.used_groups.extend(groups.value.iter().map(|name| name.value.to_owned()));
+            self.groups.resolve(&groups.value, table.notes())
+        });
+        let has_groups = groups.is_some_and(|groups| !groups.value.is_empty());
+        let shape =
+            Shape { mode: mode.unwrap_or(Mode::Http), tls: table.get("tls").is_some(), header: has_groups };
+        shape.note_keys_without_effect(table);
+
+        let path = read_path_policy(table);
+        let scope = Scope {
+            http: shape.mode == Mode::Http,
+            tls: shape.tls,
+            header: shape.header,
+            ignore_case: path.ignore_case,
+            lists: &self.lists.good,
+        };
+        let room = Room { mode: shape.mode, scope, lists: self.lists, clusters: self.clusters };
+        let rules = rules::read(table, &room, &mut self.conditions);
+        let tls = read_tls(table, shape.mode, self.now);
+        let header = read_header(table);
+        let timeout = read_timeouts(table);
+        let max = read_limits(table);
+        Some(Listener {
+            name: name.value.into(),
+            binds: binds?,
+            mode: mode?,
+            trust: trust.filter(|_| has_groups),
+            header,
+            tls,
+            rules,
+            timeout,
+            max,
+            path,
+            request_id: self.request_id.clone(),
+        })
+    }
+
+    fn read_binds(&mut self, table: &Table<'_, '_>) -> Option<Vec<Bind>> {
+        let notes = table.notes();
+        let texts = table.require("bind", |value| value.texts())?;
+        if texts.value.is_empty() {
+            notes.problem(texts.place.expected("at least one address", "none"));
+        }
+        let mut binds = Vec::new();
+        for text in &texts.value {
+            let bind = units::bind(text.value, text.place.source()).map_err(|unfit| text.unfit(unfit));
+            let Some(bind) = notes.keep(bind) else { continue };
+            if let Some(other) = self.binds.iter().find(|other| collide(&other.value, &bind)) {
+                let found = format!("`{}` at {}", other.value, other.place.shown());
+                let problem = text.place.expected("an address that no other bind takes", found);
+                let dual = matches!(other.value, Bind::Inet(_)) && other.value != bind;
+                let hint = dual.then_some("`[::]` takes IPv4 as well");
+                notes.problem(problem.maybe_hint(hint));
+            }
+            self.binds.push(At::new(bind.clone(), text.place.clone()));
+            binds.push(bind);
+        }
+        (!binds.is_empty()).then_some(binds)
+    }
+}
+
+/// Whether two binds want the same. `[::]` is dual-stack, so it takes what `0.0.0.0` would.
+fn collide(one: &Bind, other: &Bind) -> bool {
+    match (one, other) {
+        (Bind::Unix(one), Bind::Unix(other)) => one == other,
+        // Port 0 is a free one each time.
+        (Bind::Inet(one), Bind::Inet(other)) if one.port() == other.port() && one.port() != 0 => {
+            one == other || [one, other].into_iter().all(is_any)
+        }
+        _ => false,
+    }
+}
+
+fn is_any(address: &SocketAddr) -> bool {
+    matches!(address.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED) | IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+}
+
+fn read_mode(table: &Table<'_, '_>) -> Option<Mode> {
+    let mode = table.require("mode", |value| {
+        let later = value.text().is_ok_and(|text| matches!(text, "udp" | "tls-passthrough"));
+        value.one_of(&[("http", Mode::Http), ("tcp", Mode::Tcp)]).map_err(|problem| {
+            if later { problem.hint("this version has no such mode yet") } else { problem }
+        })
+    });
+    mode.map(|at| at.value)
+}
+
+/// What a listener does at all, and so which keys can have an effect.
+#[derive(Clone, Copy)]
+struct Shape {
+    mode: Mode,
+    tls: bool,
+    header: bool,
+}
+
+impl Shape {
+    fn note_keys_without_effect(self, table: &Table<'_, '_>) {
+        let http = self.mode == Mode::Http;
+        let no_requests = "a listener in tcp mode has no requests";
+        let note = |table: &Table<'_, '_>, keys: &'static [&'static str], works: bool, why: &str| {
+            for (name, place) in table.present(keys).into_iter().filter(|_| !works) {
+                table.notes().problem(place.problem(format!("`{name}` has no effect: {why}")));
+            }
+        };
+        note(table, &["encoded_slash", "ignore_case"], http, no_requests);
+        note(table, &["header"], self.header, "a listener without trust groups reads no header");
+        if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
+            note(&timeout, &["tls"], self.tls, "this listener ends no TLS");
+            note(&timeout, &["head"], http, no_requests);
+        }
+        if let Some(max) = table.peek_table("max", &MAX) {
+            note(&max, &["head", "fields"], http, no_requests);
+        }
+        if let Some(header) = table.peek_table("header", &HEADER) {
+            note(&header, &["second_header"], !http, "in http mode a second header is always refused");
+        }
+    }
+}
+
+fn read_path_policy(table: &Table<'_, '_>) -> PathPolicy {
+    let words = [("refuse", EncodedSlash::Refuse), ("keep", EncodedSlash::Keep)];
+    PathPolicy {
+        encoded_slash: table
+            .read("encoded_slash", |value| value.one_of(&words))
+            .map(|at| at.value)
+            .unwrap_or_default(),
+        ignore_case: table.read("ignore_case", |value| value.boolean()).is_some_and(|at| at.value),
+    }
+}
+
+fn read_tls(listener: &Table<'_, '_>, mode: Mode, now: SystemTime) -> Option<Arc<TlsPlan>> {
+    let notes = listener.notes();
+    let table = listener.table("tls", &TLS)?;
+    let place = table.require("certificates", |_| Ok(()))?.place;
+    let value = table.get("certificates")?;
+    let source = if value.is_text() {
+        let text = table.read("certificates", |value| value.text())?;
+        CertificateSource::Directory(text.place.source().path(text.value))
+    } else if value.is_list() {
+        let tables = table.tables("certificates", &CERTIFICATE);
+        let count = tables.len();
+        let pairs: Vec<CertificatePair> = tables.iter().filter_map(read_pair).collect();
+        if count == 0 {
+            notes.problem(place.expected("at least one certificate", "none"));
+        }
+        if pairs.is_empty() || pairs.len() < count {
+            return None;
+        }
+        CertificateSource::Pairs(pairs)
+    } else {
+        notes.problem(value.expected("a directory, or a list of `{ certificate = \"…\", key = \"…\" }`"));
+        return None;
+    };
+    let wrong = |message: String| place.problem(message).of(ProblemKind::Certificate);
+    let store = match certificates::load(&source, now) {
+        Ok(store) => store,
+        Err(problems) => {
+            for problem in problems {
+                notes.problem(wrong(problem.to_string()).maybe_hint(problem.hint));
+            }
+            return None;
+        }
+    };
+    for warning in store.warnings() {
+        notes.warning(place.problem(warning.as_str()));
+    }
+    let alpn: &[&str] = if mode == Mode::Http { &["http/1.1"] } else { &[] };
+    let plan =
+        TlsPlan::new(store, alpn).map_err(|error| wrong(format!("no TLS can be spoken with it: {error}")));
+    notes.keep(plan).map(Arc::new)
+}
+
+fn read_pair(table: &Table<'_, '_>) -> Option<CertificatePair> {
+    let path =
+        |name| table.require(name, |value| Ok(value.place.source().path(value.text()?))).map(|at| at.value);
+    let (certificate, key) = (path("certificate"), path("key"));
+    Some(CertificatePair { certificate: certificate?, key: key? })
+}
+
+fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {
+    let Some(table) = listener.table("header", &HEADER) else { return HeaderPlan::default() };
+    let default = HeaderPlan::default();
+    let switch = |name, off: &str, on: &str| {
+        table.read(name, |value| value.one_of(&[(off, false), (on, true)])).is_some_and(|at| at.value)
+    };
+    let max_len =
+        table.read("max", |value| value.size(Parser::LEAST_MAX_LEN as u64, foreword::MAX_LEN as u64));
+    let max_len = max_len.map_or(default.max_len, |at| at.value);
+    let ipv4_in_tcp6 = table.read("ipv4_in_tcp6", |value| value.boolean()).is_some_and(|at| at.value);
+    let parser = Parser::new()
+        .max_len(max_len)
+        .ipv4_in_tcp6(ipv4_in_tcp6)
+        .ignore_malformed_tlvs(switch("tlv_malformed", "reject", "ignore"))
+        .first_of_duplicate_tlvs(switch("tlv_duplicate", "reject", "first"))
+        .require_checksum(switch("checksum", "optional", "require"));
+    let chain = table.read("chain", |value| value.number(1, MAX_CHAIN)).map_or(1, |at| at.value as usize);
+    HeaderPlan {
+        deadline: table.read("deadline", |value| value.duration()).map_or(default.deadline, |at| at.value),
+        max_len,
+        waiting: count(&table, "waiting").unwrap_or(default.waiting),
+        parser,
+        second_header: match switch("second_header", "payload", "reject") {
+            true => SecondHeader::Reject,
+            false => SecondHeader::Payload,
+        },
+        chain: NonZeroUsize::new(chain).unwrap_or(NonZeroUsize::MIN),
+        unknown: match switch("unknown", "accept", "reject") {
+            true => UnknownHeader::Reject,
+            false => UnknownHeader::Accept,
+        },
+    }
+}
+
+fn read_timeouts(listener: &Table<'_, '_>) -> Timeouts {
+    let default = Timeouts::default();
+    let Some(table) = listener.table("timeout", &TIMEOUT) else { return default };
+    let read = |name, or: Duration| table.read(name, |value| value.duration()).map_or(or, |at| at.value);
+    Timeouts {
+        tls: read("tls", default.tls),
+        head: read("head", default.head),
+        idle: read("idle", default.idle),
+    }
+}
+
+fn read_limits(listener: &Table<'_, '_>) -> Limits {
+    let default = Limits::default();
+    let Some(table) = listener.table("max", &MAX) else { return default };
+    let fields = table.read("fields", |value| value.number(1, MAX_FIELDS)).map(|at| at.value as usize);
+    Limits {
+        head: table
+            .read("head", |value| value.size(LEAST_HEAD, MAX_HEAD))
+            .map_or(default.head, |at| at.value),
+        fields: fields.unwrap_or(default.fields),
+        connections: count(&table, "connections"),
+    }
+}
+
+fn count(table: &Table<'_, '_>, name: &'static str) -> Option<usize> {
+    table.read(name, |value| value.number(1, u32::MAX.into())).map(|at| at.value as usize)
+}
+
+/// The name of a listener that a test gives.
+pub(crate) fn check_listener_name(name: &At<&str>, places: &BTreeMap<String, Place>) -> Result<(), Problem> {
+    match places.contains_key(name.value) {
+        true => Ok(()),
+        false => Err(super::document::unknown_name(places.keys().map(String::as_str), name, "listeners")),
+    }
+}
+
+/// The field that carries request ids.
+pub(crate) fn request_id(field: &At<&str>) -> Result<RequestId, Problem> {
+    match rules::is_token(field.value) {
+        true => Ok(RequestId { field: field.value.into() }),
+        false => Err(field.place.expected("the name of a field", shown(field.value))),
+    }
+}
+
+/// More proxies in a row than this are a loop.
+const MAX_CHAIN: u64 = 8;
+const LEAST_HEAD: u64 = 1024;
+const MAX_HEAD: u64 = 1024 * 1024;
+const MAX_FIELDS: u64 = 1000;

@@ -1,0 +1,138 @@
+//! `[list]`: inline, or one entry a line from a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use foreword_rule::List;
+
+use super::document::{Notes, Table, Value};
+use super::keys::LIST_FILE;
+use super::problem::Problem;
+use super::source::{At, Place, Source};
+
+/// The lists of all files.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    /// Those that could be read.
+    pub(crate) good: BTreeMap<String, Arc<List>>,
+    /// The names of those that could not: what asks them has no problem of its own.
+    pub(crate) broken: BTreeSet<String>,
+    places: BTreeMap<String, Place>,
+}
+
+impl Lists {
+    /// Reads the `[list]` of one file.
+    pub(crate) fn add(&mut self, top: &Table<'_, '_>) {
+        let notes = top.notes();
+        let entries = top.get("list").and_then(|value| notes.keep(value.entries())).unwrap_or_default();
+        for (name, value) in entries {
+            let place = name.place.called(format!("list `{}`", name.value));
+            let value = value.called(&place);
+            if !is_name(name.value) {
+                notes.problem(
+                    place
+                        .expected("a name of letters, digits, `_` and `-`", format_args!("`{}`", name.value)),
+                );
+            }
+            if let Some(first) = self.places.get(name.value) {
+                notes.problem(
+                    place.expected("a name of its own", format_args!("the one at {}", first.shown())),
+                );
+                continue;
+            }
+            self.places.insert(name.value.to_owned(), place);
+            match read(&value, notes) {
+                Some(list) => drop(self.good.insert(name.value.to_owned(), Arc::new(list))),
+                None => drop(self.broken.insert(name.value.to_owned())),
+            }
+        }
+    }
+
+    /// Whether `condition` asks a list that could not be read.
+    pub(crate) fn asks_broken(&self, condition: &str) -> bool {
+        self.broken.iter().any(|name| asks(condition, name))
+    }
+
+    /// Warns of lists that no condition asks.
+    pub(crate) fn warn_of_unused(&self, conditions: &[String], notes: &Notes) {
+        for (name, place) in &self.places {
+            if !conditions.iter().any(|condition| asks(condition, name)) {
+                notes.warning(place.problem("no rule asks it"));
+            }
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_' || letter == '-')
+}
+
+/// Whether a condition names `@list`. One that only quotes it counts too, which at worst saves a warning.
+fn asks(condition: &str, list: &str) -> bool {
+    condition.split('@').skip(1).any(|rest| {
+        rest.strip_prefix(list).is_some_and(|after| {
+            !after.starts_with(|letter: char| letter.is_alphanumeric() || "_-".contains(letter))
+        })
+    })
+}
+
+fn read(value: &Value<'_>, notes: &Notes) -> Option<List> {
+    if value.is_list() {
+        let texts = notes.keep(value.texts())?;
+        let entries: Vec<At<String>> =
+            texts.into_iter().map(|at| At::new(at.value.to_owned(), at.place)).collect();
+        return from_entries(&entries, &value.place, notes);
+    }
+    let table = match value.table(&LIST_FILE, notes) {
+        Ok(table) => table,
+        Err(_) => {
+            notes.problem(value.expected("a list of entries, or `{ file = \"…\" }`"));
+            return None;
+        }
+    };
+    let file = table.require("file", |value| value.text())?;
+    let path = file.place.source().path(file.value);
+    let source = Source::read(&path).map_err(|problem| in_context(problem, &file.place));
+    let source = Arc::new(notes.keep(source)?);
+    let place = Place::new(Arc::clone(&source), 0..0, value.place.context());
+    from_entries(&lines(&place, source.text()), &place, notes)
+}
+
+/// A file that cannot be read is a problem of the line that names it.
+fn in_context(problem: Problem, place: &Place) -> Problem {
+    let at = problem.position().map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+    place.problem(format!("`{}{at}`: {}", problem.file(), problem.message())).of(problem.kind())
+}
+
+/// One entry a line; empty lines and what follows `#` are left out.
+fn lines(place: &Place, text: &str) -> Vec<At<String>> {
+    let mut entries = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.split('#').next().unwrap_or_default();
+        let entry = content.trim();
+        if !entry.is_empty() {
+            let at = start + content.len() - content.trim_start().len();
+            entries.push(At::new(entry.to_owned(), place.at(at..at + entry.len())));
+        }
+        start += line.len();
+    }
+    entries
+}
+
+fn from_entries(entries: &[At<String>], place: &Place, notes: &Notes) -> Option<List> {
+    if entries.is_empty() {
+        notes.problem(place.expected("at least one entry", "none"));
+        return None;
+    }
+    match List::parse(entries.iter().map(|entry| entry.value.as_str())) {
+        Ok(list) => Some(list),
+        Err(problems) => {
+            for problem in problems {
+                let place = entries.get(problem.index).map_or(place, |entry| &entry.place);
+                notes.problem(place.problem(problem.message));
+            }
+            None
+        }
+    }
+}

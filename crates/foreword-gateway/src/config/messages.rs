@@ -1,0 +1,380 @@
+//! What an operator is told, word for word.
+
+use std::path::Path;
+
+use super::{Configuration, parse};
+
+fn told(text: &str) -> Vec<String> {
+    let problems = parse(text, "foreword.toml", Path::new("/nowhere")).expect_err("something is wrong");
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn good(text: &str) -> Configuration {
+    parse(text, "foreword.toml", Path::new("/nowhere")).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// A file that is good with `more` in it is wrong for that reason only.
+fn told_of(more: &str) -> Vec<String> {
+    told(&format!("{more}\n{AROUND}"))
+}
+
+const AROUND: &str = r#"
+[listener.z]
+bind = ["127.0.0.1:1"]
+mode = "tcp"
+cluster = "z"
+[cluster.z]
+endpoints = ["127.0.0.1:2"]
+"#;
+
+#[test]
+fn everything_is_told_at_once_and_in_order() {
+    let text = r#"
+workerz = 4
+drain = 30
+
+[trust.elb]
+from = ["10.0.0.1/16", "balancer"]
+header = "required"
+
+[listener.web]
+bind = ["localhost:80", "*:81"]
+mode = "htpp"
+trust = ["elb", "lb"]
+
+[[listener.web.rule]]
+when = 'path.under("/admin") && !(client.ip in @offce)'
+then = { forward = "apo" }
+
+[cluster.api]
+endpoints = ["10.0.0.1"]
+
+[cluster.static]
+endpoints = ["10.0.0.2:80"]
+"#;
+    assert_eq!(
+        told(text),
+        [
+            "foreword.toml:2:1: expected one of the keys `workers`, `drain`, `include`, `request_id`, `trust`, `list`, \
+             `listener`, `cluster`, `log`, `admin` and `test`, found `workerz`\nhint: did you mean `workers`?",
+            "foreword.toml:3:9: expected a duration such as `\"3s\"` for `drain`, found `30`\nhint: add the unit: `\"30s\"`",
+            "foreword.toml:6:9: trust `elb`: expected the first address of a range, found `10.0.0.1/16`; its range is `10.0.0.0/16`",
+            "foreword.toml:6:24: trust `elb`: expected an address or CIDR such as `10.0.0.0/8`, found `balancer`",
+            "foreword.toml:7:10: trust `elb`: expected `require`, `optional` or `forbid` for `header`, found `required`\nhint: did you mean `require`?",
+            "foreword.toml:10:9: listener `web`: expected an address such as `[::]:443`, `10.0.1.10:443` or `unix:/path`, found `localhost:80`\nhint: did you mean `127.0.0.1:80` or `[::1]:80`?",
+            "foreword.toml:10:25: listener `web`: expected an address such as `[::]:443`, `10.0.1.10:443` or `unix:/path`, found `*:81`\nhint: `[::]:81` takes IPv4 and IPv6",
+            "foreword.toml:11:8: listener `web`: expected `http` or `tcp` for `mode`, found `htpp`\nhint: did you mean `http`?",
+            "foreword.toml:12:17: listener `web`: expected one of the trust groups `elb`, found `lb`\nhint: did you mean `elb`?",
+            "foreword.toml:15:48: listener `web`, rule `rule 1`: expected a list of the file, which has none, found `@offce`",
+            "foreword.toml:16:20: listener `web`, rule `rule 1`: expected one of the clusters `api`, `static`, found `apo`\nhint: did you mean `api`?",
+            "foreword.toml:19:14: cluster `api`: expected an endpoint such as `10.0.1.10:443`, `app.internal:8080` or `unix:/path`, found `10.0.0.1`\nhint: add the port: `10.0.0.1:443`",
+        ]
+    );
+}
+
+#[test]
+fn every_error_of_the_grammar_is_told_with_its_place() {
+    let told = told("a = \n[b\nc = 'd'\n");
+    assert!(told.len() > 1, "{told:?}");
+    assert!(told.iter().all(|line| line.contains("no TOML: ")), "{told:?}");
+    assert!(told[0].starts_with("foreword.toml:1:"), "{told:?}");
+}
+
+#[test]
+fn a_file_with_nothing_in_it_says_so() {
+    for text in ["", "\n# later\n"] {
+        assert_eq!(
+            told(text),
+            ["foreword.toml: expected a configuration, found nothing in it\n\
+              hint: a file needs a `[listener.NAME]` and usually a `[cluster.NAME]`"]
+        );
+    }
+}
+
+#[test]
+fn files_that_are_no_text_have_messages_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = |path: &Path| super::load(path).expect_err("no file").to_string();
+    let gone = folder.path().join("gone.toml");
+    assert_eq!(told(&gone), format!("{}: expected a file, found none", gone.display()));
+    assert!(told(folder.path()).ends_with(": expected a file, found a directory"));
+    let latin = folder.path().join("latin.toml");
+    std::fs::write(&latin, b"a = 1\nb = '\xe9'\n").expect("written");
+    assert_eq!(told(&latin), format!("{}:2:6: expected UTF-8 text, found other bytes", latin.display()));
+}
+
+#[test]
+fn a_mode_of_later_versions_is_said_to_be_one() {
+    let told = told_of("[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"udp\"\ncluster = \"z\"");
+    assert_eq!(
+        told,
+        [
+            "foreword.toml:3:8: listener `a`: expected `http` or `tcp` for `mode`, found `udp`\nhint: this version has no such mode yet"
+        ]
+    );
+}
+
+#[test]
+fn keys_without_effect_are_problems() {
+    let listener = |more: &str| {
+        format!("[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"tcp\"\ncluster = \"z\"\n{more}")
+    };
+    for (more, expected) in [
+        (
+            "timeout = { tls = \"3s\" }",
+            "foreword.toml:5:13: listener `a`: `tls` has no effect: this listener ends no TLS",
+        ),
+        (
+            "timeout = { head = \"3s\" }",
+            "foreword.toml:5:13: listener `a`: `head` has no effect: a listener in tcp mode has no requests",
+        ),
+        (
+            "ignore_case = true",
+            "foreword.toml:5:1: listener `a`: `ignore_case` has no effect: a listener in tcp mode has no requests",
+        ),
+        (
+            "header = { max = 4096 }",
+            "foreword.toml:5:1: listener `a`: `header` has no effect: a listener without trust groups reads no header",
+        ),
+        (
+            "[[listener.a.rule]]\nthen = { set_fields = { A = \"b\" } }",
+            "foreword.toml:6:10: listener `a`, rule `rule 1`: `set_fields` has no effect: a listener in tcp mode has no requests",
+        ),
+        (
+            "[[listener.a.rule]]\nthen = { close = true }",
+            "foreword.toml:4:11: listener `a`: `cluster` has no effect: the rule at foreword.toml:5:1 always ends it before",
+        ),
+    ] {
+        assert_eq!(told_of(&listener(more)), [expected]);
+    }
+    assert_eq!(
+        told_of("[cluster.z2]\nendpoints = [\"a:1\"]\nsend_tlvs = [\"crc32c\"]"),
+        [
+            "foreword.toml:3:13: cluster `z2`: `send_tlvs` has no effect: only a v2 header carries TLVs\nhint: add `send_header = \"v2\"`"
+        ]
+    );
+}
+
+#[test]
+fn rules_are_checked_in_their_strings() {
+    let rule = |rule: &str| {
+        format!("[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"http\"\n[[listener.a.rule]]\n{rule}")
+    };
+    for (text, expected) in [
+        (
+            "when = 'hots == \"a\"'\nthen = { close = true }",
+            "5:9: listener `a`, rule `rule 1`: expected a variable such as `client.ip` or `host`, found `hots`\nhint: did you mean `host`?",
+        ),
+        (
+            "when = \"host == \\\"a\\\" && hots == \\\"b\\\"\"\nthen = { close = true }",
+            "5:26: listener `a`, rule `rule 1`: expected a variable such as `client.ip` or `host`, found `hots`\nhint: did you mean `host`?",
+        ),
+        (
+            "when = '''\nhost == \"a\"\n&& hots == \"b\"'''\nthen = { close = true }",
+            "7:4: listener `a`, rule `rule 1`: expected a variable such as `client.ip` or `host`, found `hots`\nhint: did you mean `host`?",
+        ),
+        (
+            "then = { deny = 200 }",
+            "5:17: listener `a`, rule `rule 1`: expected a number from 400 to 599 for `deny`, found `200`",
+        ),
+        (
+            "then = { deny = 403, forward = \"z\" }",
+            "5:22: listener `a`, rule `rule 1`: expected at most one ending, found `deny` and `forward`",
+        ),
+        (
+            "then = {}",
+            "5:8: listener `a`, rule `rule 1`: expected at least one key, found none, which has no effect",
+        ),
+        ("name = \"x\"", "4:1: listener `a`, rule `x`: expected the key `then`, found none"),
+        (
+            "then = { redirect = \"https://{hots}{uri}\" }",
+            "5:31: listener `a`, rule `rule 1`: expected a variable, found `hots`; did you mean `host`?",
+        ),
+        (
+            "then = { redirect = \"www.example.com\" }",
+            "5:21: listener `a`, rule `rule 1`: expected an address such as `https://{host}{uri}`, found `www.example.com`\nhint: begin with `https://`, `http://` or `/`",
+        ),
+        (
+            "then = { set_fields = { Content-Length = \"1\" } }",
+            "5:25: listener `a`, rule `rule 1`: expected a field other than `Connection`, `Content-Length`, `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding` and `Upgrade`, which belong to the connection, found `Content-Length`",
+        ),
+        (
+            "then = { set_fields = { X-A = \"{tls.sni}\" } }",
+            "5:33: listener `a`, rule `rule 1`: expected a variable that has a value here, found `tls.sni`: this listener ends no TLS",
+        ),
+        (
+            "then = { set_fields = { X-A = \"a\\nb\" } }",
+            "5:33: listener `a`, rule `rule 1`: expected no control character, found `\\n`",
+        ),
+        (
+            "then = { close = true }\n[[listener.a.rule]]\nthen = { deny = 403 }",
+            "6:1: listener `a`: never reached: the rule at foreword.toml:4:1 always ends it\nhint: move it up, or give that rule a `when`",
+        ),
+    ] {
+        let told = told_of(&rule(text));
+        assert!(told.contains(&format!("foreword.toml:{expected}")), "{text}: {told:#?}");
+    }
+}
+
+#[test]
+fn binds_that_want_the_same_are_told_apart() {
+    let two = |one: &str, other: &str| {
+        told_of(&format!(
+            "[listener.a]\nbind = [\"{one}\"]\nmode = \"tcp\"\ncluster = \"z\"\n[listener.b]\nbind = [\"{other}\"]\nmode = \"tcp\"\ncluster = \"z\""
+        ))
+    };
+    assert_eq!(
+        two("127.0.0.1:80", "127.0.0.1:80"),
+        [
+            "foreword.toml:6:9: listener `b`: expected an address that no other bind takes, found `127.0.0.1:80` at foreword.toml:2:9"
+        ]
+    );
+    assert_eq!(
+        two("[::]:80", "0.0.0.0:80"),
+        [
+            "foreword.toml:6:9: listener `b`: expected an address that no other bind takes, found `[::]:80` at foreword.toml:2:9\nhint: `[::]` takes IPv4 as well"
+        ]
+    );
+}
+
+#[test]
+fn trust_is_checked_within_a_listener() {
+    let text = r#"
+[trust.a]
+from = ["10.0.0.0/8", "10.1.0.0/16"]
+[trust.b]
+from = ["::ffff:10.1.0.0/112"]
+[listener.w]
+bind = ["127.0.0.1:9"]
+mode = "tcp"
+trust = ["a", "b", "a"]
+cluster = "z""#;
+    assert_eq!(
+        told_of(text),
+        [
+            "foreword.toml:9:15: listener `w`: expected each range in one group, found `10.1.0.0/16` in `a` and in `b` (foreword.toml:5:9)",
+            "foreword.toml:9:20: listener `w`: expected each group once, found `a` again",
+        ]
+    );
+}
+
+#[test]
+fn lists_name_the_line_of_their_own_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("office.txt"), "# ours\n198.51.100.0/24\n\n  office # no address\n")
+        .expect("written");
+    std::fs::write(folder.path().join("empty.txt"), "# nothing yet\n").expect("written");
+    let text = format!(
+        "list.office = {{ file = \"office.txt\" }}\nlist.none = {{ file = \"none.txt\" }}\nlist.empty = {{ file = \"empty.txt\" }}\n\
+         list.inline = []\n\
+         [listener.w]\nbind = [\"127.0.0.1:9\"]\nmode = \"tcp\"\n[[listener.w.rule]]\nwhen = 'client.ip in @office'\nthen = {{ close = true }}\n{AROUND}"
+    );
+    let problems = parse(&text, "foreword.toml", folder.path()).expect_err("they are wrong");
+    let told: Vec<String> = problems
+        .iter()
+        .map(|problem| problem.to_string().replace(&folder.path().display().to_string(), ""))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "/empty.txt:1:1: list `empty`: expected at least one entry, found none",
+            "/office.txt:4:3: list `office`: expected an address or CIDR such as `10.0.0.0/8`, found `office`",
+            "foreword.toml:2:22: list `none`: `/none.txt`: expected a file, found none",
+            "foreword.toml:4:15: list `inline`: expected at least one entry, found none",
+        ]
+    );
+}
+
+#[test]
+fn what_is_probably_not_meant_is_a_warning() {
+    let text = r#"
+[trust.everyone]
+from = ["0.0.0.0/0"]
+[list]
+unused = ["a"]
+[cluster.y]
+endpoints = ["app:80"]
+"#;
+    assert_eq!(
+        good(&format!("{text}{AROUND}")).plan.warnings,
+        [
+            "foreword.toml:2:8: trust `everyone`: no listener uses it",
+            "foreword.toml:3:9: trust `everyone`: everyone who can connect is believed, so anyone can forge an address\nhint: name the addresses of the balancer",
+            "foreword.toml:5:1: list `unused`: no rule asks it",
+            "foreword.toml:6:10: cluster `y`: nothing forwards to it",
+        ]
+    );
+}
+
+#[test]
+fn includes_are_read_as_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("conf.d")).expect("made");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join("conf.d").join(name), text).expect("written")
+    };
+    write("b.toml", AROUND);
+    write("a.toml", "[list]\noffice = [\"10.0.0.0/8\"]");
+    write("ignored.toml~", "nonsense");
+    let main = "include = [\"conf.d/*.toml\"]\ndrain = \"1m\"";
+    let plan =
+        parse(main, "foreword.toml", folder.path()).unwrap_or_else(|problems| panic!("{problems}")).plan;
+    assert_eq!(plan.drain.as_secs(), 60);
+    assert_eq!(&*plan.listeners[0].name, "z");
+
+    write("c.toml", "drain = \"2m\"\ninclude = [\"d.toml\"]\n[cluster.z]\nendpoints = [\"a:1\"]");
+    let problems = parse(main, "foreword.toml", folder.path()).expect_err("two say the same").to_string();
+    let told = problems.replace(&folder.path().display().to_string(), "");
+    assert_eq!(
+        told,
+        "/conf.d/c.toml: an included file cannot include others\nhint: name them in `foreword.toml`\n\
+         /conf.d/c.toml:1:9: expected `drain` once, found it at foreword.toml:2:9 too\n\
+         /conf.d/c.toml:3:10: cluster `z`: expected a name of its own, found the one at FOLDER/conf.d/b.toml:6:10"
+            .replace("FOLDER", "")
+    );
+}
+
+#[test]
+fn the_log_and_its_template_are_checked() {
+    for (access, expected) in [
+        (
+            "to = \"/var/log/x\"",
+            "foreword.toml:2:6: log.access: expected `stdout`, `file:PATH` or `syslog:ADDRESS` for `to`, found `/var/log/x`\nhint: did you mean `file:/var/log/x`?",
+        ),
+        (
+            "format = \"jsn\"",
+            "foreword.toml:2:10: log.access: expected `json`, `combined`, `haproxy` or a template such as `{client.ip} {rule}` for `format`, found `jsn`\nhint: did you mean `json`?",
+        ),
+        (
+            "format = \"{client.ip} {ruel}\"",
+            "foreword.toml:2:24: log.access: expected one of the access log's names, found `ruel`; did you mean `rule`?",
+        ),
+        (
+            "redact = [\"cookie\"]",
+            "foreword.toml:2:11: log.access: expected `query`, `cookies` or `authorization` for `redact`, found `cookie`\nhint: did you mean `cookies`?",
+        ),
+    ] {
+        assert_eq!(told_of(&format!("[log.access]\n{access}")), [expected]);
+    }
+}
+
+#[test]
+fn defaults_are_safe() {
+    let plan = good(AROUND).plan;
+    let listener = &plan.listeners[0];
+    assert!(listener.trust.is_none());
+    assert_eq!(listener.header.deadline.as_secs(), 3);
+    assert_eq!(
+        (listener.header.max_len, listener.header.waiting, listener.header.chain.get()),
+        (4096, 1024, 1)
+    );
+    assert_eq!(
+        (listener.timeout.tls.as_secs(), listener.timeout.head.as_secs(), listener.timeout.idle.as_secs()),
+        (10, 10, 60)
+    );
+    assert_eq!((listener.max.head, listener.max.fields), (16 * 1024, 100));
+    let timeout = plan.clusters[0].timeout;
+    assert_eq!((timeout.connect.as_secs(), timeout.response.as_secs()), (5, 60));
+    assert_eq!(plan.drain.as_secs(), 30);
+    assert!(plan.access_log.is_none() && plan.admin.is_none() && plan.warnings.is_empty());
+}

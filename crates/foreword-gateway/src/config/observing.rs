@@ -1,0 +1,107 @@
+//! `[log.access]` and `[admin]`.
+
+use std::net::SocketAddr;
+
+use foreword_rule::{Template, suggest};
+
+use super::document::{Table, Value, shown};
+use super::keys::{ACCESS, ADMIN, LOG};
+use super::problem::Problem;
+use super::rules::inside;
+use super::source::Source;
+use super::units;
+use crate::observe::Name;
+use crate::plan::{AccessLogPlan, AdminPlan, LogFormat, LogTarget, Redact};
+
+/// Reads `[log.access]`.
+pub(crate) fn access_log(top: &Table<'_, '_>) -> Option<AccessLogPlan> {
+    let table = top.table("log", &LOG)?.table("access", &ACCESS)?.called("log.access");
+    let to = table.read("to", |value| target(value.text()?, value));
+    let format = table.read("format", format);
+    let redact = read_redact(&table);
+    Some(AccessLogPlan {
+        to: to.map_or(LogTarget::Stdout, |at| at.value),
+        format: format.map_or(LogFormat::Json, |at| at.value),
+        redact,
+    })
+}
+
+/// Reads `[admin]`.
+pub(crate) fn admin(top: &Table<'_, '_>) -> Option<AdminPlan> {
+    let table = top.table("admin", &ADMIN)?.called("admin");
+    let bind = table.require("bind", |value| {
+        units::bind(value.text()?, value.place.source()).map_err(|unfit| value.unfit(unfit))
+    })?;
+    Some(AdminPlan { bind: bind.value })
+}
+
+fn target(text: &str, value: &Value<'_>) -> Result<LogTarget, Problem> {
+    let expected = || value.expected("`stdout`, `file:PATH` or `syslog:ADDRESS`");
+    if text == "stdout" {
+        return Ok(LogTarget::Stdout);
+    }
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    match kind {
+        "file" if !rest.is_empty() => Ok(LogTarget::File(value.place.source().path(rest))),
+        "syslog" => syslog(rest, value.place.source()).ok_or_else(|| {
+            let hint = "`syslog:10.0.0.9:514` is UDP, `syslog:tcp:10.0.0.9:514` TCP, `syslog:unix:/dev/log` a socket";
+            expected().hint(hint)
+        }),
+        _ if text.starts_with('/') => Err(expected().hint(format!("did you mean `file:{text}`?"))),
+        _ => Err(expected().did_you_mean(suggest(kind, ["stdout", "file", "syslog"]))),
+    }
+}
+
+fn syslog(rest: &str, source: &Source) -> Option<LogTarget> {
+    let address = |text: &str| text.parse::<SocketAddr>().ok().filter(|address| address.port() > 0);
+    match rest.split_once(':') {
+        Some(("unix", path)) if !path.is_empty() => Some(LogTarget::SyslogUnix(source.path(path))),
+        Some(("tcp", text)) => address(text).map(LogTarget::SyslogTcp),
+        Some(("udp", text)) => address(text).map(LogTarget::SyslogUdp),
+        _ => address(rest).map(LogTarget::SyslogUdp),
+    }
+}
+
+fn format(value: &Value<'_>) -> Result<LogFormat, Problem> {
+    let words = ["json", "combined", "haproxy"];
+    match value.text()? {
+        "json" => Ok(LogFormat::Json),
+        "combined" => Ok(LogFormat::Combined),
+        "haproxy" => Ok(LogFormat::Haproxy),
+        template if template.contains('{') => {
+            let compiled = Template::parse(template, |name| Name::parse(name).ok_or_else(|| unknown(name)));
+            compiled.map(LogFormat::Template).map_err(|error| inside(&value.place, &error))
+        }
+        other => {
+            let problem =
+                value.expected("`json`, `combined`, `haproxy` or a template such as `{client.ip} {rule}`");
+            Err(problem.did_you_mean(suggest(other, words)))
+        }
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let near = suggest(name, Name::ALL.iter().map(|name| name.as_str()));
+    let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    format!("expected one of the access log's names, found {}{near}", shown(name))
+}
+
+fn read_redact(table: &Table<'_, '_>) -> Redact {
+    #[derive(Clone, Copy)]
+    enum What {
+        Query,
+        Cookies,
+        Authorization,
+    }
+    let words = [("query", What::Query), ("cookies", What::Cookies), ("authorization", What::Authorization)];
+    let mut redact = Redact::default();
+    for value in table.read("redact", |value| value.list()).map(|at| at.value).unwrap_or_default() {
+        match table.notes().keep(value.one_of(&words)) {
+            Some(What::Query) => redact.query = true,
+            Some(What::Cookies) => redact.cookies = true,
+            Some(What::Authorization) => redact.authorization = true,
+            None => {}
+        }
+    }
+    redact
+}

@@ -1,0 +1,287 @@
+//! `[[listener.NAME.rule]]`: conditions compiled, endings and changes settled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foreword_rule::{Predicate, RuleError, Scope, Template, Variable};
+
+use super::clusters::Clusters;
+use super::document::{Notes, Table, Value, listed, shown};
+use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
+use super::lists::Lists;
+use super::problem::Problem;
+use super::source::{At, Place};
+use crate::plan::Mode;
+use crate::policy::rules::{Change, Ending, Respond, Rule, Rules, SetField};
+
+/// What the rules of a listener can name, and what has a value there.
+pub(crate) struct Room<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) scope: Scope<'a>,
+    pub(crate) lists: &'a Lists,
+    pub(crate) clusters: &'a Clusters,
+}
+
+/// Reads the rules of a listener, `cluster = "…"` included, and collects their conditions in `conditions`.
+pub(crate) fn read(listener: &Table<'_, '_>, room: &Room<'_>, conditions: &mut Vec<String>) -> Rules {
+    let notes = listener.notes();
+    let mut rules = Vec::new();
+    let mut names: BTreeMap<String, Place> = BTreeMap::new();
+    let mut ended: Option<Place> = None;
+    let tables = listener.tables("rule", &RULE);
+    for (index, table) in tables.into_iter().enumerate() {
+        if let Some(ending) = &ended {
+            let problem =
+                table.place.problem(format!("never reached: the rule at {} always ends it", ending.shown()));
+            notes.problem(problem.hint("move it up, or give that rule a `when`"));
+        }
+        let rule = read_rule(table, index, room, conditions, &mut names);
+        if let Some((rule, place)) = rule {
+            if rule.when.is_none() && rule.ending.is_some() && ended.is_none() {
+                ended = Some(place);
+            }
+            rules.push(rule);
+        }
+    }
+    if let Some(cluster) = listener.read("cluster", |value| value.text()) {
+        if let Some(ending) = &ended {
+            let problem =
+                format!("`cluster` has no effect: the rule at {} always ends it before", ending.shown());
+            notes.problem(cluster.place.problem(problem));
+        }
+        let ending = room.clusters.find(&cluster, notes).map(Ending::Forward);
+        rules.push(Rule { name: CLUSTER_RULE.into(), when: None, changes: Vec::new(), ending });
+    } else if listener.get("rule").is_none() && listener.get("cluster").is_none() {
+        let problem = listener.place.expected("`cluster` or at least one `rule`", "neither");
+        notes.problem(problem.hint("add `cluster = \"NAME\"` to forward everything"));
+    }
+    Rules::new(rules)
+}
+
+fn read_rule(
+    table: Table<'_, '_>,
+    index: usize,
+    room: &Room<'_>,
+    conditions: &mut Vec<String>,
+    names: &mut BTreeMap<String, Place>,
+) -> Option<(Rule, Place)> {
+    let notes = table.notes();
+    let name = table.read("name", |value| value.text()).map(|at| at.value.to_owned());
+    let name = name.unwrap_or_else(|| format!("rule {}", index + 1));
+    let context = format!("{}, rule `{name}`", table.place.context());
+    let table = table.called(context);
+    if let Some(first) = names.insert(name.clone(), table.place.clone()) {
+        let found = format!("that of the rule at {}", first.shown());
+        notes.problem(table.place.expected("a name of its own", found));
+    }
+    let when = match table.read("when", |value| value.text()) {
+        Some(text) => Some(read_condition(&text, room, conditions, notes)),
+        None if table.get("when").is_some() => Some(None),
+        None => None,
+    };
+    let then = table.require("then", |value| value.table(&THEN, notes))?.value;
+    let ending = read_ending(&then, room);
+    let changes = read_changes(&then, room);
+    if then.all_present().is_empty() {
+        notes.problem(then.place.expected("at least one key", "none, which has no effect"));
+    }
+    let when = match when {
+        Some(None) => return None,
+        Some(Some(predicate)) => Some(predicate),
+        None => None,
+    };
+    Some((Rule { name: name.into(), when, changes, ending }, table.place))
+}
+
+fn read_condition(
+    text: &At<&str>,
+    room: &Room<'_>,
+    conditions: &mut Vec<String>,
+    notes: &Notes,
+) -> Option<Predicate> {
+    conditions.push(text.value.to_owned());
+    let compiled = Predicate::compile(text.value, &room.scope);
+    // A list that could not be read is a problem already; here it would only look as if it were missing.
+    if compiled.is_err() && room.lists.asks_broken(text.value) {
+        return None;
+    }
+    notes.keep(compiled.map_err(|error| inside(&text.place, &error)))
+}
+
+fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
+    let notes = then.notes();
+    let endings = then.present(ENDINGS);
+    if let Some((second, place)) = endings.get(1) {
+        let first = endings.first().map_or("", |(name, _)| *name);
+        notes.problem(place.expected("at most one ending", format_args!("`{first}` and `{second}`")));
+    }
+    let (name, place) = endings.into_iter().next()?;
+    if room.mode == Mode::Tcp && matches!(name, "redirect" | "respond") {
+        notes.problem(no_effect(&place, name));
+    }
+    match name {
+        "deny" => {
+            then.read(name, |value| status(value, 400)).map(|status| Ending::Deny { status: status.value })
+        }
+        "close" => then.read(name, close).map(|_| Ending::Close),
+        "redirect" => read_redirect(then, room),
+        "respond" => then.table(name, &RESPOND).map(|table| read_respond(&table)),
+        _ => {
+            let cluster = then.read("forward", |value| value.text())?;
+            room.clusters.find(&cluster, notes).map(Ending::Forward)
+        }
+    }
+}
+
+fn close(value: &Value<'_>) -> Result<(), Problem> {
+    match value.boolean()? {
+        true => Ok(()),
+        false => Err(value.expected("`true`, or no such key")),
+    }
+}
+
+fn read_redirect(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
+    let value = then.get("redirect")?;
+    if value.is_text() {
+        let to = then.read("redirect", |value| value.text())?;
+        return read_location(&to, room, then.notes()).map(|to| Ending::Redirect { status: 308, to });
+    }
+    let table = then.table("redirect", &REDIRECT)?;
+    let to = table.require("to", |value| value.text());
+    let status = table.read("status", |value| match value.number(300, 399)? {
+        status @ (301 | 302 | 303 | 307 | 308) => Ok(status as u16),
+        _ => Err(value.expected("301, 302, 303, 307 or 308")),
+    });
+    let status = status.map_or(308, |at| at.value);
+    read_location(&to?, room, then.notes()).map(|to| Ending::Redirect { status, to })
+}
+
+fn read_location(to: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Template> {
+    let starts = ["http://", "https://", "/", "{"];
+    if !starts.iter().any(|start| to.value.starts_with(start)) {
+        let problem = to.place.expected("an address such as `https://{host}{uri}`", shown(to.value));
+        notes.problem(problem.hint("begin with `https://`, `http://` or `/`"));
+        return None;
+    }
+    read_template(to, room, notes)
+}
+
+fn read_respond(table: &Table<'_, '_>) -> Ending {
+    let status = table.read("status", |value| status(value, 200)).map_or(200, |at| at.value);
+    let body = table.read("body", |value| value.text()).map_or("", |at| at.value);
+    let content_type = table.read("content_type", field_value);
+    let content_type = content_type.map_or("text/plain; charset=utf-8", |at| at.value);
+    Ending::Respond(Respond { status, content_type: content_type.into(), body: Arc::from(body.as_bytes()) })
+}
+
+fn field_value<'d>(value: &Value<'d>) -> Result<&'d str, Problem> {
+    let text = value.text()?;
+    let fits = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if fits { Ok(text) } else { Err(value.expected("visible text")) }
+}
+
+fn status(value: &Value<'_>, from: u64) -> Result<u16, Problem> {
+    value.number(from, 599).map(|status| status as u16)
+}
+
+fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, place) in then.all_present() {
+        let change = match name {
+            "set_fields" => read_set(then, "set_fields", room).map(Change::SetRequestFields),
+            "remove_fields" => read_remove(then, "remove_fields").map(Change::RemoveRequestFields),
+            "set_response_fields" => {
+                read_set(then, "set_response_fields", room).map(Change::SetResponseFields)
+            }
+            "remove_response_fields" => {
+                read_remove(then, "remove_response_fields").map(Change::RemoveResponseFields)
+            }
+            _ => continue,
+        };
+        if room.mode == Mode::Tcp {
+            then.notes().problem(no_effect(&place, name));
+        }
+        changes.extend(change);
+    }
+    changes
+}
+
+fn read_set(then: &Table<'_, '_>, key: &'static str, room: &Room<'_>) -> Option<Vec<SetField>> {
+    let notes = then.notes();
+    let entries = then.read(key, |value| value.entries())?;
+    if entries.value.is_empty() {
+        notes.problem(entries.place.expected("at least one field", "none"));
+    }
+    let set = entries.value.into_iter().filter_map(|(name, value)| {
+        let name = notes.keep(field_name(&name))?;
+        let text = notes.keep(value.text()).map(|text| At::new(text, value.place.clone()))?;
+        read_template(&text, room, notes).map(|value| SetField { name, value })
+    });
+    Some(set.collect())
+}
+
+fn read_remove(then: &Table<'_, '_>, key: &'static str) -> Option<Vec<Box<str>>> {
+    let notes = then.notes();
+    let names = then.read(key, |value| value.texts())?;
+    if names.value.is_empty() {
+        notes.problem(names.place.expected("at least one field", "none"));
+    }
+    Some(names.value.iter().filter_map(|name| notes.keep(field_name(name))).collect())
+}
+
+/// The name of a field that a rule may touch.
+fn field_name(name: &At<&str>) -> Result<Box<str>, Problem> {
+    if !is_token(name.value) {
+        return Err(name.place.expected("the name of a field", shown(name.value)));
+    }
+    if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name.value)) {
+        let expected = format!(
+            "a field other than {}, which belong to the connection",
+            listed(FRAMING.iter().copied(), "and")
+        );
+        return Err(name.place.expected(expected, shown(name.value)));
+    }
+    Ok(name.value.into())
+}
+
+/// A token, RFC 9110 §5.6.2.
+pub(crate) fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+fn read_template(text: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Template> {
+    let resolve = |name: &str| {
+        let variable = Variable::for_template(name)?;
+        match room.scope.why_missing(&variable) {
+            Some(why) => Err(format!("expected a variable that has a value here, found `{name}`: {why}")),
+            None => Ok(variable),
+        }
+    };
+    let template = Template::parse(text.value, resolve);
+    notes.keep(template.map_err(|error| inside(&text.place, &error)))
+}
+
+fn no_effect(place: &Place, name: &str) -> Problem {
+    place.problem(format!("`{name}` has no effect: a listener in tcp mode has no requests"))
+}
+
+/// The problem of a rule's text, at its place in the file.
+pub(crate) fn inside(place: &Place, error: &RuleError) -> Problem {
+    place.inside(error.span().start).problem(error.to_string()).maybe_hint(error.hint())
+}
+
+/// How the last rule is called that `cluster = "…"` stands for.
+pub(crate) const CLUSTER_RULE: &str = "cluster";
+
+/// What says where a message ends and how long a connection lasts is ours to write.
+const FRAMING: &[&str] = &[
+    "Connection",
+    "Content-Length",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];

@@ -1,0 +1,208 @@
+//! Durations, sizes and addresses as a file writes them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::source::Source;
+use crate::plan::{Bind, Endpoint, Target};
+
+/// What was expected, and a hint where one can be given. The caller knows what was found, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    pub(crate) expected: &'static str,
+    pub(crate) hint: Option<String>,
+}
+
+impl Unfit {
+    fn new(expected: &'static str) -> Self {
+        Self { expected, hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// `500ms`, `3s`, `1m`, `2h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, Unfit> {
+    let expected = "a duration such as `500ms`, `3s` or `1m`";
+    let (digits, unit) = split_unit(text);
+    let Ok(number) = digits.parse::<u64>() else { return Err(Unfit::new(expected)) };
+    let millis = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60 * 1000),
+        "h" => Some(60 * 60 * 1000),
+        "" => return Err(Unfit::new(expected).hint(format!("add the unit: `{digits}s`"))),
+        _ => None,
+    };
+    let Some(millis) = millis.and_then(|millis: u64| millis.checked_mul(number)) else {
+        return Err(Unfit::new(expected));
+    };
+    match millis {
+        0 => Err(Unfit::new("a duration above zero")),
+        millis if millis > MAX_DURATION_MS => Err(Unfit::new("a duration of at most `168h`")),
+        millis => Ok(Duration::from_millis(millis)),
+    }
+}
+
+/// `512B`, `16KiB`, `1MiB`.
+pub(crate) fn size(text: &str) -> Result<u64, Unfit> {
+    let expected = "a size such as `4096` or `\"16KiB\"`";
+    let (digits, unit) = split_unit(text);
+    let Ok(number) = digits.parse::<u64>() else { return Err(Unfit::new(expected)) };
+    let factor: u64 = match unit {
+        "B" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        "" => return Err(Unfit::new(expected).hint(format!("bytes are written without quotes: `{digits}`"))),
+        _ if unit.eq_ignore_ascii_case("kb")
+            || unit.eq_ignore_ascii_case("k")
+            || unit.eq_ignore_ascii_case("kib") =>
+        {
+            return Err(Unfit::new(expected).hint(format!("did you mean `{digits}KiB`?")));
+        }
+        _ => return Err(Unfit::new(expected)),
+    };
+    number.checked_mul(factor).ok_or_else(|| Unfit::new(expected))
+}
+
+/// `[::]:443`, `10.0.1.10:443`, `unix:/path`.
+pub(crate) fn bind(text: &str, source: &Source) -> Result<Bind, Unfit> {
+    let expected = "an address such as `[::]:443`, `10.0.1.10:443` or `unix:/path`";
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.is_empty() { Err(Unfit::new(expected)) } else { Ok(Bind::Unix(source.path(path))) };
+    }
+    text.parse().map(Bind::Inet).map_err(|_| {
+        let unfit = Unfit::new(expected);
+        match text.rsplit_once(':') {
+            Some(("" | "*", port)) => unfit.hint(format!("`[::]:{port}` takes IPv4 and IPv6")),
+            Some(("localhost", port)) => {
+                unfit.hint(format!("did you mean `127.0.0.1:{port}` or `[::1]:{port}`?"))
+            }
+            _ => with_port_hint(unfit, text),
+        }
+    })
+}
+
+/// `10.0.1.10:443`, `name:443`, `unix:/path`.
+pub(crate) fn endpoint(text: &str, source: &Source) -> Result<Endpoint, Unfit> {
+    let expected = "an endpoint such as `10.0.1.10:443`, `app.internal:8080` or `unix:/path`";
+    let target = if let Some(path) = text.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(Unfit::new(expected));
+        }
+        Target::Unix(source.path(path))
+    } else if let Ok(address) = text.parse::<SocketAddr>() {
+        if address.port() == 0 {
+            return Err(Unfit::new("an endpoint with a port above 0"));
+        }
+        Target::Address(address)
+    } else {
+        let named = text
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host_name(host)?, port.parse::<u16>().ok()?)));
+        let Some((host, port)) = named.filter(|&(_, port)| port > 0) else {
+            let unfit = Unfit::new(expected);
+            return Err(match text.split_once("://") {
+                Some((_, rest)) => {
+                    unfit.hint(format!("an endpoint has no scheme: `{}`", rest.trim_end_matches('/')))
+                }
+                None => with_port_hint(unfit, text),
+            });
+        };
+        Target::Name { host, port }
+    };
+    Ok(Endpoint { text: text.into(), target })
+}
+
+/// A name that can be resolved (RFC 1123 §2.1, and `_`, which is in use), in lower case and without its last dot.
+fn host_name(text: &str) -> Option<Box<str>> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A last label of digits is an IPv4 address that was mistyped.
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    (name.len() <= 253 && name.split('.').all(label) && !numeric).then(|| name.to_ascii_lowercase().into())
+}
+
+fn with_port_hint(unfit: Unfit, text: &str) -> Unfit {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(v4)) => unfit.hint(format!("add the port: `{v4}:443`")),
+        Ok(IpAddr::V6(v6)) => unfit.hint(format!("add the port: `[{v6}]:443`")),
+        Err(_) if text.starts_with('/') => unfit.hint(format!("did you mean `unix:{text}`?")),
+        Err(_) if host_name(text).is_some() => unfit.hint("add the port"),
+        Err(_) => unfit,
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// A week: longer than any connection should be waited for, and far from what a clock can overflow on.
+const MAX_DURATION_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_their_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(duration("3").expect_err("no unit").hint.as_deref(), Some("add the unit: `3s`"));
+        for wrong in ["", "s", "3 s", "-1s", "1.5s", "0s", "9999999999999999999s", "200h", "3sec"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(size("16KiB"), Ok(16384));
+        assert_eq!(size("16kb").expect_err("not ours").hint.as_deref(), Some("did you mean `16KiB`?"));
+        assert!(size("99999999999999999999MiB").is_err());
+    }
+
+    #[test]
+    fn endpoints_are_addresses_names_or_paths() {
+        let source = Source::new("f", "/etc/foreword", "");
+        let target = |text: &str| endpoint(text, &source).map(|endpoint| endpoint.target);
+        assert_eq!(target("App.internal.:80"), Ok(Target::Name { host: "app.internal".into(), port: 80 }));
+        assert_eq!(target("unix:run/app"), Ok(Target::Unix("/etc/foreword/run/app".into())));
+        assert!(matches!(target("[::1]:80"), Ok(Target::Address(_))));
+        for wrong in [
+            "",
+            ":80",
+            "app",
+            "app:0",
+            "10.0.0.1",
+            "10.0.0.300:80",
+            "10.0.0.1:0",
+            "a b:80",
+            "unix:",
+            "app:http",
+        ] {
+            assert!(target(wrong).is_err(), "{wrong}");
+        }
+        let hint = target("http://app:80/").expect_err("a URL").hint;
+        assert_eq!(hint.as_deref(), Some("an endpoint has no scheme: `app:80`"));
+    }
+
+    #[test]
+    fn binds_take_no_names() {
+        let source = Source::new("f", "", "");
+        assert!(matches!(bind("[::]:0", &source), Ok(Bind::Inet(_))));
+        assert_eq!(
+            bind(":443", &source).expect_err("").hint.as_deref(),
+            Some("`[::]:443` takes IPv4 and IPv6")
+        );
+        assert!(bind("localhost:443", &source).is_err());
+    }
+}
