@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use foreword::{Parser, Trust};
 use foreword_http1::path::PathPolicy;
+use foreword_rule::Template;
 
+use crate::observe::Name;
 pub use crate::policy::cluster::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, Target};
 use crate::policy::rules::Rules;
 pub use crate::tls::TlsPlan;
@@ -210,8 +212,6 @@ pub struct AccessLogPlan {
     pub format: LogFormat,
     /// What is left out of them.
     pub redact: Redact,
-    /// How many lines may wait for the writer before more are lost, and counted.
-    pub queue: usize,
 }
 
 /// Where log lines go.
@@ -239,7 +239,7 @@ pub enum LogFormat {
     /// HAProxy's httplog and tcplog.
     Haproxy,
     /// A template over the access log's names.
-    Template(Box<str>),
+    Template(Template<Name>),
 }
 
 /// What is left out of log lines.
