@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use foreword::{Parser, Trust};
 use foreword_http1::path::PathPolicy;
-use foreword_rule::Template;
 
-use crate::observe::Name;
+pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, Target};
 use crate::policy::rules::Rules;
 pub use crate::tls::TlsPlan;
@@ -201,56 +200,6 @@ impl Default for RequestId {
     fn default() -> Self {
         Self { field: "X-Request-Id".into() }
     }
-}
-
-/// Where and how requests are recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessLogPlan {
-    /// Where lines go.
-    pub to: LogTarget,
-    /// What they look like.
-    pub format: LogFormat,
-    /// What is left out of them.
-    pub redact: Redact,
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogTarget {
-    /// The standard output.
-    Stdout,
-    /// A file, reopened on SIGUSR1.
-    File(PathBuf),
-    /// A syslog server on UDP (RFC 5426).
-    SyslogUdp(SocketAddr),
-    /// A syslog server on TCP (RFC 6587).
-    SyslogTcp(SocketAddr),
-    /// A syslog socket, as `/dev/log`.
-    SyslogUnix(PathBuf),
-}
-
-/// What log lines look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One object a line; the names are in the reference.
-    Json,
-    /// Apache's combined format.
-    Combined,
-    /// HAProxy's httplog and tcplog.
-    Haproxy,
-    /// A template over the access log's names.
-    Template(Template<Name>),
-}
-
-/// What is left out of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Redact {
-    /// The values in a query; their names stay.
-    pub query: bool,
-    /// The values of `Cookie` and `Set-Cookie`.
-    pub cookies: bool,
-    /// The value of `Authorization` and `Proxy-Authorization`.
-    pub authorization: bool,
 }
 
 /// Where the gateway answers for itself.

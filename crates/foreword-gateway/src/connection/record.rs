@@ -3,65 +3,12 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::observe::counters::{Closing, Introduction, StatusClass, count};
-pub(crate) use crate::observe::entry::{Address, HttpVersion, Side, TlsKnown};
+use crate::observe::counters::{Introduction, StatusClass, count};
+pub(crate) use crate::observe::entry::{Address, HttpVersion, Outcome, Side, TlsKnown};
 use crate::observe::entry::{Exchange, Known, Moment};
 use crate::observe::journal::{Journal, Unit};
 use crate::observe::name::{Name, Wants};
 use crate::refusal::{Code, Refusal};
-
-/// How a connection or request ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Outcome<'a> {
-    /// As its sides wished: answered, or forwarded until both had closed.
-    Complete,
-    /// It connected and closed without a byte. Counted, not told.
-    Probe,
-    /// We ended it, and can say why.
-    Refused(Refusal<'a>),
-    /// One side closed or reset it before its time.
-    Aborted(Side),
-    /// Nothing moved for the listener's idle time.
-    TimedOut(Side),
-    /// The drain's deadline came, or its task was dropped.
-    CutOff,
-    /// Its task panicked.
-    Panicked,
-}
-
-impl Outcome<'_> {
-    /// A record that was dropped unclosed: its task was cut off, or is unwinding.
-    fn of_a_drop() -> Self {
-        if std::thread::panicking() { Self::Panicked } else { Self::CutOff }
-    }
-
-    pub(crate) fn closing(&self) -> Closing {
-        match self {
-            Self::Complete => Closing::Complete,
-            Self::Probe => Closing::Probe,
-            Self::Refused(_) => Closing::Refused,
-            Self::Aborted(_) => Closing::Aborted,
-            Self::TimedOut(_) => Closing::TimedOut,
-            Self::CutOff => Closing::CutOff,
-            Self::Panicked => Closing::Panicked,
-        }
-    }
-
-    pub(crate) fn code(&self) -> Option<Code> {
-        match self {
-            Self::Refused(refusal) => Some(refusal.code),
-            Self::Panicked => Some(Code::Panicked),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn side(&self) -> Option<Side> {
-        match *self {
-            Self::Aborted(side) | Self::TimedOut(side) => Some(side),
-            _ => None,
-        }
-    }
-}
 
 /// The record of one connection.
 #[derive(Debug)]
@@ -142,11 +89,14 @@ impl Record {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        count(&self.journal.counters().ended, outcome.closing() as usize);
         tell(&self.journal, &self.known, outcome);
         if let Some(exchange) = self.exchange.take() {
+            if !matches!(outcome, Outcome::Probe) {
+                self.journal.write(&self.known, &exchange, &outcome);
+            }
             self.journal.give_back(exchange);
         }
+        count(&self.journal.counters().ended, outcome.closing() as usize);
     }
 }
 
@@ -177,6 +127,7 @@ impl RequestRecord<'_> {
         count(&counters.requests, StatusClass::of(exchange.status) as usize);
         counters.durations.observe(exchange.begun.elapsed());
         tell(journal, known, outcome);
+        journal.write(known, &exchange, &outcome);
         journal.give_back(exchange);
     }
 }
@@ -289,6 +240,14 @@ pub(crate) trait Fill {
         }
     }
 
+    /// Notes a head that went downstream: its bytes count as sent, and not as content.
+    fn sent_head(&mut self, bytes: u64) {
+        self.sent(bytes);
+        if let Some((_, exchange)) = self.parts() {
+            exchange.head_sent = exchange.head_sent.saturating_add(bytes);
+        }
+    }
+
     /// Notes bytes that went to the endpoint.
     fn upstream_sent(&mut self, bytes: u64) {
         if let Some((_, exchange)) = self.parts() {
@@ -334,7 +293,7 @@ mod tests {
 
     use super::*;
     use crate::observe::Observer;
-    use crate::observe::counters::Counter;
+    use crate::observe::counters::{Closing, Counter};
     use crate::observe::journal::Scribe;
 
     fn journal(unit: Unit) -> Rc<Journal> {

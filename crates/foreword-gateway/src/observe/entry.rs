@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::counters::Closing;
 use super::name::{Name, Wants};
 use super::termination;
-use crate::refusal::Code;
+use crate::refusal::{Code, Refusal};
 
 /// One end of a socket, or the one that a header claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub(crate) struct Exchange {
     pub(crate) first_byte: Moment,
     pub(crate) received: u64,
     pub(crate) sent: u64,
+    /// How many of them were heads; Apache does not count those.
+    pub(crate) head_sent: u64,
     pub(crate) upstream_sent: u64,
     pub(crate) upstream_received: u64,
 }
@@ -103,6 +105,7 @@ impl Exchange {
             first_byte: Moment::NEVER,
             received: 0,
             sent: 0,
+            head_sent: 0,
             upstream_sent: 0,
             upstream_received: 0,
         }
@@ -222,6 +225,61 @@ pub(crate) struct Entry<'a> {
     pub(crate) took: Duration,
     /// Whether the line tells of a request, not of a whole connection.
     pub(crate) is_http: bool,
+    /// Connections that are open in the process and at the listener, this one among them.
+    pub(crate) open: (u64, u64),
+}
+
+/// How a connection or request ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome<'a> {
+    /// As its sides wished: answered, or forwarded until both had closed.
+    Complete,
+    /// It connected and closed without a byte. Counted, not told.
+    Probe,
+    /// We ended it, and can say why.
+    Refused(Refusal<'a>),
+    /// One side closed or reset it before its time.
+    Aborted(Side),
+    /// Nothing moved for the listener's idle time.
+    TimedOut(Side),
+    /// The drain's deadline came, or its task was dropped.
+    CutOff,
+    /// Its task panicked.
+    Panicked,
+}
+
+impl Outcome<'_> {
+    /// A record that was dropped unclosed: its task was cut off, or is unwinding.
+    pub(crate) fn of_a_drop() -> Self {
+        if std::thread::panicking() { Self::Panicked } else { Self::CutOff }
+    }
+
+    pub(crate) fn closing(&self) -> Closing {
+        match self {
+            Self::Complete => Closing::Complete,
+            Self::Probe => Closing::Probe,
+            Self::Refused(_) => Closing::Refused,
+            Self::Aborted(_) => Closing::Aborted,
+            Self::TimedOut(_) => Closing::TimedOut,
+            Self::CutOff => Closing::CutOff,
+            Self::Panicked => Closing::Panicked,
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            Self::Panicked => Some(Code::Panicked),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn side(&self) -> Option<Side> {
+        match *self {
+            Self::Aborted(side) | Self::TimedOut(side) => Some(side),
+            _ => None,
+        }
+    }
 }
 
 /// The side that connects to us, or the side that we connect to.

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::access_log::{AccessLog, AccessLogPlan, Desk, LogCounters, OpenError};
 use super::counters::{ClusterCounters, ListenerCounters};
-use super::entry::{Exchange, Known};
+use super::entry::{Entry, Exchange, Known, Outcome};
 use super::name::Wants;
 use super::teller::Teller;
-use crate::refusal::{self, Gates, Place, Refusal};
+use crate::refusal::{self, Code, Gates, Place, Refusal};
 
 /// What the process knows of itself. Counters outlive reloads: a listener that comes back goes on counting.
 #[derive(Debug)]
@@ -20,6 +21,11 @@ pub struct Observer {
     pub(super) listeners: Mutex<Vec<Arc<ListenerSeries>>>,
     pub(super) clusters: Mutex<Vec<Arc<ClusterSeries>>>,
     pub(super) reloads: Reloads,
+    pub(super) log_counters: Arc<[LogCounters]>,
+    log: Mutex<Option<Arc<AccessLog>>>,
+    /// Logs of earlier plans, which live as long as a connection that began under them.
+    earlier_logs: Mutex<Vec<Weak<AccessLog>>>,
+    told_lost: Mutex<(u64, Option<Instant>)>,
     draining: AtomicBool,
     teller: Teller,
 }
@@ -33,6 +39,10 @@ impl Observer {
             listeners: Mutex::default(),
             clusters: Mutex::default(),
             reloads: Reloads::default(),
+            log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
+            log: Mutex::default(),
+            earlier_logs: Mutex::default(),
+            told_lost: Mutex::default(),
             draining: AtomicBool::new(false),
             teller: Teller::start(Weak::clone(observer)),
         })
@@ -70,6 +80,64 @@ impl Observer {
     /// Connections that are open now, at all listeners.
     pub fn open_connections(&self) -> u64 {
         locked(&self.listeners).iter().map(|series| series.open()).sum()
+    }
+
+    /// Opens the access log of a plan, or gives the one that is in use if the plan wants the same. Nothing changes
+    /// until it is put to use: a reload that fails elsewhere just drops it.
+    ///
+    /// # Errors
+    /// When the target cannot be opened.
+    pub fn open_access_log(&self, plan: &AccessLogPlan) -> Result<Arc<AccessLog>, OpenError> {
+        match &*locked(&self.log) {
+            Some(log) if log.plan() == plan => Ok(Arc::clone(log)),
+            _ => AccessLog::open(plan, &self.log_counters).map(Arc::new),
+        }
+    }
+
+    /// Puts an access log to use: journals that are opened from now on write to it.
+    pub fn use_access_log(&self, log: Option<Arc<AccessLog>>) {
+        let earlier = std::mem::replace(&mut *locked(&self.log), log);
+        let mut logs = locked(&self.earlier_logs);
+        logs.retain(|log| log.strong_count() > 0);
+        logs.extend(earlier.as_ref().map(Arc::downgrade));
+    }
+
+    /// Has log files opened anew, as after a rotation. No line is lost.
+    pub fn reopen_logs(&self) {
+        for log in self.logs() {
+            log.reopen();
+        }
+    }
+
+    /// Waits, no longer than `patience` for each target, until all that was told so far is written.
+    pub fn flush(&self, patience: Duration) {
+        for log in self.logs() {
+            log.flush(patience);
+        }
+        self.teller.flush(patience);
+    }
+
+    fn logs(&self) -> Vec<Arc<AccessLog>> {
+        let mut logs: Vec<_> = locked(&self.earlier_logs).iter().filter_map(Weak::upgrade).collect();
+        logs.extend(locked(&self.log).clone());
+        logs
+    }
+
+    /// Says how many lines were lost, once a minute while it goes on.
+    pub(super) fn tell_lost_lines(&self, now: Instant) {
+        let lost: u64 = self.log_counters.iter().map(LogCounters::lost).sum();
+        let mut told = locked(&self.told_lost);
+        let (before, last) = *told;
+        if lost == before || last.is_some_and(|last| now.saturating_duration_since(last) < A_MINUTE) {
+            return;
+        }
+        *told = (lost, Some(now));
+        let target = locked(&self.log).as_ref().map_or_else(String::new, |log| log.plan().to.to_string());
+        tracing::warn!(
+            "access log: expected `{target}` to take lines as fast as they come, found it too slow: {} lines lost [{}]",
+            lost - before,
+            Code::LogLinesLost
+        );
     }
 
     fn listener(&self, name: &str, unit: Unit) -> Arc<ListenerSeries> {
@@ -152,22 +220,37 @@ pub(crate) struct Scribe {
     observer: Arc<Observer>,
     worker: usize,
     spare: RefCell<Vec<Box<Exchange>>>,
+    /// What the newest journals write lines with; one for all, since it remembers the time of day as text.
+    desk: RefCell<Option<Rc<Desk>>>,
 }
 
 impl Scribe {
     /// Makes the scribe of the worker with this number, counted from zero; each number is given once.
     pub(crate) fn new(observer: Arc<Observer>, worker: usize) -> Rc<Self> {
         assert!(worker < observer.workers, "a worker that the observer was not told of");
-        Rc::new(Self { observer, worker, spare: RefCell::default() })
+        Rc::new(Self { observer, worker, spare: RefCell::default(), desk: RefCell::default() })
     }
 
     /// Opens the journal of a listener: once for each plan, not for each connection.
     pub(crate) fn journal(self: &Rc<Self>, listener: &str, unit: Unit) -> Rc<Journal> {
+        let desk = self.desk();
         Rc::new(Journal {
             series: self.observer.listener(listener, unit),
             scribe: Rc::clone(self),
-            wants: Wants::NOTHING,
+            wants: desk.as_ref().map_or(Wants::NOTHING, |desk| desk.wants()),
+            desk,
         })
+    }
+
+    fn desk(&self) -> Option<Rc<Desk>> {
+        let log = locked(&self.observer.log).clone();
+        let mut desk = self.desk.borrow_mut();
+        let is_current = |desk: &Rc<Desk>, log| desk.is_of(log);
+        *desk = match (desk.take(), log) {
+            (Some(desk), Some(log)) if is_current(&desk, &log) => Some(desk),
+            (_, log) => log.map(|log| Rc::new(Desk::new(log, self.worker))),
+        };
+        desk.clone()
     }
 
     /// Opens the account of a cluster: once for each plan.
@@ -198,6 +281,7 @@ impl Scribe {
 pub(crate) struct Journal {
     series: Arc<ListenerSeries>,
     scribe: Rc<Scribe>,
+    desk: Option<Rc<Desk>>,
     wants: Wants,
 }
 
@@ -217,7 +301,30 @@ impl Journal {
 
     /// The request fields that the access log wants, in lower case.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
-        [].into_iter()
+        let fields = self.desk.as_ref().map(|desk| desk.fields()).unwrap_or_default();
+        fields.iter().map(|name| &**name)
+    }
+
+    /// Writes the line of a request or connection, if there is an access log.
+    pub(crate) fn write(&self, known: &Known, exchange: &Exchange, outcome: &Outcome<'_>) {
+        let Some(desk) = &self.desk else { return };
+        let took = exchange.begun.elapsed();
+        let now = SystemTime::now();
+        desk.write(&Entry {
+            listener: &self.series.name,
+            known,
+            exchange,
+            closing: outcome.closing(),
+            code: outcome.code(),
+            side: outcome.side(),
+            began: now.checked_sub(took).unwrap_or(now),
+            took,
+            is_http: self.series.unit == Unit::Request,
+            open: match desk.wants_open() {
+                true => (self.scribe.observer.open_connections(), self.series.open()),
+                false => (0, 0),
+            },
+        });
     }
 
     /// Counts a refusal, and tells of it as often as its gate allows.
@@ -299,3 +406,4 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// As many requests at once as a worker often has; more are made and dropped.
 const MAX_SPARE: usize = 256;
+const A_MINUTE: Duration = Duration::from_secs(60);

@@ -78,6 +78,7 @@ fn tell_rest(observer: &Weak<Observer>, now: Instant) {
             tracing::warn!("{}", refusal::rest(&listener.name, code, left_out));
         }
     }
+    observer.tell_lost_lines(now);
 }
 
 /// Some seconds of lines at the pace that the gates allow, for a log that stands still.

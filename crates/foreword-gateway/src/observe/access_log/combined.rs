@@ -1,0 +1,60 @@
+//! Apache's combined format. The second word, which identd would have filled, holds the peer's address.
+
+use super::Redact;
+use super::clock::{Clock, write};
+use super::escape;
+use super::redact;
+use crate::observe::Name;
+use crate::observe::entry::{Address, Entry};
+
+/// `CLIENT PEER - [TIME] "METHOD TARGET HTTP/1.1" STATUS BYTES "REFERER" "USER-AGENT"`.
+pub(super) fn line(entry: &Entry<'_>, redact: Redact, clock: &mut Clock, out: &mut Vec<u8>) {
+    address(entry.known.client(), out);
+    out.push(b' ');
+    address(entry.known.peer.as_ref(), out);
+    out.extend_from_slice(b" - [");
+    clock.clf(entry.began, out);
+    out.extend_from_slice(b"] \"");
+    request(entry, redact, out);
+    let exchange = entry.exchange;
+    // Three digits even where there is no status, as nginx writes it, so that parsers find a number.
+    write(
+        out,
+        format_args!("\" {:03} {} \"", exchange.status, exchange.sent.saturating_sub(exchange.head_sent)),
+    );
+    let referer = exchange.text(Name::Referer);
+    match referer {
+        Some(referer) if redact.query => redact::target(referer, &mut |bytes| escape::quoted(bytes, out)),
+        referer => escape::quoted(referer.unwrap_or(b"-"), out),
+    }
+    out.extend_from_slice(b"\" \"");
+    escape::quoted(exchange.text(Name::UserAgent).unwrap_or(b"-"), out);
+    out.push(b'"');
+}
+
+fn request(entry: &Entry<'_>, redact: Redact, out: &mut Vec<u8>) {
+    let exchange = entry.exchange;
+    let (Some(method), Some(target)) = (exchange.text(Name::Method), exchange.text(Name::Target)) else {
+        out.push(b'-');
+        return;
+    };
+    escape::quoted(method, out);
+    out.push(b' ');
+    match redact.query {
+        true => redact::target(target, &mut |bytes| escape::quoted(bytes, out)),
+        false => escape::quoted(target, out),
+    }
+    if let Some(version) = exchange.version {
+        write(out, format_args!(" HTTP/{}", version.as_str()));
+    }
+}
+
+fn address(address: Option<&Address>, out: &mut Vec<u8>) {
+    match address {
+        Some(Address::Unix(_)) => out.extend_from_slice(b"unix:"),
+        address => match address.and_then(Address::ip) {
+            Some(ip) => write(out, format_args!("{ip}")),
+            None => out.push(b'-'),
+        },
+    }
+}

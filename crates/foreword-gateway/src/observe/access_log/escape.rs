@@ -1,0 +1,119 @@
+//! Bytes from the wire made harmless in each format: no byte of a stranger ever ends a line or leaves its quotes.
+
+/// JSON, RFC 8259 section 7. Bytes that are not UTF-8 become the text `\xHH`.
+pub(super) fn json(bytes: &[u8], out: &mut Vec<u8>) {
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            json_char(char, out);
+        }
+        for &byte in chunk.invalid() {
+            out.extend_from_slice(b"\\\\x");
+            out.extend_from_slice(&hex(byte, LOWER));
+        }
+    }
+}
+
+fn json_char(char: char, out: &mut Vec<u8>) {
+    match char {
+        '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
+        ' '..='~' => out.push(char as u8),
+        '\n' => out.extend_from_slice(b"\\n"),
+        '\r' => out.extend_from_slice(b"\\r"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        char if is_plain(char) => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        char => {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                let [high, low] = unit.to_be_bytes();
+                out.extend_from_slice(b"\\u");
+                out.extend_from_slice(&hex(high, LOWER));
+                out.extend_from_slice(&hex(low, LOWER));
+            }
+        }
+    }
+}
+
+/// Beyond controls, what breaks lines or reorders text where a log is looked at is escaped too.
+fn is_plain(char: char) -> bool {
+    !char.is_control()
+        && !matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Apache and nginx, and templates: what is not plain ASCII becomes `\xHH`, and quote and backslash get a backslash.
+pub(super) fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b' '..=b'~' => out.push(byte),
+            _ => {
+                out.extend_from_slice(b"\\x");
+                out.extend_from_slice(&hex(byte, LOWER));
+            }
+        }
+    }
+}
+
+/// HAProxy's way: what is not plain ASCII, and whatever `also` names, becomes `#HH`.
+pub(super) fn hashed(bytes: &[u8], also: &[u8], out: &mut Vec<u8>) {
+    for &byte in bytes {
+        match byte {
+            b' '..=b'~' if !also.contains(&byte) => out.push(byte),
+            _ => {
+                out.push(b'#');
+                out.extend_from_slice(&hex(byte, UPPER));
+            }
+        }
+    }
+}
+
+fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+    [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
+}
+
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_bytes() -> Vec<u8> {
+        (0..=255).collect()
+    }
+
+    fn escaped(escape: impl FnOnce(&[u8], &mut Vec<u8>), bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        escape(bytes, &mut out);
+        String::from_utf8(out).expect("what is written is UTF-8")
+    }
+
+    #[test]
+    fn no_byte_ends_a_line_or_leaves_its_quotes() {
+        for byte in 0..=255 {
+            let json = escaped(json, &[byte]);
+            let parsed: String = serde_json::from_str(&format!("\"{json}\"")).expect("a JSON string");
+            if byte.is_ascii() {
+                assert_eq!(parsed.as_bytes(), [byte]);
+            }
+            let quoted = escaped(quoted, &[byte]);
+            let hashed = escaped(|bytes, out| hashed(bytes, b"\"#", out), &[byte]);
+            for text in [&json, &quoted, &hashed] {
+                assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{byte}: {text:?}");
+            }
+            assert!(!hashed.contains('"') && (byte != b'"' || quoted == "\\\""));
+        }
+    }
+
+    #[test]
+    fn text_beyond_ascii_stays_readable_in_json_and_tricks_do_not() {
+        assert_eq!(escaped(json, "Grüße, 世界".as_bytes()), "Grüße, 世界");
+        assert_eq!(escaped(json, "a\u{202e}b\u{2028}c\u{85}".as_bytes()), "a\\u202eb\\u2028c\\u0085");
+        assert_eq!(escaped(json, b"a\xff\xc3(b"), "a\\\\xff\\\\xc3(b");
+    }
+
+    #[test]
+    fn every_escape_can_be_told_from_what_it_stands_for() {
+        assert_eq!(escaped(quoted, b"\\x0a\n"), "\\\\x0a\\x0a");
+        assert_eq!(escaped(|bytes, out| hashed(bytes, b"\"#", out), b"#0A\n"), "#230A#0A");
+        assert_eq!(escaped(quoted, &all_bytes()).len(), 95 + 2 + 161 * 4);
+    }
+}

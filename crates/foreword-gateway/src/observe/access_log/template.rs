@@ -1,0 +1,61 @@
+//! Log lines of the operator's own making: text with names in braces, `{client.ip} {http.request.method}`.
+
+use foreword_rule::{RuleError, Template, suggest};
+
+use crate::observe::Name;
+
+/// A template over the access log's names, checked.
+///
+/// # Examples
+///
+/// ```
+/// use foreword_gateway::observe::LogTemplate;
+///
+/// assert!(LogTemplate::parse(r#"{client.ip} "{http.request.method}" {field["x-shop"]}"#).is_ok());
+/// let error = LogTemplate::parse("{client.ipp}").unwrap_err();
+/// assert!(error.to_string().contains("did you mean `client.ip`?"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogTemplate(pub(super) Template<Column>);
+
+/// What stands in braces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Name(Name),
+    /// A request field, its name in lower case.
+    Field(Box<str>),
+}
+
+impl LogTemplate {
+    /// Checks a template.
+    ///
+    /// # Errors
+    /// A brace without its partner, or a name that the access log does not have.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        Template::parse(text, column).map(Self)
+    }
+}
+
+fn column(text: &str) -> Result<Column, String> {
+    if let Some(field) = field_name(text) {
+        return Ok(Column::Field(field.to_ascii_lowercase().into()));
+    }
+    if let Some(name) = Name::parse(text) {
+        return Ok(Column::Name(name));
+    }
+    let hint = match suggest(text, Name::ALL.iter().map(|name| name.as_str())) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
+    };
+    Err(format!(
+        "expected one of the access log's names or `field[\"…\"]`, found `{}`{hint}",
+        text.escape_debug()
+    ))
+}
+
+/// The name in `field["name"]`, if it can be the name of a field (RFC 9110 section 5.1).
+fn field_name(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("field[\"")?.strip_suffix("\"]")?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (!name.is_empty() && name.bytes().all(is_token)).then_some(name)
+}
