@@ -2,16 +2,15 @@
 
 use std::net::SocketAddr;
 
-use foreword_rule::{Template, suggest};
+use foreword_rule::suggest;
 
-use super::document::{Table, Value, shown};
+use super::document::{Table, Value};
 use super::keys::{ACCESS, ADMIN, LOG};
 use super::problem::Problem;
 use super::rules::inside;
 use super::source::Source;
 use super::units;
-use crate::observe::Name;
-use crate::plan::{AccessLogPlan, AdminPlan, LogFormat, LogTarget, Redact};
+use crate::plan::{AccessLogPlan, AdminPlan, LogFormat, LogTarget, LogTemplate, Redact};
 
 /// Reads `[log.access]`.
 pub(crate) fn access_log(top: &Table<'_, '_>) -> Option<AccessLogPlan> {
@@ -23,6 +22,7 @@ pub(crate) fn access_log(top: &Table<'_, '_>) -> Option<AccessLogPlan> {
         to: to.map_or(LogTarget::Stdout, |at| at.value),
         format: format.map_or(LogFormat::Json, |at| at.value),
         redact,
+        queue: AccessLogPlan::QUEUE,
     })
 }
 
@@ -69,7 +69,7 @@ fn format(value: &Value<'_>) -> Result<LogFormat, Problem> {
         "combined" => Ok(LogFormat::Combined),
         "haproxy" => Ok(LogFormat::Haproxy),
         template if template.contains('{') => {
-            let compiled = Template::parse(template, |name| Name::parse(name).ok_or_else(|| unknown(name)));
+            let compiled = LogTemplate::parse(template);
             compiled.map(LogFormat::Template).map_err(|error| inside(&value.place, &error))
         }
         other => {
@@ -78,12 +78,6 @@ fn format(value: &Value<'_>) -> Result<LogFormat, Problem> {
             Err(problem.did_you_mean(suggest(other, words)))
         }
     }
-}
-
-fn unknown(name: &str) -> String {
-    let near = suggest(name, Name::ALL.iter().map(|name| name.as_str()));
-    let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    format!("expected one of the access log's names, found {}{near}", shown(name))
 }
 
 fn read_redact(table: &Table<'_, '_>) -> Redact {

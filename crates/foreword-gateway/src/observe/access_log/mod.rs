@@ -47,6 +47,11 @@ pub struct AccessLogPlan {
     pub queue: usize,
 }
 
+impl AccessLogPlan {
+    /// As many lines as a busy machine writes in the second or two that a slow disk may take.
+    pub const QUEUE: usize = 65_536;
+}
+
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {

@@ -47,10 +47,7 @@ fn column(text: &str) -> Result<Column, String> {
         Some(near) => format!("; did you mean `{near}`?"),
         None => String::new(),
     };
-    Err(format!(
-        "expected one of the access log's names or `field[\"…\"]`, found `{}`{hint}",
-        text.escape_debug()
-    ))
+    Err(format!("expected one of the access log's names, found `{}`{hint}", text.escape_debug()))
 }
 
 /// The name in `field["name"]`, if it can be the name of a field (RFC 9110 section 5.1).
