@@ -13,6 +13,7 @@ use tokio::task::spawn_local;
 
 use crate::connection::accept::{self, Post};
 use crate::connection::forward::Scratch;
+use crate::connection::http::Shelf;
 use crate::drain::{GRACE, Phase, Progress};
 use crate::observe::Observer;
 use crate::observe::journal::{Journal, Scribe, Unit};
@@ -20,6 +21,7 @@ use crate::plan::{Listener, Mode, Plan};
 use crate::sockets::Socket;
 use crate::upstream::endpoints::Endpoints;
 use crate::upstream::names::Names;
+use crate::upstream::pool::Pool;
 
 /// What the connections of one worker share. It never leaves its thread.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub(crate) struct Worker {
     pub(crate) endpoints: Endpoints,
     /// The buffer that whoever reads borrows for a turn.
     pub(crate) scratch: Scratch,
+    /// What requests borrow while they last.
+    pub(crate) shelf: Shelf,
+    /// Connections to endpoints that wait for a request.
+    pub(crate) pool: Rc<Pool>,
     /// How far the drain is, and which plan is in force.
     pub(crate) progress: Rc<Progress>,
     open: Cell<usize>,
@@ -116,6 +122,8 @@ async fn serve(start: Start) {
         endpoints: Endpoints::new(names, Rc::clone(&scribe)),
         scribe,
         scratch: Scratch::new(),
+        shelf: Shelf::default(),
+        pool: Rc::default(),
         progress: Progress::new(0),
         open: Cell::new(0),
         all_ended: Notify::new(),
