@@ -2,12 +2,11 @@
 
 use std::io;
 use std::sync::{Arc, mpsc};
-use std::thread;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc as async_mpsc;
 
 use crate::plan::Plan;
+use crate::threads;
 use crate::upstream::names::{Names, Resolving};
 
 /// The way to the control thread. The thread ends with it.
@@ -26,21 +25,8 @@ impl Control {
     /// Starts the control thread.
     pub(crate) fn start(names: Arc<Names>) -> io::Result<Self> {
         let (tasks, received) = async_mpsc::unbounded_channel();
-        let (started, outcome) = mpsc::channel();
-        thread::Builder::new().name("control".to_owned()).spawn(move || {
-            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-                Ok(runtime) => {
-                    // Whoever started us waits for this word.
-                    let _waits = started.send(Ok(()));
-                    runtime.block_on(run(received, names));
-                }
-                Err(error) => _ = started.send(Err(error)),
-            }
-        })?;
-        match outcome.recv() {
-            Ok(started) => started.map(|()| Self { tasks }),
-            Err(_) => Err(io::Error::other("the control thread ended before it began")),
-        }
+        threads::start("control".to_owned(), move || run(received, names))?;
+        Ok(Self { tasks })
     }
 
     /// Has the names of `plan` resolved, and waits until each was asked for once, or for as long as a start may wait.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::connection::accept::{Capacity, Post};
 use crate::control::Control;
-use crate::observe::Observer;
+use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Listener, Plan};
 use crate::sockets::{self, BindError, Socket, SocketFile};
 use crate::upstream::names::Names;
@@ -55,6 +55,9 @@ pub enum StartError {
         /// The address and why not.
         source: BindError,
     },
+    /// The access log cannot be written.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] OpenError),
     /// The machine gave us no thread or no descriptor.
     #[error("the gateway cannot start")]
     Resources(#[from] io::Error),
@@ -71,6 +74,9 @@ pub enum ReloadError {
         /// The address and why not.
         source: BindError,
     },
+    /// The new access log cannot be written.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] OpenError),
     /// The gateway is on its way out.
     #[error("the gateway drains: it takes no new plan")]
     Draining,
@@ -130,6 +136,8 @@ impl Gateway {
             state.bind(&plan, workers).map_err(|(listener, source)| StartError::Bind { listener, source })?;
 
         let observer = Observer::new(workers);
+        let log = open_access_log(&observer, &plan).map_err(StartError::AccessLog)?;
+        observer.use_access_log(log);
         let names = Arc::<Names>::default();
         let control = Control::start(Arc::clone(&names))?;
         control.follow(&plan);
@@ -183,9 +191,11 @@ impl Gateway {
             );
         }
         let plan = Arc::new(plan);
+        let log = open_access_log(&self.observer, &plan).map_err(ReloadError::AccessLog)?;
         let doors = state
             .bind(&plan, self.workers.len())
             .map_err(|(listener, source)| ReloadError::Bind { listener, source })?;
+        self.observer.use_access_log(log);
         self.control.follow(&plan);
         state.generation += 1;
         state.plan = Arc::clone(&plan);
@@ -222,6 +232,21 @@ impl Gateway {
         kept.iter().map(bound).collect()
     }
 
+    /// How many workers run.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// How many connections are open.
+    pub fn open_connections(&self) -> u64 {
+        self.observer.open_connections()
+    }
+
+    /// Counts a reload whose file could not be made a plan. The one in force goes on.
+    pub fn reload_failed(&self) {
+        self.observer.reload_failed();
+    }
+
     /// The plan in force.
     pub fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.state().plan)
@@ -233,6 +258,7 @@ impl Gateway {
             let mut state = self.state();
             state.draining = true;
             state.bound.clear();
+            self.observer.drain_began();
             state.plan.drain
         };
         self.tell(|| Order::Drain);
@@ -244,6 +270,12 @@ impl Gateway {
             self.cut();
             self.all_ended().await;
         }
+        self.observer.flush(LOG_PATIENCE);
+    }
+
+    /// Has log files opened anew, as after a rotation.
+    pub fn reopen_logs(&self) {
+        self.observer.reopen_logs();
     }
 
     /// Waits until no worker runs any more.
@@ -269,6 +301,10 @@ impl Gateway {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn open_access_log(observer: &Observer, plan: &Plan) -> Result<Option<Arc<AccessLog>>, OpenError> {
+    plan.access_log.as_ref().map(|log| observer.open_access_log(log)).transpose()
 }
 
 /// One bind of a plan, on its way to the workers.
@@ -370,5 +406,183 @@ const PER_CONNECTION: usize = 2;
 /// For logs, the admin socket, name servers, and the runtimes themselves.
 const RESERVED: usize = 64;
 
+/// What was logged last should be written, but a log that stands still keeps nobody from ending.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A worker takes a plan between two turns of its loop.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::num::NonZeroUsize;
+    use std::thread;
+
+    use foreword::Parser;
+    use foreword_http1::path::PathPolicy;
+
+    use super::*;
+    use crate::plan::{
+        Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Limits, Mode, RequestId, SecondHeader,
+        SendHeader, Target, Timeouts, UnknownHeader,
+    };
+    use crate::policy::rules::{Ending, Rule, Rules};
+
+    fn plan(binds: &[Bind], endpoint: SocketAddr) -> Plan {
+        let cluster = Arc::new(Cluster {
+            name: "echo".into(),
+            index: 0,
+            endpoints: vec![Endpoint {
+                text: endpoint.to_string().into(),
+                target: Target::Address(endpoint),
+            }],
+            balance: Balance::RoundRobin,
+            send_header: SendHeader::None,
+            send_tlvs: Vec::new(),
+            timeout: ClusterTimeouts::default(),
+        });
+        let forward = Rule {
+            name: "all".into(),
+            when: None,
+            changes: Vec::new(),
+            ending: Some(Ending::Forward(Arc::clone(&cluster))),
+        };
+        let listener = Listener {
+            name: "edge".into(),
+            binds: binds.to_vec(),
+            mode: Mode::Tcp,
+            trust: None,
+            header: HeaderPlan {
+                deadline: Duration::from_secs(3),
+                max_len: 4096,
+                waiting: 1024,
+                parser: Parser::new(),
+                second_header: SecondHeader::Payload,
+                chain: NonZeroUsize::MIN,
+                unknown: UnknownHeader::Accept,
+            },
+            tls: None,
+            rules: Rules::new(vec![forward]),
+            timeout: Timeouts::default(),
+            max: Limits::default(),
+            path: PathPolicy::default(),
+            request_id: RequestId::default(),
+        };
+        Plan {
+            workers: NonZeroUsize::new(2).unwrap(),
+            drain: Duration::from_secs(30),
+            listeners: vec![Arc::new(listener)],
+            clusters: vec![cluster],
+            access_log: None,
+            admin: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn open_port() -> Bind {
+        Bind::Inet("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Sends back what comes, connection by connection, until the test ends.
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+            }
+        });
+        address
+    }
+
+    fn ask(address: &Bind) -> TcpStream {
+        let Bind::Inet(address) = address else { panic!("bound to an inet address") };
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+        stream
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways_and_a_drain_ends_when_the_last_connection_does() {
+        let gateway = Gateway::start(plan(&[open_port(), open_port()], echo())).unwrap();
+        let addresses = gateway.addresses();
+        assert_eq!(addresses.len(), 2);
+        let open = ask(&addresses[0].address);
+        drop(ask(&addresses[1].address));
+        let Bind::Inet(address) = &addresses[0].address else { panic!("bound to an inet address") };
+
+        let drain = gateway.drain();
+        let close = async {
+            tokio::task::spawn_blocking({
+                let address = *address;
+                move || {
+                    while TcpStream::connect(address).is_ok() {}
+                    drop(open);
+                }
+            })
+            .await
+            .unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(drain, close) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_cut_off_at_the_deadline() {
+        let mut short = plan(&[open_port()], echo());
+        short.drain = Duration::from_millis(50);
+        let gateway = Gateway::start(short).unwrap();
+        let mut open = ask(&gateway.addresses()[0].address);
+        gateway.drain().await;
+        assert_eq!(open.read(&mut [0]).unwrap_or(0), 0, "the connection is gone");
+    }
+
+    #[test]
+    fn a_reload_keeps_the_socket_of_a_listener_that_stays() {
+        let gateway = Gateway::start(plan(&[open_port()], echo())).unwrap();
+        let before = gateway.addresses();
+        let open = ask(&before[0].address);
+        gateway.reload(plan(&[open_port(), open_port()], echo())).unwrap();
+        let after = gateway.addresses();
+        assert_eq!(after[0], before[0]);
+        assert_eq!(after.len(), 2);
+        ask(&after[0].address);
+        ask(&after[1].address);
+        drop(open);
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_bound_changes_nothing() {
+        let gateway = Gateway::start(plan(&[open_port()], echo())).unwrap();
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = Bind::Inet(held.local_addr().unwrap());
+        let before = gateway.addresses();
+        let error = gateway.reload(plan(&[open_port(), taken], echo())).unwrap_err();
+        assert!(error.to_string().contains("the address is taken"), "{error}");
+        assert_eq!(gateway.addresses(), before);
+        ask(&before[0].address);
+    }
+
+    #[test]
+    fn the_same_address_twice_is_taken_the_second_time() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = Gateway::start(plan(&[Bind::Inet(free), Bind::Inet(free)], echo())).unwrap_err();
+        assert!(error.to_string().contains("the address is taken"), "{error}");
+    }
+
+    #[test]
+    fn a_gateway_that_is_dropped_lets_go_of_its_addresses() {
+        let gateway = Gateway::start(plan(&[open_port()], echo())).unwrap();
+        let Bind::Inet(address) = gateway.addresses().remove(0).address else {
+            panic!("bound to an inet address")
+        };
+        let mut open = ask(&Bind::Inet(address));
+        drop(gateway);
+        assert_eq!(open.read(&mut [0]).unwrap_or(0), 0, "the connection is gone");
+        while TcpStream::connect(address).is_ok() {}
+    }
+}

@@ -12,6 +12,7 @@ mod connection;
 mod control;
 mod drain;
 mod sockets;
+mod threads;
 mod upstream;
 mod worker;
 

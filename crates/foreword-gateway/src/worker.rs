@@ -5,23 +5,20 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::spawn_local;
 
 use crate::connection::accept::{self, Post};
 use crate::connection::forward::Scratch;
-use crate::connection::http::Shelf;
 use crate::drain::{GRACE, Phase, Progress};
 use crate::observe::Observer;
 use crate::observe::journal::{Journal, Scribe, Unit};
 use crate::plan::{Listener, Mode, Plan};
 use crate::sockets::Socket;
+use crate::threads;
 use crate::upstream::endpoints::Endpoints;
 use crate::upstream::names::Names;
-use crate::upstream::pool::Pool;
 
 /// What the connections of one worker share. It never leaves its thread.
 #[derive(Debug)]
@@ -32,10 +29,6 @@ pub(crate) struct Worker {
     pub(crate) endpoints: Endpoints,
     /// The buffer that whoever reads borrows for a turn.
     pub(crate) scratch: Scratch,
-    /// What requests borrow while they last.
-    pub(crate) shelf: Shelf,
-    /// Connections to endpoints that wait for a request.
-    pub(crate) pool: Rc<Pool>,
     /// How far the drain is, and which plan is in force.
     pub(crate) progress: Rc<Progress>,
     open: Cell<usize>,
@@ -94,15 +87,11 @@ pub(crate) struct Start {
 }
 
 /// Starts a worker's thread. It ends after a drain, or when there is nobody left to give orders.
-pub(crate) fn start(start: Start) -> io::Result<thread::JoinHandle<()>> {
-    let runtime = Builder::new_current_thread();
-    thread::Builder::new().name(format!("worker-{}", start.number)).spawn(move || {
-        let ended = Ended(start.running.clone());
-        match { runtime }.enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(serve(start)),
-            Err(error) => tracing::error!("worker {} cannot start: {error}", start.number),
-        }
-        drop(ended);
+pub(crate) fn start(start: Start) -> io::Result<()> {
+    let ended = Ended(start.running.clone());
+    threads::start(format!("worker-{}", start.number), move || async move {
+        let _ended = ended;
+        serve(start).await;
     })
 }
 
@@ -122,8 +111,6 @@ async fn serve(start: Start) {
         endpoints: Endpoints::new(names, Rc::clone(&scribe)),
         scribe,
         scratch: Scratch::new(),
-        shelf: Shelf::default(),
-        pool: Rc::default(),
         progress: Progress::new(0),
         open: Cell::new(0),
         all_ended: Notify::new(),

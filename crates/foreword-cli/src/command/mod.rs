@@ -3,6 +3,7 @@
 mod decode;
 mod encode;
 pub(crate) mod get;
+mod run;
 
 use clap::Subcommand;
 
@@ -11,6 +12,8 @@ use crate::output::{Exit, Failure};
 /// What `foreword` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run the gateway
+    Run(run::RunArgs),
     /// Ask for a URL as a proxy would: header, TLS, HTTP
     Get(Box<get::GetArgs>),
     /// Make a PROXY header
@@ -23,6 +26,7 @@ impl Verb {
     /// Carries the verb out.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self {
+            Self::Run(args) => run::run(&args),
             Self::Get(args) => get::run("foreword", get::Manner::Get, *args),
             Self::Encode(args) => encode::run(&args),
             Self::Decode(args) => decode::run(&args),

@@ -3,5 +3,4 @@
 pub(crate) mod balance;
 pub mod cluster;
 pub mod facts;
-pub(crate) mod forwarded;
 pub mod rules;

@@ -3,4 +3,3 @@
 pub(crate) mod connect;
 pub(crate) mod endpoints;
 pub(crate) mod names;
-pub(crate) mod pool;

@@ -1,0 +1,196 @@
+//! `foreword run`: the gateway, from its file, until it is told to end.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use foreword_gateway::plan::{Listener, Mode, Plan};
+use foreword_gateway::{Gateway, config};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::LogArgs;
+use crate::output::{Exit, Failure, chain, install_logger};
+
+/// Runs the gateway.
+#[derive(Debug, Args)]
+#[command(after_help = "Signals:\n  \
+    SIGHUP            reads the file again; if anything is wrong with it, nothing changes\n  \
+    SIGUSR1           reopens the logs\n  \
+    SIGTERM, SIGINT   lets connections end, then ends; a second one cuts them off\n\n\
+    Examples:\n  \
+    foreword run -c foreword.toml")]
+pub(crate) struct RunArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
+    config: PathBuf,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs the gateway until a signal ends it.
+pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    install_logger(&args.log);
+    let plan = config::load(&args.config).map_err(|problems| Failure::new(Exit::NO, problems))?;
+    serve(plan, &args.config)
+}
+
+/// Runs a gateway from `plan` until a signal ends it. SIGHUP reads `file` again.
+fn serve(plan: Plan, file: &Path) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::NO, error))?;
+    runtime.block_on(async {
+        // Before anything is bound: from here on no signal ends us unasked.
+        let mut signals = Signals::new().map_err(|error| Failure::new(Exit::NO, error))?;
+        let gateway = Gateway::start(plan).map_err(|error| Failure::new(Exit::NO, error))?;
+        announce(&gateway);
+        while let Some(told) = signals.next().await {
+            match told {
+                Told::Reload => reload(&gateway, file),
+                Told::ReopenLogs => {
+                    gateway.reopen_logs();
+                    tracing::info!("logs reopened");
+                }
+                Told::End => break,
+            }
+        }
+        end(&gateway, &mut signals).await;
+        Ok(Exit::DONE)
+    })
+}
+
+/// Lets connections end; whoever is told again to end does not wait for them.
+async fn end(gateway: &Gateway, signals: &mut Signals) {
+    let deadline = gateway.plan().drain.as_secs_f32();
+    tracing::info!(
+        "ending: {} connections have up to {deadline} s; another signal cuts them off",
+        gateway.open_connections()
+    );
+    let again = async { while !matches!(signals.next().await, Some(Told::End) | None) {} };
+    tokio::select! {
+        () = gateway.drain() => {}
+        () = again => {
+            gateway.cut();
+            gateway.drain().await;
+        }
+    }
+    tracing::info!("ended");
+}
+
+/// Puts what the file says now into force, or says why not and changes nothing.
+fn reload(gateway: &Gateway, file: &Path) {
+    let plan = match config::load(file) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            gateway.reload_failed();
+            tracing::error!("the reload failed, the old configuration goes on: {problems} [FW605]");
+            return;
+        }
+    };
+    match gateway.reload(plan) {
+        Ok(()) => {
+            tracing::info!("the new configuration is in force");
+            announce(gateway);
+        }
+        Err(error) => {
+            tracing::error!("the reload failed, the old configuration goes on: {} [FW605]", chain(&error));
+        }
+    }
+}
+
+/// Says what runs: version, addresses, who is trusted, and what should be seen to.
+fn announce(gateway: &Gateway) {
+    let plan = gateway.plan();
+    tracing::info!("foreword {}, {} workers", env!("CARGO_PKG_VERSION"), gateway.workers());
+    for bound in gateway.addresses() {
+        let mode = plan.listener(&bound.listener).map_or("", |listener| mode(listener));
+        tracing::info!("listener {}: {mode} on {}", bound.listener, bound.address);
+    }
+    for listener in &plan.listeners {
+        announce_certificates(listener);
+        announce_trust(listener);
+    }
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn mode(listener: &Listener) -> &'static str {
+    match (listener.mode, &listener.tls) {
+        (Mode::Tcp, None) => "tcp",
+        (Mode::Tcp, Some(_)) => "tcp in TLS",
+        (Mode::Http, None) => "http",
+        (Mode::Http, Some(_)) => "https",
+    }
+}
+
+fn announce_certificates(listener: &Listener) {
+    let Some(tls) = &listener.tls else { return };
+    for certificate in tls.certificates().loaded() {
+        let names = match certificate.names.join(", ") {
+            names if names.is_empty() => "no name".to_owned(),
+            names => names,
+        };
+        tracing::info!(
+            "listener {}: certificate `{}` for {names}",
+            listener.name,
+            certificate.file.display()
+        );
+    }
+}
+
+fn announce_trust(listener: &Listener) {
+    let Some(trust) = &listener.trust else {
+        tracing::info!("listener {}: trusts nobody: every peer is its own client", listener.name);
+        return;
+    };
+    for group in trust.groups() {
+        let unix = group.unix.then(|| "unix".to_owned());
+        let from: Vec<String> = group.from.iter().map(ToString::to_string).chain(unix).collect();
+        let header = match group.header {
+            foreword::HeaderPolicy::Require => "must send a header",
+            foreword::HeaderPolicy::Optional => "may send a header",
+            foreword::HeaderPolicy::Forbid => "must not send a header",
+        };
+        let forwarded = if group.forwarded { ", is believed in X-Forwarded-For" } else { "" };
+        let (name, from) = (&group.name, from.join(", "));
+        tracing::info!("listener {}: trust {name} ({from}) {header}{forwarded}", listener.name);
+    }
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Reload,
+    ReopenLogs,
+    End,
+}
+
+/// The signals that a gateway obeys. SIGPIPE is ignored by the standard library's start.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The next one; `None` if no more can come.
+    async fn next(&mut self) -> Option<Told> {
+        tokio::select! {
+            signal = self.terminate.recv() => signal.map(|()| Told::End),
+            signal = self.interrupt.recv() => signal.map(|()| Told::End),
+            signal = self.hangup.recv() => signal.map(|()| Told::Reload),
+            signal = self.user1.recv() => signal.map(|()| Told::ReopenLogs),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The gateway with real sockets: a file per behaviour.
+
+mod identify;
+mod support;
+mod tcp;
+mod trust;

@@ -1,0 +1,255 @@
+//! tcp mode: bytes both ways, and the header that introduces the client.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use foreword::{Header, HeaderBuf, Parse};
+
+use crate::support::{Endpoint, Running, client, client_from, read_all};
+
+fn file(listener: &str, endpoints: &str, cluster: &str) -> String {
+    format!(
+        "[trust.elb]\nfrom = [\"127.0.0.2/32\"]\nheader = \"require\"\n\
+         [trust.local]\nfrom = [\"127.0.0.1/32\"]\nheader = \"optional\"\n\
+         [listener.edge]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ntrust = [\"elb\", \"local\"]\ncluster = \"app\"\n{listener}\n\
+         [cluster.app]\nendpoints = [{endpoints}]\n{cluster}\n"
+    )
+}
+
+fn to(endpoint: &Endpoint) -> String {
+    format!("\"{}\"", endpoint.address)
+}
+
+/// Bytes that repeat only after a long while, so that nothing can be lost, doubled or moved unseen.
+fn bytes(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+#[test]
+fn ten_megabytes_each_way_arrive_as_they_were_behind_a_half_close() {
+    const LEN: usize = 10 << 20;
+    let (tell, heard) = std::sync::mpsc::channel();
+    let endpoint = Endpoint::new(move |mut stream| {
+        // It answers only after the client's end: a half-close that were a close would lose the answer.
+        let mut question = Vec::new();
+        stream.read_to_end(&mut question).unwrap();
+        tell.send(question).unwrap();
+        stream.write_all(&bytes(LEN, 2)).unwrap();
+    });
+    let running = Running::start(&file("", &to(&endpoint), ""));
+    let mut stream = client(running.address("edge"));
+    stream.write_all(&bytes(LEN, 1)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let answer = read_all(&mut stream);
+    assert_eq!(hash(&heard.recv().unwrap()), hash(&bytes(LEN, 1)));
+    assert_eq!((answer.len(), hash(&answer)), (LEN, hash(&bytes(LEN, 2))));
+}
+
+#[test]
+fn ten_megabytes_each_way_at_the_same_time() {
+    const LEN: usize = 10 << 20;
+    let endpoint = Endpoint::echo();
+    let running = Running::start(&file("", &to(&endpoint), ""));
+    let mut stream = client(running.address("edge"));
+    let mut writes = stream.try_clone().unwrap();
+    let writer = thread::spawn(move || {
+        writes.write_all(&bytes(LEN, 3)).unwrap();
+        writes.shutdown(Shutdown::Write).unwrap();
+    });
+    let answer = read_all(&mut stream);
+    writer.join().unwrap();
+    assert_eq!((answer.len(), hash(&answer)), (LEN, hash(&bytes(LEN, 3))));
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_first() {
+    let endpoint = Endpoint::new(|mut stream| stream.write_all(b"220 ready\r\n").unwrap());
+    let running = Running::start(&file("header = { deadline = \"3s\" }", &to(&endpoint), ""));
+    // The peer must send a header, and nothing else before the server has spoken.
+    let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+    stream.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n").unwrap();
+    let mut greeting = [0; 11];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"220 ready\r\n");
+}
+
+#[test]
+fn the_header_and_the_first_words_leave_together() {
+    let (tell, heard) = std::sync::mpsc::channel();
+    let endpoint = Endpoint::new(move |mut stream| {
+        let mut first = [0; 4096];
+        let len = stream.read(&mut first).unwrap();
+        tell.send(first[..len].to_vec()).unwrap();
+    });
+    let running = Running::start(&file("", &to(&endpoint), "send_header = \"v1\""));
+    let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+    stream.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\nhello").unwrap();
+    assert_eq!(heard.recv().unwrap(), b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\nhello");
+}
+
+fn heard_header(heard: &[u8]) -> (HeaderBuf, &[u8]) {
+    let Ok(Parse::Complete { len, .. }) = Header::parse(heard) else { panic!("a header first: {heard:?}") };
+    let (header, payload) = heard.split_at(len);
+    (HeaderBuf::from_bytes(header).unwrap(), payload)
+}
+
+#[test]
+fn the_tlvs_that_the_cluster_names_go_out_and_others_stay_behind() {
+    let (endpoint, heard) = Endpoint::recording();
+    let cluster = "send_header = \"v2\"\nsend_tlvs = [\"authority\", \"unique_id\", \"crc32c\", \"ssl\"]";
+    let running = Running::start(&file("", &to(&endpoint), cluster));
+    let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+    let header = foreword::Builder::v2()
+        .proxy("203.0.113.7:1234".parse().unwrap(), "198.51.100.1:443".parse().unwrap())
+        .tlv(foreword::Tlv::Authority(foreword::Authority::new(b"www.example.com")))
+        .tlv(foreword::Tlv::UniqueId(b"an id"))
+        .tlv(foreword::Tlv::Noop(b"nothing"))
+        .raw_tlv(0xea, b"\x01vpce-1")
+        .build()
+        .unwrap();
+    stream.write_all(&[&header[..], b"hello"].concat()).unwrap();
+    drop(stream);
+    let heard = heard.recv().unwrap();
+    let (header, payload) = heard_header(&heard);
+    assert_eq!(payload, b"hello");
+    assert_eq!(header.source(), Some("203.0.113.7:1234".parse().unwrap()));
+    assert_eq!(header.destination(), Some("198.51.100.1:443".parse().unwrap()));
+    assert_eq!(header.tlvs().authority().unwrap().as_str(), Ok("www.example.com"));
+    assert_eq!(header.tlvs().unique_id(), Some(&b"an id"[..]));
+    let kinds: Vec<u8> = header.tlvs().map(|tlv| tlv.kind()).collect();
+    assert_eq!(kinds, [0x02, 0x05, 0x03], "neither NOOP nor what nobody asked for; no TLS, no SSL");
+}
+
+#[test]
+fn local_stays_local_and_unknown_unknown() {
+    let (endpoint, heard) = Endpoint::recording();
+    let running = Running::start(&file("", &to(&endpoint), "send_header = \"v2\""));
+    for inbound in [foreword::Builder::v2().local(), foreword::Builder::v1().unknown()] {
+        let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+        stream.write_all(&inbound.clone().build().unwrap()).unwrap();
+        stream.write_all(b"hello").unwrap();
+        drop(stream);
+        let heard = heard.recv().unwrap();
+        let (header, payload) = heard_header(&heard);
+        assert_eq!(payload, b"hello");
+        assert_eq!((header.source(), header.len()), (None, 16));
+    }
+}
+
+#[test]
+fn another_endpoint_is_tried_when_the_first_refuses() {
+    let endpoint = Endpoint::echo();
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let running = Running::start(&file("", &format!("\"{refusing}\", {}", to(&endpoint)), ""));
+    for _ in 0..4 {
+        let mut stream = client(running.address("edge"));
+        stream.write_all(b"hello").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&mut stream), b"hello");
+    }
+}
+
+#[test]
+fn where_no_endpoint_answers_the_connection_is_closed_and_the_cause_named() {
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let running = Running::start(&file("", &format!("\"{refusing}\""), ""));
+    let mut stream = client(running.address("edge"));
+    stream.write_all(b"hello").unwrap();
+    assert_eq!(read_all(&mut stream), b"");
+    let line = running.log.line_with("FW501");
+    assert!(line.contains(&refusing.to_string()), "{line}");
+}
+
+#[test]
+fn an_endpoint_by_name_is_resolved_before_the_first_connection() {
+    let endpoint = Endpoint::echo();
+    let running = Running::start(&file("", &format!("\"localhost:{}\"", endpoint.address.port()), ""));
+    let mut stream = client(running.address("edge"));
+    stream.write_all(b"hello").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), b"hello");
+}
+
+#[test]
+fn an_endpoint_on_a_unix_socket_is_spoken_to_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut question = Vec::new();
+        stream.read_to_end(&mut question).unwrap();
+        stream.write_all(&question).unwrap();
+    });
+    let running = Running::start(&file("", &format!("\"unix:{}\"", path.display()), ""));
+    let mut stream = client(running.address("edge"));
+    stream.write_all(b"hello").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), b"hello");
+}
+
+#[test]
+fn an_idle_connection_ends_after_its_timeout() {
+    let endpoint = Endpoint::echo();
+    let running = Running::start(&file("timeout = { idle = \"1s\" }", &to(&endpoint), ""));
+    let mut stream = client(running.address("edge"));
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(read_all(&mut stream), b"");
+    assert!(begun.elapsed().as_millis() >= 900, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_reset_is_carried_across() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let endpoint = Endpoint::new(move |mut stream| {
+        let mut first = [0; 5];
+        stream.read_exact(&mut first).unwrap();
+        tell.send(Ok(first.len())).unwrap();
+        tell.send(stream.read(&mut first).map_err(|error| error.kind())).unwrap();
+    });
+    let running = Running::start(&file("", &to(&endpoint), ""));
+    let mut stream = client(running.address("edge"));
+    stream.write_all(b"hello").unwrap();
+    assert_eq!(told.recv().unwrap(), Ok(5));
+    reset(stream);
+    assert_eq!(told.recv().unwrap(), Err(std::io::ErrorKind::ConnectionReset));
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn rules_decide_by_the_clients_address_once() {
+    let (endpoint, heard) = Endpoint::recording();
+    let rules = "[[listener.edge.rule]]\nname = \"no guests\"\nwhen = 'client.ip == \"203.0.113.9\"'\nthen = { close = true }\n";
+    let file = file("", &to(&endpoint), "") + rules;
+    let running = Running::start(&file);
+    for (source, passes) in [("203.0.113.9", false), ("203.0.113.7", true)] {
+        let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+        stream.write_all(format!("PROXY TCP4 {source} 192.0.2.1 1 2\r\nhello").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&mut stream), b"");
+        if passes {
+            assert_eq!(heard.recv().unwrap(), b"hello");
+        }
+    }
+    assert!(heard.try_recv().is_err(), "the one that was closed was never forwarded");
+}
