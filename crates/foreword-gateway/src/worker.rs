@@ -11,6 +11,7 @@ use tokio::task::spawn_local;
 
 use crate::connection::accept::{self, Post};
 use crate::connection::forward::Scratch;
+use crate::connection::http::Shelf;
 use crate::drain::{GRACE, Phase, Progress};
 use crate::observe::Observer;
 use crate::observe::journal::{Journal, Scribe, Unit};
@@ -19,6 +20,7 @@ use crate::sockets::Socket;
 use crate::threads;
 use crate::upstream::endpoints::Endpoints;
 use crate::upstream::names::Names;
+use crate::upstream::pool::Pool;
 
 /// What the connections of one worker share. It never leaves its thread.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub(crate) struct Worker {
     pub(crate) endpoints: Endpoints,
     /// The buffer that whoever reads borrows for a turn.
     pub(crate) scratch: Scratch,
+    /// What requests borrow while they last.
+    pub(crate) shelf: Shelf,
+    /// Connections to endpoints that wait for a request.
+    pub(crate) pool: Rc<Pool>,
     /// How far the drain is, and which plan is in force.
     pub(crate) progress: Rc<Progress>,
     open: Cell<usize>,
@@ -111,6 +117,8 @@ async fn serve(start: Start) {
         endpoints: Endpoints::new(names, Rc::clone(&scribe)),
         scribe,
         scratch: Scratch::new(),
+        shelf: Shelf::default(),
+        pool: Rc::default(),
         progress: Progress::new(0),
         open: Cell::new(0),
         all_ended: Notify::new(),

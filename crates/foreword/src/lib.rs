@@ -66,7 +66,7 @@ pub use buf::{HeaderBuf, ParseBuf};
 pub use build::Builder;
 pub use error::{BuildError, Fault, Field, Malformed};
 pub use header::{Header, MAX_LEN, Parse, Parser};
-pub use looks::{Looks, looks_like};
+pub use looks::{Looks, Signature, looks_like, signature};
 pub use tlv::kind;
 pub use tlv::ssl::Ssl;
 pub use tlv::{AlibabaKind, Authority, RawTlv, RawTlvs, Tlv, Tlvs, ViewError};

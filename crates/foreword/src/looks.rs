@@ -67,6 +67,38 @@ pub fn looks_like(bytes: &[u8]) -> Looks {
     }
 }
 
+/// How far the first bytes of a connection are a PROXY signature: `PROXY ` or the twelve bytes of v2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signature {
+    /// They are none: some byte differs.
+    Absent,
+    /// No byte differs so far.
+    Begun,
+    /// They are a whole one, so that a valid header has to follow.
+    Whole,
+}
+
+/// Says how far `bytes` are a signature. Where a header is optional, this settles whether there is one (R-SEC-01).
+///
+/// ```
+/// use foreword::{Signature, signature};
+///
+/// assert_eq!(signature(b"PRO"), Signature::Begun);
+/// assert_eq!(signature(b"PROXY TCP"), Signature::Whole);
+/// assert_eq!(signature(b"PROPFIND"), Signature::Absent);
+/// ```
+#[must_use]
+pub fn signature(bytes: &[u8]) -> Signature {
+    let signatures = [v1::SIGNATURE, v2::SIGNATURE];
+    if signatures.iter().any(|signature| bytes.starts_with(signature)) {
+        Signature::Whole
+    } else if signatures.iter().any(|signature| signature.starts_with(bytes)) {
+        Signature::Begun
+    } else {
+        Signature::Absent
+    }
+}
+
 /// A handshake record of SSL 3 or later, whose first message is a ClientHello (RFC 8446, 5.1 and 4).
 fn is_client_hello(bytes: &[u8]) -> bool {
     match bytes {

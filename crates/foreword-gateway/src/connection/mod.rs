@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod forward;
 pub(crate) mod header_error;
 pub(crate) mod header_watch;
+pub(crate) mod http;
 pub(crate) mod identify;
 pub(crate) mod linger;
 pub(crate) mod record;
@@ -111,7 +112,7 @@ async fn speak(
 ) -> Result<(), ServeError> {
     match connection.listener.mode {
         Mode::Tcp => tcp::serve(stream, leftover, connection, worker, record).await,
-        Mode::Http => Err(ServeError::NoRule),
+        Mode::Http => http::serve(stream, leftover, connection, worker, record).await,
     }
 }
 

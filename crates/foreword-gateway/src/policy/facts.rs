@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use foreword::{Client, Tlvs, Version};
+use foreword::{Client, ClientAddr, Group, Tlvs, Trust, Verdict, Version};
+use foreword_http1::{Name, NormalPath, Request};
 use foreword_rule::{Facts, Variable};
 
+use super::forwarded::Believed;
 use crate::tls::TlsFacts;
 
 /// The facts of a connection: its ends, its header, its handshake. Requests add theirs.
@@ -17,6 +19,29 @@ pub struct ConnectionFacts<'c> {
 }
 
 impl<'c> ConnectionFacts<'c> {
+    /// Whether the client used TLS: with us, or with the trusted proxy that says so in its header.
+    pub(crate) fn is_secure(&self) -> bool {
+        let before_us = || self.tlvs().and_then(|tlvs| tlvs.ssl()).is_some_and(|ssl| ssl.over_tls());
+        self.tls.is_some() || before_us()
+    }
+
+    /// Whether X-Forwarded-For and its like are believed on this connection.
+    ///
+    /// The peer's group must say so. Behind a peer that sends headers the one who speaks HTTP may be somebody else, the
+    /// address that the header claims: then that address must be in such a group as well. So switching `forwarded` on
+    /// for a balancer that only forwards TCP does not let its clients choose their own addresses.
+    pub(crate) fn may_forward(&self, trust: Option<&Trust>) -> bool {
+        let Some(trust) = trust else { return false };
+        let group = match trust.judge(&self.client.peer) {
+            Verdict::Proxy(proxy) | Verdict::Either(proxy) => Some(proxy.group()),
+            Verdict::Direct(group) => group,
+            Verdict::Stranger => None,
+        };
+        let speaks_itself = self.client.address == ClientAddr::from(self.client.peer);
+        let speaker_may = || self.client.address.ip().is_some_and(|ip| is_forwarder(trust, ip));
+        group.is_some_and(|group| group.forwarded) && (speaks_itself || speaker_may())
+    }
+
     fn tlvs(&self) -> Option<Tlvs<'c>> {
         self.client.header.as_ref().map(|header| header.tlvs())
     }
@@ -81,6 +106,79 @@ impl<'c> ConnectionFacts<'c> {
         let found = self.tlvs()?.alibaba().filter_map(Result::ok).find(|(kind, _)| *kind == wanted);
         found.map(|(_, id)| id.as_bytes())
     }
+}
+
+/// What is known of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestFacts<'r> {
+    pub(crate) connection: ConnectionFacts<'r>,
+    pub(crate) request: Request<'r>,
+    pub(crate) path: &'r NormalPath,
+    /// What trusted proxies before us said; `None` where nobody may.
+    pub(crate) believed: Option<Believed<'r>>,
+    /// Whether the client used TLS.
+    pub(crate) https: bool,
+}
+
+impl RequestFacts<'_> {
+    /// The client's address, if it has one.
+    pub(crate) fn client_ip(&self) -> Option<IpAddr> {
+        match self.believed.and_then(|believed| believed.client) {
+            Some((ip, _)) => Some(ip),
+            None => self.connection.ip(&Variable::ClientIp),
+        }
+    }
+
+    fn client_port(&self) -> Option<u64> {
+        match self.believed.and_then(|believed| believed.client) {
+            Some((_, port)) => port.map(u64::from),
+            None => self.connection.number(&Variable::ClientPort),
+        }
+    }
+}
+
+impl Facts for RequestFacts<'_> {
+    fn ip(&self, variable: &Variable) -> Option<IpAddr> {
+        match variable {
+            Variable::ClientIp => self.client_ip(),
+            other => self.connection.ip(other),
+        }
+    }
+
+    fn number(&self, variable: &Variable) -> Option<u64> {
+        match variable {
+            Variable::ClientPort => self.client_port(),
+            other => self.connection.number(other),
+        }
+    }
+
+    fn text(&self, variable: &Variable) -> Option<&[u8]> {
+        match variable {
+            Variable::Method => Some(self.request.method().as_bytes()),
+            Variable::Scheme if self.https => Some(b"https"),
+            Variable::Scheme => Some(b"http"),
+            Variable::Host => Some(self.request.host().as_bytes()).filter(|host| !host.is_empty()),
+            Variable::Path => Some(self.path.matched().as_bytes()),
+            Variable::ForwardedPath => Some(self.path.forwarded().as_bytes()),
+            Variable::Query => self.path.query().map(str::as_bytes),
+            other => self.connection.text(other),
+        }
+    }
+
+    fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        // What a stranger claims about addresses is as if it were not there.
+        let is_claim =
+            |known| matches!(known, Name::XForwardedFor | Name::XForwarded | Name::Forwarded | Name::XRealIp);
+        self.request
+            .fields()
+            .filter(|field| field.is(name) && (self.believed.is_some() || !is_claim(field.known)))
+            .any(|field| test(field.value))
+    }
+}
+
+/// Whether an address is in a group that may forward.
+pub(crate) fn is_forwarder(trust: &Trust, ip: IpAddr) -> bool {
+    trust.group_of(ip).is_some_and(|group: &Group| group.forwarded)
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 pub(crate) mod balance;
 pub mod cluster;
 pub mod facts;
+pub(crate) mod forwarded;
 pub mod rules;

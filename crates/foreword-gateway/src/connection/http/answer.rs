@@ -1,0 +1,113 @@
+//! Answers of our own: short, and to a stranger no more than their status.
+
+use std::io::Write as _;
+
+use super::fields::{Asked, Persistence, write_persistence};
+use foreword_http1::Version;
+
+/// An answer of our own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local<'a> {
+    pub(super) status: u16,
+    pub(super) content_type: &'a str,
+    pub(super) location: Option<&'a [u8]>,
+    /// Without one, the status and its phrase are the body.
+    pub(super) body: Option<&'a [u8]>,
+}
+
+impl<'a> Local<'a> {
+    /// A page that says its status.
+    pub(super) fn page(status: u16) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", location: None, body: None }
+    }
+
+    /// A page that sends the client elsewhere.
+    pub(super) fn redirect(status: u16, location: &'a [u8]) -> Self {
+        Self { location: Some(location), ..Self::page(status) }
+    }
+
+    /// Writes the whole answer. `asked` is missing where the request could not even be read.
+    pub(super) fn write(&self, asked: Option<&Asked<'_>>, persistence: Persistence, out: &mut Vec<u8>) {
+        out.clear();
+        let status = self.status;
+        let page = [status.to_string().as_str(), " ", phrase(status), "\n"].concat();
+        let body = self.body.unwrap_or(page.as_bytes());
+        let replaced =
+            |name: &str| asked.is_some_and(|asked| asked.changes.replace_in_response(name.as_bytes()));
+        // Writing to a `Vec` cannot fail.
+        let _ = write!(out, "HTTP/1.1 {status} {}\r\n", phrase(status));
+        if !replaced("Date") {
+            let _ = write!(out, "Date: {}\r\n", date());
+        }
+        if !replaced("Content-Type") && has_content(status) {
+            let _ = write!(out, "Content-Type: {}\r\n", self.content_type);
+        }
+        if has_content(status) {
+            let _ = write!(out, "Content-Length: {}\r\n", body.len());
+        }
+        if let Some(location) = self.location.filter(|_| !replaced("Location")) {
+            super::fields::write_field(b"Location", location, out);
+        }
+        write_persistence(persistence, asked.map_or(Version::Http11, |asked| asked.request().version()), out);
+        if let Some(asked) = asked {
+            asked.write_set_in_response(out);
+        }
+        out.extend_from_slice(b"\r\n");
+        if has_content(status) && asked.is_none_or(|asked| asked.request().method() != "HEAD") {
+            out.extend_from_slice(body);
+        }
+    }
+}
+
+fn has_content(status: u16) -> bool {
+    !matches!(status, 204 | 304)
+}
+
+/// RFC 9110 §6.6.1: whoever has a clock says when it answered.
+fn date() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).unwrap_or_default()
+}
+
+/// The phrase of a status; one that is not registered has none.
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        other => match other / 100 {
+            2 => "OK",
+            3 => "Redirection",
+            4 => "Client Error",
+            _ => "Server Error",
+        },
+    }
+}

@@ -1,0 +1,219 @@
+//! The answer's way from the endpoint to the client.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use foreword_http1::{Framing, HeadEnd, ResponseHead, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{sleep, timeout};
+
+use super::carry::{Body, CarryError, Meter, carry, write_both};
+use super::fields::{Asked, Persistence, write_answer, write_interim};
+use super::refused::Refused;
+use super::sending::{Failed, Terms};
+use super::shelf::Buffer;
+use crate::connection::record::{Fill, RequestRecord};
+use crate::drain::Drain;
+
+/// How an exchange ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// The client has its whole answer.
+    Whole {
+        /// What it was told about its connection.
+        persistence: Persistence,
+        /// Whether the endpoint's connection can be used again.
+        is_reusable: bool,
+    },
+    /// Both sides speak another protocol from here on.
+    Switched,
+}
+
+/// What it takes to pass an answer on.
+pub(super) struct Answering<'a, 'w, 'r, 'n> {
+    pub(super) asked: &'a Asked<'r>,
+    pub(super) response: &'a mut ResponseHead,
+    /// What the endpoint said and was not passed on yet.
+    pub(super) buffer: &'a mut Buffer<'w>,
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) terms: Terms<'a>,
+    pub(super) is_reused: bool,
+    pub(super) drain: &'a Drain,
+    pub(super) note: &'a RefCell<RequestRecord<'n>>,
+}
+
+impl Answering<'_, '_, '_, '_> {
+    /// Passes the answer on: interim ones first, then the final one.
+    pub(super) async fn run(
+        &mut self,
+        source: &mut (impl AsyncRead + Unpin),
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<Answered, Failed> {
+        // Whoever sends more interim answers than this sends nothing else.
+        for _ in 0..MOST_INTERIM {
+            let len = self.read_head(source).await?;
+            let head = self.buffer.bytes().get(..len).unwrap_or_default();
+            self.response
+                .parse(head, &ResponseHead::LIMITS)
+                .map_err(|fault| self.refused(|endpoint| Refused::Answer { endpoint, fault }))?;
+            let response = self.response.view(head);
+            if response.status() == 101 {
+                return self.switch(len, target).await;
+            }
+            if !response.is_interim() {
+                return self.pass_final(len, source, target).await;
+            }
+            self.pass_interim(len, target).await?;
+        }
+        Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }))
+    }
+
+    /// Reads until a whole head is at hand, and tells its length. Once the request is sent, time runs.
+    async fn read_head(&mut self, source: &mut (impl AsyncRead + Unpin)) -> Result<usize, Failed> {
+        let terms = self.terms;
+        let mut too_late = pin!(too_late(terms));
+        let mut end = HeadEnd::response();
+        loop {
+            let found = end.find(self.buffer.bytes(), &ResponseHead::LIMITS);
+            if let Some(len) =
+                found.map_err(|fault| self.refused(|endpoint| Refused::Answer { endpoint, fault }))?
+            {
+                return Ok(len);
+            }
+            let is_silent = self.buffer.is_empty() && !terms.progress.answer_has_begun.get();
+            let read = tokio::select! {
+                biased;
+                read = self.buffer.fill(source, ResponseHead::LIMITS.head) => read,
+                () = &mut too_late => {
+                    let after = terms.response;
+                    return Err(self.refused(|endpoint| Refused::ResponseTimeout { endpoint, after }));
+                }
+            };
+            match read {
+                Ok(1..) if is_silent => self.note.borrow_mut().first_byte(),
+                Ok(1..) => {}
+                Ok(0) | Err(_) if is_silent && self.is_reused => return Err(Failed::Stale),
+                Ok(0) | Err(_) => return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint })),
+            }
+        }
+    }
+
+    /// Passes a 1xx on, to those who know what that is, RFC 9110 §15.2.
+    async fn pass_interim(
+        &mut self,
+        len: usize,
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), Failed> {
+        let head = self.buffer.bytes().get(..len).unwrap_or_default();
+        self.out.clear();
+        if self.asked.request().version() == Version::Http11 {
+            write_interim(self.asked, &self.response.view(head), self.out);
+        }
+        self.say(len, target).await
+    }
+
+    /// Passes a 101 on, if the client asked for it and has said all that it had to say in HTTP.
+    async fn switch(
+        &mut self,
+        len: usize,
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<Answered, Failed> {
+        if self.asked.upgrade().is_none() || !self.terms.progress.request_is_whole.get() {
+            return Err(self.refused(|endpoint| Refused::Unasked { endpoint }));
+        }
+        let head = self.buffer.bytes().get(..len).unwrap_or_default();
+        write_interim(self.asked, &self.response.view(head), self.out);
+        self.terms.progress.answer_has_begun.set(true);
+        self.note.borrow_mut().status(101);
+        self.say(len, target).await?;
+        Ok(Answered::Switched)
+    }
+
+    /// Writes what is to be said for a head of `len` bytes.
+    async fn say(&mut self, len: usize, target: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
+        match timeout(self.terms.idle, write_both(target, self.out, &[])).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(Failed::ClientGone),
+            Err(_) => return Err(Failed::ClientStalls),
+        }
+        Downwards(self.note).moved(len, self.out.len());
+        self.buffer.consume(len);
+        Ok(())
+    }
+
+    async fn pass_final(
+        &mut self,
+        len: usize,
+        source: &mut (impl AsyncRead + Unpin),
+        target: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<Answered, Failed> {
+        let head = self.buffer.bytes().get(..len).unwrap_or_default();
+        let response = self.response.view(head);
+        let request = self.asked.request();
+        let framing = response.framing(request.method());
+        // HTTP/1.0 knows no chunks; its readers take the end of the connection for the end of the body.
+        let decodes = framing == Framing::Chunked && request.version() == Version::Http10;
+        let sent_as = if decodes { Framing::UntilClose } else { framing };
+        let persistence = self.persistence(sent_as);
+        let is_reusable = response.keeps_alive() && framing != Framing::UntilClose;
+        let mut body = if decodes { Body::decoded(framing) } else { Body::new(framing) };
+        write_answer(self.asked, &response, sent_as, persistence, self.out);
+        self.terms.progress.answer_has_begun.set(true);
+        self.note.borrow_mut().status(response.status());
+        self.buffer.consume(len);
+        Downwards(self.note).moved(len, 0);
+        carry(self.out, &mut body, source, self.buffer, target, self.terms.idle, &Downwards(self.note))
+            .await
+            .map_err(|error| self.broken(error))?;
+        // Bytes behind the answer belong to nothing that was asked.
+        let is_reusable = is_reusable && self.buffer.is_empty() && self.terms.progress.request_is_whole.get();
+        Ok(Answered::Whole { persistence, is_reusable })
+    }
+
+    /// An answer that comes before the request is whole ends the connection: nobody knows what the client still sends.
+    fn persistence(&self, sent_as: Framing) -> Persistence {
+        let keeps = self.asked.request().keeps_alive()
+            && sent_as != Framing::UntilClose
+            && self.terms.progress.request_is_whole.get()
+            && !self.drain.is_retired();
+        if keeps { Persistence::KeepAlive } else { Persistence::Close }
+    }
+
+    fn broken(&self, error: CarryError) -> Failed {
+        let found = match error {
+            CarryError::Target => return Failed::ClientGone,
+            CarryError::TargetIdle => return Failed::ClientStalls,
+            CarryError::Short => "the end of the connection".to_owned(),
+            CarryError::Source(error) => error.to_string(),
+            CarryError::SourceIdle => format!("nothing for {} s", self.terms.idle.as_secs_f32()),
+            CarryError::Framing(error) => error.to_string(),
+        };
+        self.refused(|endpoint| Refused::AnswerCutShort { endpoint, found })
+    }
+
+    fn refused(&self, why: impl FnOnce(String) -> Refused) -> Failed {
+        Failed::Refused(why(self.terms.endpoint.to_owned()))
+    }
+}
+
+/// Counts what comes from the endpoint to the client.
+struct Downwards<'n, 'r>(&'n RefCell<RequestRecord<'r>>);
+
+impl Meter for Downwards<'_, '_> {
+    fn moved(&self, taken: usize, written: usize) {
+        let mut note = self.0.borrow_mut();
+        note.upstream_received(taken as u64);
+        note.sent(written as u64);
+    }
+}
+
+/// Ends when the endpoint has had its time. The same task sends the request, so each of its turns is seen here.
+async fn too_late(terms: Terms<'_>) {
+    poll_fn(|_| if terms.progress.answer_is_due.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+    sleep(terms.response).await;
+}
+
+/// RFC 8297 hints and `102 Processing` come a few at a time.
+const MOST_INTERIM: usize = 100;

@@ -1,0 +1,143 @@
+//! Carries a message across: its head and body, checked on the way, no faster than the other side takes it.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use foreword_http1::{ChunkError, Chunked, Framing, Step};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::shelf::{BUFFER, Buffer};
+
+/// How far a body has come.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// It tells its end by its coding.
+    Chunked(Chunked),
+    /// It ends with its connection.
+    UntilClose,
+}
+
+impl Body {
+    /// A body that is passed on in its own coding.
+    pub(super) fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::None => Self::Length(0),
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(Chunked::forwarding()),
+            Framing::UntilClose => Self::UntilClose,
+        }
+    }
+
+    /// A body for a reader that knows no codings.
+    pub(super) fn decoded(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self::Chunked(Chunked::decoding()),
+            other => Self::new(other),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_done(),
+            Self::UntilClose => false,
+        }
+    }
+
+    fn take(&mut self, at_hand: &mut [u8]) -> Result<Step, ChunkError> {
+        let all = at_hand.len();
+        match self {
+            Self::Length(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(all);
+                *left -= taken as u64;
+                Ok(Step { taken, kept: taken, done: *left == 0 })
+            }
+            Self::Chunked(chunked) => chunked.advance(at_hand),
+            Self::UntilClose => Ok(Step { taken: all, kept: all, done: false }),
+        }
+    }
+}
+
+/// Why a message did not come across whole.
+#[derive(Debug)]
+pub(super) enum CarryError {
+    /// Its source ended inside the body.
+    Short,
+    /// Its source broke.
+    Source(io::Error),
+    /// Nothing came for too long.
+    SourceIdle,
+    /// Its target broke.
+    Target,
+    /// Nothing was taken for too long.
+    TargetIdle,
+    /// The body is not framed as it must be.
+    Framing(ChunkError),
+}
+
+/// What is told of the bytes that moved: taken from the source, written to the target.
+pub(super) trait Meter {
+    fn moved(&self, taken: usize, written: usize);
+}
+
+/// Writes `head`, together with what is at hand of the body, then the rest of the body as it comes.
+///
+/// `idle` bounds each wait, so that neither side can hold the other for ever.
+pub(super) async fn carry(
+    head: &[u8],
+    body: &mut Body,
+    source: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Buffer<'_>,
+    target: &mut (impl AsyncWrite + Unpin),
+    idle: Duration,
+    meter: &impl Meter,
+) -> Result<(), CarryError> {
+    let mut head = head;
+    loop {
+        let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
+        let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
+        if !head.is_empty() || !piece.is_empty() {
+            timeout(idle, write_both(target, head, piece))
+                .await
+                .map_err(|_| CarryError::TargetIdle)?
+                .map_err(|_| CarryError::Target)?;
+        }
+        meter.moved(step.taken, head.len() + step.kept);
+        head = &[];
+        buffer.consume(step.taken);
+        if body.is_done() {
+            return Ok(());
+        }
+        let read = timeout(idle, buffer.fill(source, BUFFER))
+            .await
+            .map_err(|_| CarryError::SourceIdle)?
+            .map_err(CarryError::Source)?;
+        match (read, &body) {
+            (0, Body::UntilClose) => return Ok(()),
+            (0, _) => return Err(CarryError::Short),
+            (_, _) => {}
+        }
+    }
+}
+
+/// Writes one behind the other, in one call where the stream takes both, and has it sent.
+pub(super) async fn write_both(
+    target: &mut (impl AsyncWrite + Unpin),
+    head: &[u8],
+    piece: &[u8],
+) -> io::Result<()> {
+    let mut slices = [IoSlice::new(head), IoSlice::new(piece)];
+    let mut left = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match target.write_vectored(left).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
+        }
+    }
+    // TLS may hold a record back that the socket did not take.
+    target.flush().await
+}

@@ -1,0 +1,112 @@
+//! What the rules change about a request and its answer: the last word on each field counts.
+
+use foreword_http1::Name;
+
+use crate::policy::rules::{Change, SetField};
+
+/// The changes of the rules that held, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes<'r>(Vec<&'r Change>);
+
+/// One step of a change, as it concerns the side that is asked about.
+enum Word<'r> {
+    Set(&'r SetField),
+    Remove(&'r str),
+}
+
+impl<'r> Changes<'r> {
+    pub(super) fn push(&mut self, change: &'r Change) {
+        self.0.push(change);
+    }
+
+    /// Whether a field of the request that came under this name stays behind.
+    pub(super) fn replace_in_request(&self, name: &[u8]) -> bool {
+        !self.0.is_empty() && self.request().any(|word| word.is_about(name))
+    }
+
+    /// Whether a field of the answer that came under this name stays behind.
+    pub(super) fn replace_in_response(&self, name: &[u8]) -> bool {
+        !self.0.is_empty() && self.response().any(|word| word.is_about(name))
+    }
+
+    /// The fields that the request gets.
+    pub(super) fn set_in_request(&self) -> impl Iterator<Item = &'r SetField> {
+        last_words(|| self.request())
+    }
+
+    /// The fields that the answer gets.
+    pub(super) fn set_in_response(&self) -> impl Iterator<Item = &'r SetField> {
+        last_words(|| self.response())
+    }
+
+    fn request(&self) -> impl Iterator<Item = Word<'r>> + use<'_, 'r> {
+        self.0.iter().flat_map(|change| match change {
+            Change::SetRequestFields(fields) => Words::Set(fields.iter()),
+            Change::RemoveRequestFields(names) => Words::Remove(names.iter()),
+            Change::SetResponseFields(_) | Change::RemoveResponseFields(_) => Words::None,
+        })
+    }
+
+    fn response(&self) -> impl Iterator<Item = Word<'r>> + use<'_, 'r> {
+        self.0.iter().flat_map(|change| match change {
+            Change::SetResponseFields(fields) => Words::Set(fields.iter()),
+            Change::RemoveResponseFields(names) => Words::Remove(names.iter()),
+            Change::SetRequestFields(_) | Change::RemoveRequestFields(_) => Words::None,
+        })
+    }
+}
+
+/// The fields that are set and not spoken of again later. There are few; comparing each with each costs nothing.
+fn last_words<'r, I>(words: impl Fn() -> I) -> impl Iterator<Item = &'r SetField>
+where
+    I: Iterator<Item = Word<'r>>,
+{
+    let later = words;
+    later().enumerate().filter_map(move |(place, word)| match word {
+        Word::Set(field) if !later().skip(place + 1).any(|next| next.is_about(field.name.as_bytes())) => {
+            Some(field)
+        }
+        _ => None,
+    })
+}
+
+impl Word<'_> {
+    /// Whether it speaks of this name. Framing and the hop's own fields are not for rules to change.
+    fn is_about(&self, name: &[u8]) -> bool {
+        let ours = match self {
+            Self::Set(field) => &field.name,
+            Self::Remove(name) => *name,
+        };
+        ours.as_bytes().eq_ignore_ascii_case(name)
+    }
+}
+
+/// Whether rules may set this field: where a message ends, and what holds for this hop, is settled by the bytes alone.
+pub(super) fn may_be_set(name: &str) -> bool {
+    !matches!(
+        Name::of(name.as_bytes()),
+        Name::ContentLength
+            | Name::TransferEncoding
+            | Name::Connection
+            | Name::Upgrade
+            | Name::HopByHop
+            | Name::Te
+    )
+}
+
+enum Words<'r> {
+    Set(std::slice::Iter<'r, SetField>),
+    Remove(std::slice::Iter<'r, Box<str>>),
+    None,
+}
+
+impl<'r> Iterator for Words<'r> {
+    type Item = Word<'r>;
+    fn next(&mut self) -> Option<Word<'r>> {
+        match self {
+            Self::Set(fields) => fields.next().map(Word::Set),
+            Self::Remove(names) => names.next().map(|name| Word::Remove(name)),
+            Self::None => None,
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! One request, from its first byte to the last of its answer.
+
+use foreword_http1::{Framing, HeadEnd, Limits, NormalPath, Request, Target, Version};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::Whom::{Finished, Unfinished, Unread};
+use super::Talk;
+use super::answer::Local;
+use super::carry::write_both;
+use super::changes::Changes;
+use super::fields::{Asked, Persistence};
+use super::forward;
+use super::refused::Refused;
+use super::request_id::{RequestId, trace_id};
+use super::shelf::Desk;
+use crate::connection::header_watch::SIGNATURES;
+use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
+use crate::connection::tcp::Downstream;
+use crate::observe::Name;
+use crate::policy::facts::{ConnectionFacts, RequestFacts, is_forwarder};
+use crate::policy::forwarded::Believed;
+use crate::policy::rules::{Decision, Ending, Rule};
+use crate::refusal::{Code, Refusal};
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// Another request may come.
+    NextRequest,
+    /// The answer was the last, and the client may still be sending: it must live to read it.
+    Linger,
+    /// Both sides are done, or the client is gone.
+    Close,
+    /// The answer is not whole, and nobody must take it for whole.
+    Cut,
+}
+
+/// Serves the request whose first bytes have come.
+pub(super) async fn serve<S: Downstream>(talk: &mut Talk<'_, S>, record: &Record) -> After {
+    let mut desk = talk.worker.shelf.desk();
+    let mut note = record.request();
+    if let Err(why) = read_head(talk, &mut desk, &mut note).await {
+        return match why {
+            NoHead::Refused(refused) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
+            NoHead::Gone => {
+                note.close(Outcome::Aborted(Side::Downstream));
+                After::Close
+            }
+        };
+    }
+
+    let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = &mut *desk;
+    let request = request.view(head);
+    note_head(&request, &mut note);
+    if let Err(refused) = settle(&request, path, talk) {
+        return refuse(talk, Unread, refused, note, to_client).await;
+    }
+    let facts = talk.facts(request, path);
+    let mut changes = Changes::default();
+    let connection = talk.connection;
+    let Decision { rule, ending } =
+        connection.listener.rules.decide(&facts, &mut |change| changes.push(change));
+    let id_field = &*connection.listener.request_id.field;
+    let id = RequestId::of(&request, id_field, talk.may_forward);
+    let asked = Asked { facts, changes, id, id_field };
+    note_decision(&asked, rule, &mut note);
+    match ending {
+        Ending::Forward(cluster) => {
+            let tools = forward::Tools { response, to_endpoint, to_client, endpoint };
+            forward::forward(talk, &asked, cluster, tools, note).await
+        }
+        Ending::Close => {
+            let told = format!("refused by rule `{}`", rule.map_or("", |rule| &rule.name));
+            note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
+            After::Close
+        }
+        Ending::NoMatch => {
+            let whom = Whom::unanswered(talk, &asked);
+            refuse(talk, whom, Refused::NoRule, note, to_client).await
+        }
+        Ending::Deny { status } => answer(talk, &asked, Local::page(*status), note, to_client).await,
+        Ending::Redirect { status, to } => {
+            let location = &mut *to_endpoint;
+            location.clear();
+            to.write(&asked.facts, location);
+            answer(talk, &asked, Local::redirect(*status, location), note, to_client).await
+        }
+        Ending::Respond(respond) => {
+            let local = Local {
+                content_type: &respond.content_type,
+                body: Some(&respond.body),
+                ..Local::page(respond.status)
+            };
+            answer(talk, &asked, local, note, to_client).await
+        }
+    }
+}
+
+/// Why there is no head.
+enum NoHead {
+    Refused(Refused),
+    Gone,
+}
+
+impl<E: Into<Refused>> From<E> for NoHead {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// Reads a head onto the desk. The deadline counts from its first byte, so dripping does not help.
+async fn read_head<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    desk: &mut Desk,
+    note: &mut RequestRecord<'_>,
+) -> Result<(), NoHead> {
+    let listener = &talk.connection.listener;
+    let limits = Limits {
+        head: listener.max.head,
+        fields: listener.max.fields,
+        target: Limits::default().target.min(listener.max.head),
+    };
+    let deadline = Instant::now() + listener.timeout.head;
+    let mut end = HeadEnd::request();
+    loop {
+        let bytes = talk.buffer.bytes();
+        let found = end.find(bytes, &limits).and_then(|found| match found {
+            Some(len) => {
+                let head = bytes.get(..len).unwrap_or_default();
+                desk.head.clear();
+                desk.head.extend_from_slice(head);
+                desk.request.parse(head, &limits).map(|()| Some(len))
+            }
+            None => Ok(None),
+        });
+        match found {
+            Err(_) if SIGNATURES.iter().any(|signature| bytes.starts_with(signature)) => {
+                return Err(Refused::Header { second: talk.connection.client.header.is_some() }.into());
+            }
+            Err(error) => return Err(error.into()),
+            Ok(Some(len)) => {
+                talk.buffer.consume(len);
+                note.received(len as u64);
+                return Ok(());
+            }
+            Ok(None) => {}
+        }
+        match timeout_at(deadline, talk.buffer.fill(&mut talk.stream, limits.head)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) => return Err(NoHead::Gone),
+            Err(_) => {
+                let found = talk.buffer.bytes().len();
+                return Err(Refused::HeadDeadline { after: listener.timeout.head, found }.into());
+            }
+        }
+    }
+}
+
+/// Settles what is asked for, before anyone decides by it.
+fn settle<S>(request: &Request<'_>, path: &mut NormalPath, talk: &Talk<'_, S>) -> Result<(), Refused> {
+    let target = request.target();
+    if matches!(target, Target::Authority(_)) {
+        return Err(Refused::Connect);
+    }
+    Ok(path.normalise(target.path_and_query(), &talk.connection.listener.path)?)
+}
+
+impl<'c, S> Talk<'c, S> {
+    fn facts<'r>(&self, request: Request<'r>, path: &'r NormalPath) -> RequestFacts<'r>
+    where
+        'c: 'r,
+    {
+        let connection = self.connection;
+        let trust = connection.listener.trust.as_ref().filter(|_| self.may_forward);
+        let believed = trust.map(|trust| Believed::read(&request, |ip| is_forwarder(trust, ip)));
+        RequestFacts {
+            connection: ConnectionFacts { client: &connection.client, tls: connection.tls.as_ref() },
+            request,
+            path,
+            believed,
+            https: believed.and_then(|believed| believed.https).unwrap_or(self.is_secure),
+        }
+    }
+
+    /// Whether what is left of the request can be passed over without reading: then the connection can go on.
+    pub(super) fn skip_body(&mut self, framing: Framing) -> bool {
+        match framing {
+            Framing::None => true,
+            Framing::Length(length) => {
+                let at_hand =
+                    usize::try_from(length).ok().filter(|&length| length <= self.buffer.bytes().len());
+                at_hand.inspect(|&length| self.buffer.consume(length)).is_some()
+            }
+            Framing::Chunked | Framing::UntilClose => false,
+        }
+    }
+}
+
+/// Whom an answer of our own is for, and whether the connection can go on behind it.
+#[derive(Clone, Copy)]
+pub(super) enum Whom<'a, 'r> {
+    /// Someone whose request could not be read.
+    Unread,
+    /// Someone of whose request there is more to come than anybody wants to read.
+    Unfinished(&'a Asked<'r>),
+    /// Someone whose request is read to its end.
+    Finished(&'a Asked<'r>),
+}
+
+impl<'a, 'r> Whom<'a, 'r> {
+    /// Passes over the body of a request of which nothing was used yet, if it is at hand.
+    pub(super) fn unanswered<S>(talk: &mut Talk<'_, S>, asked: &'a Asked<'r>) -> Self {
+        if talk.skip_body(asked.request().framing()) { Finished(asked) } else { Unfinished(asked) }
+    }
+
+    fn asked(self) -> Option<&'a Asked<'r>> {
+        match self {
+            Unread => None,
+            Unfinished(asked) | Finished(asked) => Some(asked),
+        }
+    }
+}
+
+/// Gives an answer of our own.
+async fn answer<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
+    local: Local<'_>,
+    mut note: RequestRecord<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let whom = Whom::unanswered(talk, asked);
+    let after = say(talk, whom, local, &mut note, out).await;
+    note.close(match after {
+        After::Cut => Outcome::Aborted(Side::Downstream),
+        _ => Outcome::Complete,
+    });
+    after
+}
+
+/// Refuses a request with the page of its status, and tells why to the log alone.
+pub(super) async fn refuse<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    whom: Whom<'_, '_>,
+    refused: Refused,
+    mut note: RequestRecord<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let after = say(talk, whom, Local::page(refused.status()), &mut note, out).await;
+    note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+    after
+}
+
+/// Writes an answer of our own.
+async fn say<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    whom: Whom<'_, '_>,
+    local: Local<'_>,
+    note: &mut RequestRecord<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let goes_on = match whom {
+        Finished(asked) => asked.request().keeps_alive() && !talk.connection.drain.is_retired(),
+        Unread | Unfinished(_) => false,
+    };
+    let persistence = if goes_on { Persistence::KeepAlive } else { Persistence::Close };
+    local.write(whom.asked(), persistence, out);
+    note.status(local.status);
+    let idle = talk.connection.listener.timeout.idle;
+    match timeout(idle, write_both(&mut talk.stream, out, &[])).await {
+        Ok(Ok(())) => {
+            note.sent(out.len() as u64);
+            if goes_on { After::NextRequest } else { After::Linger }
+        }
+        Ok(Err(_)) | Err(_) => After::Cut,
+    }
+}
+
+fn note_head(request: &Request<'_>, note: &mut RequestRecord<'_>) {
+    let head = Head {
+        method: request.method().as_bytes(),
+        target: request.raw_target().as_bytes(),
+        version: match request.version() {
+            Version::Http10 => HttpVersion::Http10,
+            Version::Http11 => HttpVersion::Http11,
+        },
+    };
+    note.head(&head, |name| request.field(name).next());
+}
+
+fn note_decision(asked: &Asked<'_>, rule: Option<&Rule>, note: &mut RequestRecord<'_>) {
+    let path = asked.facts.path;
+    note.text(Name::Path, path.matched().as_bytes());
+    if let Some(query) = path.query() {
+        note.text(Name::Query, query.as_bytes());
+    }
+    note.text(Name::Host, asked.request().host().as_bytes());
+    note.text(Name::RequestId, asked.id.as_bytes());
+    if let Some(id) = trace_id(&asked.request()) {
+        note.text(Name::TraceId, id);
+    }
+    if let Some(rule) = rule {
+        note.rule(&rule.name);
+    }
+}

@@ -1,0 +1,231 @@
+//! Heads as they are sent on: what was meant for this hop stays behind, what we know is said anew.
+
+use std::io::Write as _;
+
+use foreword_http1::{Field, Framing, Name, Request, Response, Version, list};
+
+use super::changes::{Changes, may_be_set};
+use super::request_id::RequestId;
+use crate::policy::facts::RequestFacts;
+use crate::policy::forwarded::Forwarded;
+use crate::policy::rules::SetField;
+
+/// A request, and all that was settled about it before it is answered.
+#[derive(Debug)]
+pub(super) struct Asked<'r> {
+    pub(super) facts: RequestFacts<'r>,
+    pub(super) changes: Changes<'r>,
+    pub(super) id: RequestId<'r>,
+    /// The field that carries the id.
+    pub(super) id_field: &'r str,
+}
+
+impl<'r> Asked<'r> {
+    pub(super) fn request(&self) -> Request<'r> {
+        self.facts.request
+    }
+
+    /// The protocol that the client wants to go on with, where it may.
+    ///
+    /// HTTP/2 is not among them: whoever spoke it behind us, past the rules, could ask for anything.
+    pub(super) fn upgrade(&self) -> Option<&'r [u8]> {
+        let request = self.request();
+        if !request.connection().upgrade || request.version() == Version::Http10 {
+            return None;
+        }
+        let mut upgrades = request.fields().filter(|field| field.known == Name::Upgrade);
+        let wanted = upgrades.next()?.value;
+        let is_http2 = |name: &[u8]| {
+            name.eq_ignore_ascii_case(b"h2c") || name.to_ascii_lowercase().starts_with(b"http/")
+        };
+        (upgrades.next().is_none() && !list(wanted).any(is_http2)).then_some(wanted)
+    }
+
+    /// Writes the head that the endpoint gets.
+    pub(super) fn write_head(&self, out: &mut Vec<u8>) {
+        let request = self.request();
+        out.clear();
+        out.extend_from_slice(request.method().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(self.facts.path.target().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        self.write_host(out);
+        for field in request.fields().filter(|field| self.passes(field)) {
+            write_field(field.name, field.value, out);
+        }
+        write_framing(request.framing(), request.content_length(), out);
+        self.write_hop(out);
+        self.forwarded().write(|name| self.changes.replace_in_request(name.as_bytes()), out);
+        if !self.changes.replace_in_request(self.id_field.as_bytes()) {
+            write_field(self.id_field.as_bytes(), self.id.as_bytes(), out);
+        }
+        self.write_set(self.changes.set_in_request(), out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn passes(&self, field: &Field<'_>) -> bool {
+        let by_name = match field.known {
+            Name::Other => true,
+            Name::Expect => self.request().version() == Version::Http11,
+            _ => false,
+        };
+        by_name
+            && !field.is(self.id_field)
+            && !self.request().is_named_in_connection(field.name)
+            && !self.changes.replace_in_request(field.name)
+    }
+
+    /// HTTP/1.0 knows requests without a host; endpoints that speak 1.1 must be sent one, RFC 9112 §3.2.
+    fn write_host(&self, out: &mut Vec<u8>) {
+        if self.changes.replace_in_request(b"host") {
+            return;
+        }
+        match self.request().authority() {
+            Some(authority) => write_field(b"Host", authority.as_bytes(), out),
+            None => {
+                let destination = self.facts.connection.client.destination;
+                // Writing to a `Vec` cannot fail.
+                let _ = match destination {
+                    foreword::PeerAddr::Inet(address) => write!(out, "Host: {address}\r\n"),
+                    foreword::PeerAddr::Unix => write!(out, "Host: localhost\r\n"),
+                };
+            }
+        }
+    }
+
+    /// What holds for the hop to the endpoint: nothing, unless the protocol is to change or trailers are welcome.
+    fn write_hop(&self, out: &mut Vec<u8>) {
+        let is_trailers = |field: &Field<'_>| {
+            field.known == Name::Te
+                && list(field.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+        };
+        if let Some(protocol) = self.upgrade() {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            write_field(b"Upgrade", protocol, out);
+        } else if self.request().fields().any(|field| is_trailers(&field)) {
+            out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
+        }
+    }
+
+    fn forwarded(&self) -> Forwarded<'r> {
+        let believed = self.facts.believed.unwrap_or_default();
+        let destination = self.facts.connection.client.destination;
+        Forwarded {
+            client: self.facts.client_ip(),
+            https: self.facts.https,
+            host: believed.host.or(self.request().authority()),
+            // Where the client spoke another scheme elsewhere, our port is not the one that it connected to.
+            port: believed.port.or(if believed.https.is_some() { None } else { destination.port() }),
+        }
+    }
+
+    fn write_set<'s>(&self, fields: impl Iterator<Item = &'s SetField>, out: &mut Vec<u8>) {
+        for field in fields.filter(|field| may_be_set(&field.name)) {
+            out.extend_from_slice(field.name.as_bytes());
+            out.extend_from_slice(b": ");
+            field.value.write(&self.facts, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Writes the fields that rules set in an answer.
+    pub(super) fn write_set_in_response(&self, out: &mut Vec<u8>) {
+        self.write_set(self.changes.set_in_response(), out);
+    }
+}
+
+/// What becomes of the downstream connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    Close,
+    KeepAlive,
+}
+
+/// Writes the line that tells it; where it goes without saying, nothing.
+pub(super) fn write_persistence(persistence: Persistence, request: Version, out: &mut Vec<u8>) {
+    match (persistence, request) {
+        (Persistence::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (Persistence::KeepAlive, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (Persistence::KeepAlive, Version::Http11) => {}
+    }
+}
+
+/// Writes the head of the final answer that the client gets. `framing` is that of the body as it is sent.
+pub(super) fn write_answer(
+    asked: &Asked<'_>,
+    response: &Response<'_>,
+    framing: Framing,
+    persistence: Persistence,
+    out: &mut Vec<u8>,
+) {
+    out.clear();
+    write_answer_fields(asked, response, out);
+    let length = response.content_length().filter(|_| response.status() != 204);
+    write_framing(framing, length, out);
+    write_persistence(persistence, asked.request().version(), out);
+    if response.status() == 426 {
+        // The protocols that would be taken belong to the answer, RFC 9110 §15.5.22.
+        write_upgrade(response, out);
+    }
+    asked.write_set_in_response(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of an interim answer; 101 goes with the protocol that is changed to.
+pub(super) fn write_interim(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    write_answer_fields(asked, response, out);
+    if response.status() == 101 {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+        write_upgrade(response, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_answer_fields(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+    // Writing to a `Vec` cannot fail.
+    let _ = write!(out, "HTTP/1.1 {} ", response.status());
+    out.extend_from_slice(response.reason());
+    out.extend_from_slice(b"\r\n");
+    for field in response.fields() {
+        let for_this_hop = matches!(
+            field.known,
+            Name::Connection
+                | Name::HopByHop
+                | Name::ContentLength
+                | Name::TransferEncoding
+                | Name::Upgrade
+                | Name::Te
+        );
+        if !for_this_hop
+            && !response.is_named_in_connection(field.name)
+            && !asked.changes.replace_in_response(field.name)
+        {
+            write_field(field.name, field.value, out);
+        }
+    }
+}
+
+fn write_upgrade(response: &Response<'_>, out: &mut Vec<u8>) {
+    for field in response.fields().filter(|field| field.known == Name::Upgrade) {
+        write_field(field.name, field.value, out);
+    }
+}
+
+fn write_framing(framing: Framing, claimed: Option<u64>, out: &mut Vec<u8>) {
+    // Writing to a `Vec` cannot fail.
+    let _ = match (framing, claimed) {
+        (Framing::Chunked, _) => write!(out, "Transfer-Encoding: chunked\r\n"),
+        (Framing::Length(length), _) | (Framing::None, Some(length)) => {
+            write!(out, "Content-Length: {length}\r\n")
+        }
+        (Framing::None | Framing::UntilClose, _) => Ok(()),
+    };
+}
+
+pub(super) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,222 @@
+//! A request forwarded: asked over some connection, answered over ours, both at the same time.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use foreword_http1::{Framing, ResponseHead};
+use tokio::time::timeout;
+
+use super::Talk;
+use super::answering::{Answered, Answering};
+use super::carry::{Meter, write_both};
+use super::exchange::{After, Whom, refuse};
+use super::fields::{Asked, Persistence};
+use super::halves::Shared;
+use super::link::{self, Link};
+use super::refused::Refused;
+use super::sending::{Failed, Progress, Terms, send};
+use super::shelf::Buffer;
+use crate::connection::error::ServeError;
+use crate::connection::forward::{Forward, Traffic};
+use crate::connection::header_watch::HeaderWatch;
+use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
+use crate::connection::tcp::Downstream;
+use crate::plan::Cluster;
+use crate::refusal::Refusal;
+
+/// What forwarding needs from the desk.
+pub(super) struct Tools<'d> {
+    pub(super) response: &'d mut ResponseHead,
+    pub(super) to_endpoint: &'d mut Vec<u8>,
+    pub(super) to_client: &'d mut Vec<u8>,
+    pub(super) endpoint: &'d mut String,
+}
+
+/// Forwards a request to an endpoint of `cluster`.
+///
+/// A kept connection may have died unnoticed. If nothing came over it and the request may be said twice, it is, once.
+pub(super) async fn forward<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
+    cluster: &Arc<Cluster>,
+    mut tools: Tools<'_>,
+    mut note: RequestRecord<'_>,
+) -> After {
+    asked.write_head(tools.to_endpoint);
+    let mut kept_is_welcome = true;
+    loop {
+        let found = link::find(talk, cluster, kept_is_welcome, tools.endpoint, &mut note).await;
+        let mut link = match found {
+            Ok(link) => link,
+            Err(error) => {
+                let whom = Whom::unanswered(talk, asked);
+                return refuse(talk, whom, error.into(), note, tools.to_client).await;
+            }
+        };
+        let mut buffer = talk.worker.shelf.buffer();
+        let noted = RefCell::new(note);
+        let progress = Progress::default();
+        let outcome =
+            converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &noted).await;
+        note = noted.into_inner();
+        match outcome {
+            Ok(Answered::Switched) => return tunnel(talk, link, &buffer, note).await,
+            Ok(Answered::Whole { persistence, is_reusable }) => {
+                note.close(Outcome::Complete);
+                if is_reusable {
+                    link.keep(cluster, talk);
+                }
+                return match persistence {
+                    Persistence::KeepAlive => After::NextRequest,
+                    Persistence::Close => After::Linger,
+                };
+            }
+            Err(Failed::Stale) if may_repeat(asked) && kept_is_welcome => {
+                note.retried();
+                link.chosen.account.replayed();
+                kept_is_welcome = false;
+            }
+            Err(failed) => {
+                let endpoint = std::mem::take(tools.endpoint);
+                return give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client).await;
+            }
+        }
+    }
+}
+
+/// RFC 9110 §9.2.2: what may be said twice, and of what nothing is gone that only the client could say again.
+fn may_repeat(asked: &Asked<'_>) -> bool {
+    let request = asked.request();
+    request.framing() == Framing::None
+        && matches!(request.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+/// Sends the request and passes the answer on, at the same time.
+#[expect(clippy::too_many_arguments, reason = "both ways of an exchange meet here and nowhere else")]
+async fn converse<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
+    cluster: &Cluster,
+    link: &mut Link,
+    buffer: &mut Buffer<'_>,
+    tools: &mut Tools<'_>,
+    progress: &Progress,
+    note: &RefCell<RequestRecord<'_>>,
+) -> Result<Answered, Failed> {
+    let idle = talk.connection.listener.timeout.idle;
+    let terms = Terms { progress, endpoint: tools.endpoint, idle, response: cluster.timeout.response };
+    let (down, up) = (Shared::new(&mut talk.stream), Shared::new(link.upstream.stream()));
+    let ((mut from_client, mut to_client), (mut from_endpoint, mut to_endpoint)) =
+        (down.halves(), up.halves());
+    let request = asked.request();
+    let upwards = Upwards(note);
+    let sending = send(
+        tools.to_endpoint,
+        request.framing(),
+        &mut from_client,
+        &mut talk.buffer,
+        &mut to_endpoint,
+        terms,
+        &upwards,
+    );
+    let mut answering = Answering {
+        asked,
+        response: tools.response,
+        buffer,
+        out: tools.to_client,
+        terms,
+        is_reused: link.is_reused,
+        drain: &talk.connection.drain,
+        note,
+    };
+    tokio::select! {
+        biased;
+        failed = sending => Err(failed),
+        answered = answering.run(&mut from_endpoint, &mut to_client) => answered,
+    }
+}
+
+/// Ends an exchange that came to nothing.
+async fn give_up<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
+    failed: Failed,
+    endpoint: String,
+    progress: &Progress,
+    note: RequestRecord<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let refused = match failed {
+        Failed::ClientGone => {
+            note.close(Outcome::Aborted(Side::Downstream));
+            return After::Close;
+        }
+        Failed::ClientStalls => {
+            note.close(Outcome::TimedOut(Side::Downstream));
+            return After::Cut;
+        }
+        Failed::Stale => Refused::EndpointClosed { endpoint },
+        Failed::Refused(refused) => refused,
+    };
+    if progress.answer_has_begun.get() {
+        note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+        return After::Cut;
+    }
+    // Of a body that is half sent nobody knows where it ends, so that connection ends with the page.
+    let is_whole = asked.request().framing() == Framing::None || progress.request_is_whole.get();
+    let whom = if is_whole { Whom::Finished(asked) } else { Whom::Unfinished(asked) };
+    refuse(talk, whom, refused, note, out).await
+}
+
+/// Carries bytes both ways in a protocol that is not ours, until both sides are done.
+async fn tunnel<S: Downstream>(
+    talk: &mut Talk<'_, S>,
+    link: Link,
+    said: &Buffer<'_>,
+    mut note: RequestRecord<'_>,
+) -> After {
+    let idle = talk.connection.listener.timeout.idle;
+    let mut upstream = link.upstream.into_stream();
+    let early = async {
+        write_both(&mut talk.stream, said.bytes(), &[]).await.map_err(ServeError::Downstream)?;
+        write_both(&mut upstream, talk.buffer.bytes(), &[]).await.map_err(ServeError::Upstream)
+    };
+    let early = timeout(idle, early).await.unwrap_or(Err(ServeError::Idle(idle)));
+    note.upstream_received(said.bytes().len() as u64);
+    note.received(talk.buffer.bytes().len() as u64);
+    talk.buffer.consume(usize::MAX);
+
+    let forward =
+        Forward { scratch: &talk.worker.scratch, idle, watch: HeaderWatch::new(false), headed: false };
+    let outcome = match early {
+        Ok(()) => {
+            let count = |moved: Traffic| {
+                note.received(moved.up);
+                note.upstream_sent(moved.up);
+                note.sent(moved.down);
+                note.upstream_received(moved.down);
+            };
+            forward.run(&mut talk.stream, &mut upstream, count).await
+        }
+        Err(error) => Err(error),
+    };
+    match &outcome {
+        Ok(()) => note.close(Outcome::Complete),
+        Err(error) => note.close(error.outcome()),
+    }
+    match outcome {
+        Err(ServeError::Upstream(_)) => After::Cut,
+        _ => After::Close,
+    }
+}
+
+/// Counts what goes from the client to the endpoint.
+struct Upwards<'n, 'r>(&'n RefCell<RequestRecord<'r>>);
+
+impl Meter for Upwards<'_, '_> {
+    fn moved(&self, taken: usize, written: usize) {
+        let mut note = self.0.borrow_mut();
+        note.received(taken as u64);
+        note.upstream_sent(written as u64);
+    }
+}

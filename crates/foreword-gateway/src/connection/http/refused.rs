@@ -1,0 +1,137 @@
+//! Why a request was not served: the status that says so, and the code under which the cause is told.
+
+use std::time::Duration;
+
+use foreword_http1::{ChunkError, Class, HeadError, HeadFault, PathError};
+
+use crate::refusal::Code;
+use crate::upstream::connect::ConnectError;
+
+/// Why a request was refused, or came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// The head is malformed, too large, or not HTTP/1.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// A PROXY header in place of a request.
+    #[error("expected a request, found a PROXY header{}", if *.second { " after the first" } else { "" })]
+    Header {
+        /// Whether one had been read before.
+        second: bool,
+    },
+    /// The head was not whole in time.
+    #[error("expected the head of a request within {} s, found {found} bytes of it", .after.as_secs_f32())]
+    HeadDeadline {
+        /// The listener's `timeout.head`.
+        after: Duration,
+        /// What had come.
+        found: usize,
+    },
+    /// What rules see of the path could be something else to a server.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A tunnel, which a gateway does not offer.
+    #[error("expected a request for a resource, found CONNECT")]
+    Connect,
+    /// No rule ended the request.
+    #[error("expected a request that a rule takes, found one that none does")]
+    NoRule,
+    /// The body's framing is broken.
+    #[error(transparent)]
+    Body(#[from] ChunkError),
+    /// The body stopped coming.
+    #[error("expected more of the body within {} s, found nothing", .0.as_secs_f32())]
+    BodyDeadline(Duration),
+    /// No endpoint could be reached.
+    #[error(transparent)]
+    NoUpstream(#[from] ConnectError),
+    /// The endpoint did not answer in time, or stopped taking the request.
+    #[error("expected an answer of {endpoint} within {} s, found none", .after.as_secs_f32())]
+    ResponseTimeout {
+        /// Its address.
+        endpoint: String,
+        /// The cluster's `timeout.response`, or the listener's `timeout.idle` for a request that is not taken.
+        after: Duration,
+    },
+    /// The endpoint closed before its answer was there.
+    #[error("expected an answer of {endpoint}, found the connection closed")]
+    EndpointClosed {
+        /// Its address.
+        endpoint: String,
+    },
+    /// What the endpoint says is no answer.
+    #[error("expected an answer of {endpoint}: {fault}")]
+    Answer {
+        /// Its address.
+        endpoint: String,
+        /// What is wrong with it.
+        fault: HeadError,
+    },
+    /// The endpoint changes to a protocol that nobody asked for, or in the middle of the request.
+    #[error("expected an answer of {endpoint}, found 101 for a request without `Upgrade`")]
+    Unasked {
+        /// Its address.
+        endpoint: String,
+    },
+    /// The endpoint broke off inside its answer.
+    #[error("expected the whole answer of {endpoint}, found {found}")]
+    AnswerCutShort {
+        /// Its address.
+        endpoint: String,
+        /// How it ended.
+        found: String,
+    },
+}
+
+impl Refused {
+    /// The status that the client gets, if it has not got another one already.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Head(error) => error.status(),
+            Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
+            Self::HeadDeadline { .. } | Self::BodyDeadline(_) => 408,
+            Self::Connect => 501,
+            Self::NoRule => 404,
+            Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
+            Self::NoUpstream(ConnectError::NoEndpoint { .. }) => 503,
+            Self::NoUpstream(_)
+            | Self::EndpointClosed { .. }
+            | Self::Answer { .. }
+            | Self::Unasked { .. }
+            | Self::AnswerCutShort { .. } => 502,
+        }
+    }
+
+    /// The code of the cause.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Self::Head(error) => of_class(error.class()),
+            Self::Header { second: true } => Code::SecondHeader,
+            Self::Header { second: false } => Code::HeaderForbidden,
+            Self::HeadDeadline { .. } => Code::HeadDeadline,
+            Self::Path(_) => Code::UnsettledPath,
+            Self::Connect => Code::MalformedHead,
+            Self::NoRule => Code::NoRule,
+            Self::Body(_) => Code::BrokenBody,
+            Self::BodyDeadline(_) => Code::BodyDeadline,
+            Self::NoUpstream(error) => error.code(),
+            Self::ResponseTimeout { .. } => Code::ResponseTimeout,
+            Self::EndpointClosed { .. } => Code::EndpointClosed,
+            Self::Answer { fault, .. } if fault.fault() == HeadFault::HeadTooLong => Code::AnswerTooLarge,
+            Self::Answer { .. } | Self::Unasked { .. } => Code::MalformedAnswer,
+            Self::AnswerCutShort { .. } => Code::AnswerCutShort,
+        }
+    }
+}
+
+fn of_class(class: Class) -> Code {
+    match class {
+        Class::Malformed => Code::MalformedHead,
+        Class::AmbiguousFraming => Code::AmbiguousFraming,
+        Class::UnknownCoding => Code::UnknownTransferCoding,
+        Class::Host => Code::WrongHost,
+        Class::TooLarge => Code::HeadTooLarge,
+        Class::Tls => Code::TlsForHttp,
+        Class::Version => Code::OtherHttpVersion,
+    }
+}

@@ -1,0 +1,99 @@
+//! The request's way to the endpoint, and then an eye on the client while it waits.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::time::Duration;
+
+use foreword_http1::Framing;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
+
+use super::carry::{Body, CarryError, Meter, carry};
+use super::refused::Refused;
+use super::shelf::{BUFFER, Buffer};
+
+/// How far request and answer have come, for whoever carries the other.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The whole request has been sent.
+    pub(super) request_is_whole: Cell<bool>,
+    /// No more of the request will be sent, whole or not: the answer is due.
+    pub(super) answer_is_due: Cell<bool>,
+    /// The client has got the first of its answer.
+    pub(super) answer_has_begun: Cell<bool>,
+}
+
+/// Why an exchange came to nothing.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The client is gone.
+    ClientGone,
+    /// The client takes nothing of its answer.
+    ClientStalls,
+    /// A kept connection was dead before anything came over it.
+    Stale,
+    /// The client can be told, if nothing else was told before.
+    Refused(Refused),
+}
+
+/// Sends the request, then watches the client. It only ever ends by failing: the answer ends an exchange.
+pub(super) async fn send(
+    head: &[u8],
+    framing: Framing,
+    source: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Buffer<'_>,
+    target: &mut (impl AsyncWrite + Unpin),
+    terms: Terms<'_>,
+    meter: &impl Meter,
+) -> Failed {
+    let mut body = Body::new(framing);
+    let carried = carry(head, &mut body, source, buffer, target, terms.idle, meter).await;
+    terms.progress.answer_is_due.set(true);
+    match carried {
+        Ok(()) => {
+            terms.progress.request_is_whole.set(true);
+            watch(source, buffer).await
+        }
+        // It takes no more, but may have said why before it closed: the answer is read to its end.
+        Err(CarryError::Target) => pending().await,
+        Err(CarryError::TargetIdle) => {
+            let endpoint = terms.endpoint.to_owned();
+            Failed::Refused(Refused::ResponseTimeout { endpoint, after: terms.idle })
+        }
+        Err(CarryError::Short | CarryError::Source(_)) => Failed::ClientGone,
+        Err(CarryError::SourceIdle) => Failed::Refused(Refused::BodyDeadline(terms.idle)),
+        Err(CarryError::Framing(error)) => Failed::Refused(Refused::Body(error)),
+    }
+}
+
+/// Under which terms an exchange goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'t> {
+    pub(super) progress: &'t Progress,
+    pub(super) endpoint: &'t str,
+    /// For which nothing may move within a message.
+    pub(super) idle: Duration,
+    /// For which the endpoint may think before it answers.
+    pub(super) response: Duration,
+}
+
+/// Watches a client that waits for its answer: requests that come early are kept for later, as far as there is room.
+///
+/// A client that closed looks the same as one that only said that it will send no more, as `nc -N` does. So the end of
+/// its stream is not the end of the exchange at once; but it will not keep an endpoint busy for long.
+async fn watch(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -> Failed {
+    while buffer.has_room(BUFFER) {
+        match buffer.fill(source, BUFFER).await {
+            Ok(0) => {
+                sleep(HALF_CLOSED).await;
+                return Failed::ClientGone;
+            }
+            Ok(_) => {}
+            Err(_) => return Failed::ClientGone,
+        }
+    }
+    pending().await
+}
+
+/// Long enough for an answer that is already being made.
+const HALF_CLOSED: Duration = Duration::from_secs(2);

@@ -1,0 +1,256 @@
+//! What a worker's HTTP connections borrow while something moves: one that is idle owns no buffer.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use foreword_http1::{NormalPath, RequestHead, ResponseHead};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Buffers and desks that nobody uses at the moment. One per worker, so nothing is locked.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    buffers: RefCell<Vec<Box<[u8]>>>,
+    // Boxed, since a desk is far larger than what it costs to pass a pointer on.
+    #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
+    desks: RefCell<Vec<Box<Desk>>>,
+}
+
+/// What one request needs beside its buffers. Used again for the next, it allocates no more.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// The request head, apart from the buffer in which the body follows it.
+    pub(super) head: Vec<u8>,
+    pub(super) request: RequestHead,
+    pub(super) path: NormalPath,
+    pub(super) response: ResponseHead,
+    /// The head that the endpoint gets, kept in case it must be said again.
+    pub(super) to_endpoint: Vec<u8>,
+    /// The head, or the whole answer, that the client gets.
+    pub(super) to_client: Vec<u8>,
+    /// The endpoint's address, for the record.
+    pub(super) endpoint: String,
+}
+
+impl Shelf {
+    /// Lends a desk until the guard is dropped.
+    pub(super) fn desk(&self) -> DeskGuard<'_> {
+        DeskGuard { shelf: self, desk: self.desks.borrow_mut().pop().unwrap_or_default() }
+    }
+
+    /// A buffer that owns nothing until something comes.
+    pub(super) fn buffer(&self) -> Buffer<'_> {
+        Buffer { shelf: self, bytes: Box::default(), start: 0, end: 0 }
+    }
+
+    fn lend(&self) -> Box<[u8]> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into())
+    }
+
+    /// Takes a buffer back. One that had to grow is let go: few heads need it.
+    fn take_back(&self, bytes: Box<[u8]>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if bytes.len() == BUFFER && buffers.len() < MOST_KEPT {
+            buffers.push(bytes);
+        }
+    }
+}
+
+/// A desk on loan.
+#[derive(Debug)]
+pub(super) struct DeskGuard<'w> {
+    shelf: &'w Shelf,
+    desk: Box<Desk>,
+}
+
+impl Deref for DeskGuard<'_> {
+    type Target = Desk;
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
+}
+
+impl DerefMut for DeskGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+}
+
+impl Drop for DeskGuard<'_> {
+    fn drop(&mut self) {
+        let mut desks = self.shelf.desks.borrow_mut();
+        if desks.len() < MOST_KEPT {
+            desks.push(std::mem::take(&mut self.desk));
+        }
+    }
+}
+
+/// Bytes that were read and not yet passed on. It owns memory only while there are any.
+#[derive(Debug)]
+pub(super) struct Buffer<'w> {
+    shelf: &'w Shelf,
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer<'_> {
+    /// What is at hand.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// What is at hand, for a body that is checked and closed up in place.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether [`fill`](Self::fill) could read anything, growing no further than to `most` bytes.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        self.bytes().len() < most.max(BUFFER)
+    }
+
+    /// Forgets the first `len` bytes; with the last of them the memory goes back.
+    pub(super) fn consume(&mut self, len: usize) {
+        self.start = (self.start + len).min(self.end);
+        if self.is_empty() {
+            self.release();
+        }
+    }
+
+    /// Puts bytes behind those at hand, that were read before there was a buffer.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let whole: Vec<u8> = [self.bytes(), bytes].concat();
+        let len = whole.len();
+        self.release();
+        self.bytes = self.shelf.lend();
+        if len > self.bytes.len() {
+            self.bytes = whole.into();
+        } else if let Some(place) = self.bytes.get_mut(..len) {
+            place.copy_from_slice(&whole);
+        }
+        (self.start, self.end) = (0, len);
+    }
+
+    /// Reads what comes, growing no further than to `most` bytes; 0 is the end of the stream.
+    ///
+    /// While nothing comes and nothing is at hand, no memory is held: it is on loan for the turn of each poll.
+    pub(super) async fn fill(
+        &mut self,
+        reader: &mut (impl AsyncRead + Unpin),
+        most: usize,
+    ) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(cx, reader, most)).await
+    }
+
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.make_room(most);
+        let mut room = ReadBuf::new(self.bytes.get_mut(self.end..).unwrap_or_default());
+        if room.remaining() == 0 {
+            // The end of a stream must never be seen where only the room ended.
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        let read = Pin::new(reader).poll_read(cx, &mut room);
+        let came = room.filled().len();
+        self.end += came;
+        if self.is_empty() {
+            self.release();
+        }
+        ready!(read)?;
+        Poll::Ready(Ok(came))
+    }
+
+    fn make_room(&mut self, most: usize) {
+        if self.bytes.is_empty() {
+            self.bytes = self.shelf.lend();
+        } else if self.end == self.bytes.len() && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        } else if self.end == self.bytes.len() && self.bytes.len() < most {
+            let mut larger = vec![0; (self.bytes.len() * 2).min(most)];
+            larger.splice(..self.end, self.bytes.iter().copied());
+            self.shelf.take_back(std::mem::replace(&mut self.bytes, larger.into()));
+        }
+    }
+
+    fn release(&mut self) {
+        (self.start, self.end) = (0, 0);
+        if !self.bytes.is_empty() {
+            self.shelf.take_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+impl Drop for Buffer<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// A default head at its limit, and one TLS record of content.
+pub(super) const BUFFER: usize = 16 * 1024;
+
+/// What a worker keeps when a wave of connections is over: 8 MiB of buffers.
+const MOST_KEPT: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_buffer_owns_memory_only_while_it_holds_bytes() {
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        assert_eq!(buffer.fill(&mut b"hello".as_slice(), BUFFER).await.unwrap(), 5);
+        assert_eq!(buffer.bytes(), b"hello");
+        buffer.consume(2);
+        assert!(!buffer.bytes.is_empty() && shelf.buffers.borrow().is_empty());
+        buffer.consume(3);
+        assert!(buffer.bytes.is_empty());
+        assert_eq!(shelf.buffers.borrow().len(), 1);
+        assert_eq!(buffer.fill(&mut b"".as_slice(), BUFFER).await.unwrap(), 0);
+        assert_eq!(shelf.buffers.borrow().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_buffer_grows_to_its_limit_and_then_says_so() {
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        let long = vec![7; 3 * BUFFER];
+        let mut source = long.as_slice();
+        while buffer.has_room(2 * BUFFER) {
+            buffer.fill(&mut source, 2 * BUFFER).await.unwrap();
+        }
+        assert_eq!(buffer.bytes(), &long[..2 * BUFFER]);
+        assert!(buffer.fill(&mut source, 2 * BUFFER).await.is_err());
+        buffer.consume(1);
+        assert_eq!(buffer.fill(&mut source, 2 * BUFFER).await.unwrap(), 1);
+    }
+
+    #[test]
+    fn what_was_read_before_comes_first() {
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        buffer.extend(b"");
+        assert!(buffer.is_empty());
+        buffer.extend(b"GET ");
+        buffer.extend(&vec![b'a'; BUFFER]);
+        assert_eq!(buffer.bytes().len(), BUFFER + 4);
+        assert!(buffer.bytes().starts_with(b"GET aaa"));
+    }
+}

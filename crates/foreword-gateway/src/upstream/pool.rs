@@ -1,0 +1,109 @@
+//! Connections to endpoints that wait for the next request: the last one used is the first one taken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::connect::Shared;
+use super::endpoints::Address;
+use crate::connection::stream::Stream;
+
+/// One worker's kept connections.
+///
+/// It takes [`Shared`] connections and no others: one that began with a header has a type of its own, since it speaks
+/// for one client only.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    /// The longest unused comes first in each list.
+    kept: RefCell<HashMap<Address, Vec<Kept>>>,
+    total: Cell<usize>,
+    sweeping: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    connection: Shared,
+    until: Instant,
+}
+
+impl Pool {
+    /// Takes the connection to this endpoint that was used last, if there is one that the endpoint has not closed.
+    pub(crate) fn take(&self, address: &Address) -> Option<Shared> {
+        let mut kept = self.kept.borrow_mut();
+        let list = kept.get_mut(address)?;
+        while let Some(mut last) = list.pop() {
+            self.total.set(self.total.get().saturating_sub(1));
+            if last.is_good(Instant::now()) {
+                return Some(last.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection on which a whole answer has come and nothing behind it, for `idle` at most.
+    pub(crate) fn put(self: &Rc<Self>, address: &Address, connection: Shared, idle: Duration) {
+        if self.total.get() >= MOST || idle.is_zero() {
+            return;
+        }
+        let mut kept = self.kept.borrow_mut();
+        let entry = Kept { connection, until: Instant::now() + idle };
+        match kept.get_mut(address) {
+            Some(list) if list.len() >= MOST_PER_ENDPOINT => return,
+            Some(list) => list.push(entry),
+            None => {
+                kept.insert(address.clone(), vec![entry]);
+            }
+        }
+        self.total.set(self.total.get() + 1);
+        if !self.sweeping.replace(true) {
+            tokio::task::spawn_local(sweep(Rc::downgrade(self)));
+        }
+    }
+
+    /// Closes what has been unused for too long, and what its endpoint has closed.
+    fn evict(&self, now: Instant) {
+        let mut kept = self.kept.borrow_mut();
+        kept.retain(|_, list| {
+            list.retain_mut(|entry| entry.is_good(now));
+            !list.is_empty()
+        });
+        self.total.set(kept.values().map(Vec::len).sum());
+    }
+}
+
+impl Kept {
+    /// An endpoint has nothing to say before it is asked: whatever can be read is its farewell.
+    fn is_good(&mut self, now: Instant) -> bool {
+        now < self.until && is_quiet(self.connection.stream())
+    }
+}
+
+/// Whether a connection is open and nothing unasked came over it.
+pub(crate) fn is_quiet(stream: &Stream) -> bool {
+    let mut byte = [0];
+    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Runs while anything is kept, so that an idle worker sleeps.
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.evict(Instant::now());
+        if pool.total.get() == 0 {
+            pool.sweeping.set(false);
+            return;
+        }
+    }
+}
+
+/// Fine enough for idle times of whole seconds.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Beyond what one core keeps busy; descriptors are for clients first.
+const MOST: usize = 1024;
+const MOST_PER_ENDPOINT: usize = 256;
