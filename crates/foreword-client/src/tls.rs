@@ -4,10 +4,11 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, KeyLogFile,
     RootCertStore, SignatureScheme,
@@ -180,8 +181,69 @@ fn verifier(
             let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
                 .map_err(TlsSetupError::Bundle)?;
-            Ok(chain)
+            Ok(Arc::new(BundleVerifier { chain, named: certificates.clone() }))
         }
+    }
+}
+
+/// Believes what leads to a certificate of the bundle, and the bundle's own certificates themselves: one that a server
+/// signed for itself, as `openssl req -x509` makes it, claims to be a CA's, which no chain may end in.
+#[derive(Debug)]
+struct BundleVerifier {
+    chain: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for BundleVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chained =
+            self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if chained.is_ok() || !self.named.iter().any(|named| named == end_entity) {
+            return chained;
+        }
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        check_validity(end_entity, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+fn check_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    match parsed.validity() {
+        validity if seconds < validity.not_before.timestamp() => Err(CertificateError::NotValidYet.into()),
+        validity if seconds > validity.not_after.timestamp() => Err(CertificateError::Expired.into()),
+        _ => Ok(()),
     }
 }
 
@@ -330,7 +392,8 @@ impl TlsError {
 
 fn certificate_fault(fault: &CertificateError) -> String {
     match fault {
-        CertificateError::UnknownIssuer => "its issuer is not trusted here".into(),
+        // Another issuer of the same name is as unknown as one of another name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => "its issuer is not trusted here".into(),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("it is expired ({fault})")
         }
@@ -340,6 +403,7 @@ fn certificate_fault(fault: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("it is for another name ({fault})")
         }
+        CertificateError::Other(fault) => format!("it was refused with {fault}"),
         other => other.to_string(),
     }
 }

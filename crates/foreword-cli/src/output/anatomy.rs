@@ -211,7 +211,7 @@ pub(crate) fn tlv_name(kind: u8) -> String {
         kind::ALIBABA => "ALIBABA",
         kind::AWS => "AWS",
         kind::AZURE => "AZURE",
-        0xe0..=0xef => "for applications",
+        0xe2..=0xe9 | 0xeb..=0xed | 0xef => "for applications",
         0xf0..=0xf7 => "for experiments",
         0xf8..=0xff => "reserved for the future",
         _ => "that nobody assigned",

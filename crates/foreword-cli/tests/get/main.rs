@@ -1,0 +1,8 @@
+//! `foreword get` and `ppcurlcat`, as real programs against real peers.
+
+mod ends;
+mod headers;
+mod idiom;
+mod peer;
+mod ppcurlcat;
+mod servers;
