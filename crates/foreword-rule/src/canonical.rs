@@ -24,6 +24,7 @@ impl NeverEqual {
 pub(crate) fn whole(variable: &Variable, text: &str, ignore_case: bool) -> Result<String, NeverEqual> {
     match variable {
         Variable::Host => host(text),
+        Variable::Path if text == "*" => Ok(text.to_owned()),
         Variable::Path if !text.starts_with('/') => {
             Err(NeverEqual::new("a path that starts with `/`").hint(format!("did you mean `/{text}`?")))
         }
@@ -137,7 +138,10 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
         return Err(NeverEqual::new("two hexadecimal digits after `%`"));
     };
     let value = char::from_u32(high_digit * 16 + low_digit).unwrap_or('\0');
-    if value.is_ascii_alphanumeric() || "-._~".contains(value) {
+    if matches!(value, '/' | '\\' | ';') {
+        return Err(NeverEqual::new("a path without it, since rules never see an encoded slash, backslash or semicolon"));
+    }
+    if value.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@".contains(value) {
         let hint = format!("did you mean `{value}`?");
         return Err(NeverEqual::new(format!("`{value}` as it is, since paths are normalised")).hint(hint));
     }
