@@ -1,6 +1,7 @@
 //! One file per verb. A verb has its `Args` and a `run` that takes them.
 
 mod decode;
+mod demo;
 mod encode;
 pub(crate) mod get;
 mod run;
@@ -12,6 +13,8 @@ use crate::output::{Exit, Failure};
 /// What `foreword` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run the whole chain on loopback, with nothing to configure
+    Demo(demo::DemoArgs),
     /// Run the gateway
     Run(run::RunArgs),
     /// Ask for a URL as a proxy would: header, TLS, HTTP
@@ -26,6 +29,7 @@ impl Verb {
     /// Carries the verb out.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         match self {
+            Self::Demo(args) => demo::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Get(args) => get::run("foreword", get::Manner::Get, *args),
             Self::Encode(args) => encode::run(&args),
