@@ -1,0 +1,190 @@
+//! foreword in front of real receivers: each sees the client that foreword was told of.
+
+use std::net::SocketAddr;
+
+use crate::caller::{Answer, Caller, request};
+use crate::gateway::{self, Gateway};
+use crate::ground::Ground;
+use crate::header::{self, CLIENT};
+use crate::program::Program;
+use crate::server::{apache, haproxy, nginx, postfix, varnish};
+
+/// A receiver, and how it tells whom it takes for the client.
+struct Receiver {
+    start: fn(&Ground) -> Option<(Program, SocketAddr)>,
+    ask: fn(&mut Caller, &Program) -> String,
+}
+
+/// Asks the receiver who is calling: first with a header written by hand, so that what the receiver says is understood,
+/// then through foreword with what is said in `cluster`.
+fn is_told(receiver: &Receiver, cluster: &str, expected: &[&str]) {
+    let ground = Ground::new();
+    let Some((program, address)) = (receiver.start)(&ground) else { return };
+
+    let mut caller = Caller::connect(address, &header::client_v1());
+    let by_hand = (receiver.ask)(&mut caller, &program);
+    assert!(by_hand.contains(CLIENT), "by hand: {by_hand}\n{}", program.transcript());
+
+    let edge = ground.address();
+    let foreword = Gateway::start(&ground, &gateway::edge(edge, address, "", cluster), &[edge]);
+    let mut caller = Caller::connect(edge, &header::client_v2());
+    let told = (receiver.ask)(&mut caller, &program);
+    for expected in expected {
+        assert!(
+            told.contains(expected),
+            "expected {expected:?}, found {told:?}\n{}",
+            foreword.program.transcript()
+        );
+    }
+    drop(caller);
+    let access = foreword.access_with(CLIENT, 1);
+    assert_eq!(access.get("client.ip"), CLIENT);
+    assert_eq!(access.get("peer.ip"), "127.0.0.1");
+}
+
+const HAPROXY: Receiver = Receiver { start: haproxy::receiver, ask: |caller, _| body(caller) };
+const NGINX: Receiver = Receiver { start: nginx::http_receiver, ask: |caller, _| body(caller) };
+const NGINX_STREAM: Receiver =
+    Receiver { start: nginx::stream_receiver, ask: |caller, _| caller.line().expect("a line from nginx") };
+const VARNISH: Receiver = Receiver {
+    start: varnish::receiver,
+    ask: |caller, _| {
+        let answer = caller.get("peers.test", "/");
+        ["x-client", "x-destination", "x-tlv"].map(|name| answer.field(name).unwrap_or_default()).join(" ")
+    },
+};
+const APACHE: Receiver = Receiver {
+    start: apache::receiver,
+    ask: |caller, apache| {
+        let before = apache.count("client=");
+        caller.get("peers.test", "/");
+        apache.lines("client=", before + 1).swap_remove(before)
+    },
+};
+const POSTFIX: Receiver = Receiver {
+    start: postfix::receiver,
+    ask: |caller, postfix| {
+        let before = postfix.count("connect from unknown[203");
+        let banner = caller.line().expect("a banner: this server speaks first");
+        assert!(banner.starts_with("220 mx.test "), "{banner}");
+        caller.write(b"QUIT\r\n").expect("a farewell");
+        assert_eq!(caller.line().expect("a farewell"), "221 2.0.0 Bye");
+        postfix.lines("connect from unknown[203", before + 1).swap_remove(before)
+    },
+};
+
+const V1: &str = "send_header = \"v1\"";
+const V2: &str = "send_header = \"v2\"";
+
+/// The client with its port, and the destination that it called.
+const BOTH: [&str; 2] = ["client=203.0.113.7:50001", "destination=198.51.100.20:443"];
+
+fn body(caller: &mut Caller) -> String {
+    caller.get("peers.test", "/").text()
+}
+
+#[test]
+fn haproxy_sees_the_client_behind_foreword_in_v1() {
+    is_told(&HAPROXY, V1, &BOTH);
+}
+
+#[test]
+fn haproxy_sees_the_client_behind_foreword_in_v2() {
+    is_told(&HAPROXY, V2, &BOTH);
+}
+
+#[test]
+fn nginx_sees_the_client_behind_foreword_in_v1() {
+    is_told(&NGINX, V1, &BOTH);
+}
+
+#[test]
+fn nginx_sees_the_client_behind_foreword_in_v2() {
+    is_told(&NGINX, V2, &BOTH);
+}
+
+#[test]
+fn nginx_stream_sees_the_client_behind_foreword_in_v1() {
+    is_told(&NGINX_STREAM, V1, &BOTH);
+}
+
+#[test]
+fn nginx_stream_sees_the_client_behind_foreword_in_v2() {
+    is_told(&NGINX_STREAM, V2, &BOTH);
+}
+
+#[test]
+fn apache_sees_the_client_behind_foreword_in_v1() {
+    is_told(&APACHE, V1, &["client=203.0.113.7:50001 peer=127.0.0.1"]);
+}
+
+#[test]
+fn apache_sees_the_client_behind_foreword_in_v2() {
+    is_told(&APACHE, V2, &["client=203.0.113.7:50001 peer=127.0.0.1"]);
+}
+
+#[test]
+fn varnish_sees_the_client_behind_foreword_in_v1() {
+    is_told(&VARNISH, V1, &["203.0.113.7:50001 198.51.100.20:443"]);
+}
+
+#[test]
+fn varnish_sees_the_client_behind_foreword_in_v2() {
+    is_told(&VARNISH, V2, &["203.0.113.7:50001 198.51.100.20:443"]);
+}
+
+#[test]
+fn postfix_which_speaks_first_sees_the_client_behind_foreword_in_v1() {
+    is_told(&POSTFIX, V1, &["connect from unknown[203.0.113.7]"]);
+}
+
+#[test]
+fn postfix_which_speaks_first_sees_the_client_behind_foreword_in_v2() {
+    is_told(&POSTFIX, V2, &["connect from unknown[203.0.113.7]"]);
+}
+
+/// A listener that ends TLS has something to say in each of these.
+const TLVS: &str = "send_header = \"v2\"\nsend_tlvs = [\"authority\", \"unique_id\", \"crc32c\", \"ssl\"]";
+
+/// Asks the receiver through a foreword that ends TLS and sends every TLV that it can.
+fn told_with_tlvs(start: fn(&Ground) -> Option<(Program, SocketAddr)>) -> Option<Answer> {
+    let ground = Ground::new();
+    let certificate = ground.certificate(&["shop.test"]);
+    let (program, address) = start(&ground)?;
+
+    // The peer does look at the checksum: it refuses a wrong one.
+    let wrong = header::v2(header::client(), header::destination(), &[(0x03, &[0xde, 0xad, 0xbe, 0xef])]);
+    let mut caller = Caller::connect(address, &wrong);
+    // A peer that has closed already may refuse the request, too.
+    let _ = caller.write(request("shop.test", "/").as_bytes());
+    assert!(caller.answer().is_err(), "a wrong checksum was taken\n{}", program.transcript());
+
+    let edge = ground.address();
+    let tls = "tls = { certificates = \"certs/\" }";
+    let foreword = Gateway::start(&ground, &gateway::edge(edge, address, tls, TLVS), &[edge]);
+    let mut caller = Caller::connect_tls(edge, &header::client_v1(), &certificate, "shop.test");
+    caller.write(request("shop.test", "/").as_bytes()).expect("the request is taken");
+    let answer = caller.answer().unwrap_or_else(|error| {
+        panic!("expected an answer: {error}\n{}\n{}", foreword.program.transcript(), program.transcript())
+    });
+    Some(answer)
+}
+
+#[test]
+fn haproxy_finds_the_checksum_right_and_shows_the_authority_and_the_unique_id() {
+    let Some(answer) = told_with_tlvs(haproxy::receiver) else { return };
+    let text = answer.text();
+    assert!(text.contains("client=203.0.113.7:50001 destination=198.51.100.20:443"), "{text}");
+    assert!(text.contains(" authority=shop.test "), "{text}");
+    let id = text.trim_end().rsplit_once("unique_id=").map(|(_, id)| id.to_owned()).unwrap_or_default();
+    assert!(!id.is_empty(), "{text}");
+}
+
+#[test]
+fn varnish_finds_the_checksum_right_and_shows_the_authority_and_tls() {
+    let Some(answer) = told_with_tlvs(varnish::receiver) else { return };
+    assert_eq!(answer.field("x-client"), Some("203.0.113.7:50001"), "{}", answer.head);
+    let tlv = answer.field("x-tlv").unwrap_or_default();
+    assert!(tlv.starts_with("authority=shop.test "), "{tlv}");
+    assert!(tlv.ends_with("ssl=true version=TLSv1.3"), "{tlv}");
+}
