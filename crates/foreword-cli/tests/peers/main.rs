@@ -5,6 +5,8 @@ mod caller;
 mod gateway;
 mod ground;
 mod header;
+mod origin;
 mod program;
 mod receivers;
+mod senders;
 mod server;

@@ -1,0 +1,123 @@
+//! A web server that never heard of PROXY: it answers every request, and remembers what it was told.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use crate::caller::field;
+use crate::ground::Ground;
+use crate::program::PATIENCE;
+
+/// A server on a thread for each connection. It answers with the target it was asked for, and takes the rest of its
+/// orders from the path: `/held…` is answered when the test says so.
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    heads: Mutex<Vec<String>>,
+    /// Requests whose answer is held back by now; told whenever that or `open` changes.
+    held: Mutex<usize>,
+    changed: Condvar,
+    open: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Origin {
+    pub(crate) fn start(ground: &Ground) -> Self {
+        let address = ground.address();
+        let listener = TcpListener::bind(address).expect("an address for the origin");
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if accepting.ended.load(Ordering::SeqCst) {
+                    break;
+                }
+                let shared = Arc::clone(&accepting);
+                // How a connection ends is the business of the test at its other end.
+                thread::spawn(move || drop(serve(stream, &shared)));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// The heads of all requests so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.shared.heads.lock().expect("the heads").clone()
+    }
+
+    /// The last request's head.
+    pub(crate) fn last(&self) -> String {
+        self.heads().pop().expect("a request at the origin")
+    }
+
+    /// Waits until this many requests are held back.
+    pub(crate) fn holds(&self, count: usize) {
+        let held = self.shared.held.lock().expect("the held");
+        let (held, timeout) =
+            self.shared.changed.wait_timeout_while(held, PATIENCE, |held| *held < count).expect("the held");
+        assert!(!timeout.timed_out(), "expected {count} requests at the origin, found {held}");
+    }
+
+    /// Answers all that was held back, and holds nothing any more.
+    pub(crate) fn release(&self) {
+        let _held = self.shared.held.lock().expect("the held");
+        self.shared.open.store(true, Ordering::SeqCst);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        // The accepting thread sits in `accept`; a connection wakes it.
+        drop(TcpStream::connect(self.address));
+        self.shared.open.store(true, Ordering::SeqCst);
+        self.shared.changed.notify_all();
+    }
+}
+
+fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let mut body =
+            vec![0; field(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+        reader.read_exact(&mut body)?;
+        let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        shared.heads.lock().expect("the heads").push(head);
+        if target.starts_with("/held") {
+            hold(shared);
+        }
+        let text = format!("{target} {} bytes\n", body.len());
+        write!(
+            writer,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: text/plain\r\n\r\n{text}",
+            text.len()
+        )?;
+    }
+}
+
+fn hold(shared: &Shared) {
+    let mut held = shared.held.lock().expect("the held");
+    *held += 1;
+    shared.changed.notify_all();
+    drop(
+        shared
+            .changed
+            .wait_timeout_while(held, PATIENCE, |_| !shared.open.load(Ordering::SeqCst))
+            .expect("the held"),
+    );
+}
