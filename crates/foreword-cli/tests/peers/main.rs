@@ -10,3 +10,4 @@ mod program;
 mod receivers;
 mod senders;
 mod server;
+mod story;
