@@ -10,4 +10,5 @@ mod program;
 mod receivers;
 mod senders;
 mod server;
+mod signals;
 mod story;
