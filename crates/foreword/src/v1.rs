@@ -27,12 +27,24 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
     let mut line = Line { bytes: input.get(..MAX_LEN).unwrap_or(input), at: 0 };
     match line.addresses(parser.ipv4_in_tcp6) {
         Ok(addresses) => Ok(Parse::Complete { header: header(addresses), len: line.at }),
-        Err(Stop::Short { least }) if line.bytes.len() + least > MAX_LEN => {
-            Err(Malformed::new(MAX_LEN, Fault::LineTooLong { max: MAX_LEN }, "R-V1-11"))
-        }
+        Err(Stop::Short { least }) if line.bytes.len() + least > MAX_LEN => Err(too_long()),
         Err(Stop::Short { least }) => Ok(Parse::incomplete(input.len() + least, input)),
-        Err(Stop::Malformed(malformed)) => Err(malformed),
+        Err(Stop::Malformed(malformed)) => Err(first_fault(malformed, input, parser)),
     }
+}
+
+/// What comes before a wrong byte may have been too long already; whoever reads byte by byte was told that.
+#[cold]
+fn first_fault(malformed: Malformed, input: &[u8], parser: &Parser) -> Malformed {
+    let bytes = input.get(..malformed.offset()).unwrap_or(input);
+    match (Line { bytes, at: 0 }).addresses(parser.ipv4_in_tcp6) {
+        Err(Stop::Short { least }) if bytes.len() + least > MAX_LEN => too_long(),
+        _ => malformed,
+    }
+}
+
+fn too_long() -> Malformed {
+    Malformed::new(MAX_LEN, Fault::LineTooLong { max: MAX_LEN }, "R-V1-11")
 }
 
 fn header(addresses: Addresses<'_>) -> Header<'_> {
@@ -297,6 +309,11 @@ mod tests {
         assert_eq!(malformed.requirement(), "R-V1-11");
         // A byte that would be wrong in its own right stands too late to be looked at.
         assert_eq!(Header::parse(format!("{unknown}x\n").as_bytes()).unwrap_err(), malformed);
+        let address = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255";
+        for end in ["", "0", "x"] {
+            let line = format!("PROXY TCP6 {address} {address} {end}");
+            assert_eq!(Header::parse(line.as_bytes()).unwrap_err(), malformed);
+        }
     }
 
     #[test]
