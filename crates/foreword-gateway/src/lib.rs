@@ -7,6 +7,7 @@ pub mod plan;
 pub mod policy;
 pub mod refusal;
 pub mod tls;
+pub mod trial;
 
 mod connection;
 mod control;

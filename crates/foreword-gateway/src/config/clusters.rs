@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::document::{Notes, Table, find_name};
 use super::keys::{CLUSTER, CLUSTER_TIMEOUT};
+use super::problem::Problem;
 use super::source::{At, Place};
 use super::units;
 use crate::plan::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv};
@@ -45,8 +46,8 @@ impl Clusters {
     }
 
     /// Whether there is a cluster of this name, broken or not.
-    pub(crate) fn check_name(&self, name: &At<&str>, notes: &Notes) {
-        notes.keep(find_name(&self.by_name, name, "clusters"));
+    pub(crate) fn check_name(&self, name: &At<&str>) -> Result<(), Problem> {
+        find_name(&self.by_name, name, "clusters").map(|_| ())
     }
 
     /// Warns of clusters that nothing forwards to.

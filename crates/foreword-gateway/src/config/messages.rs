@@ -378,3 +378,53 @@ fn defaults_are_safe() {
     assert_eq!(plan.drain.as_secs(), 30);
     assert!(plan.access_log.is_none() && plan.admin.is_none() && plan.warnings.is_empty());
 }
+
+#[test]
+fn tests_of_the_file_are_checked_like_the_rest() {
+    let test =
+        |request: &str, expect: &str| format!("[[test]]\nrequest = {{ {request} }}\nexpect = {{ {expect} }}");
+    for (request, expect, told) in [
+        (
+            "listener = \"zz\", peer = \"10.0.0.1\"",
+            "cluster = \"z\"",
+            "2:24: test `test 1`: expected one of the listeners `z`, found `zz`",
+        ),
+        (
+            "peer = \"ten\"",
+            "cluster = \"z\"",
+            "2:20: test `test 1`: expected an address such as `10.0.0.5`, or `unix` for `peer`, found `ten`",
+        ),
+        (
+            "peer = \"10.0.0.1\"",
+            "cluster = \"y\"",
+            "3:22: test `test 1`: expected one of the clusters `z`, found `y`",
+        ),
+        (
+            "peer = \"10.0.0.1\"",
+            "refused = \"FW999\"",
+            "3:22: test `test 1`: expected a code such as `FW201` for `refused`, found `FW999`",
+        ),
+        (
+            "peer = \"10.0.0.1\"",
+            "",
+            "3:10: test `test 1`: expected at least one key, found none, so nothing is tried",
+        ),
+        (
+            "peer = \"10.0.0.1\", header = \"v1\"",
+            "cluster = \"z\"",
+            "2:32: test `test 1`: `header` has no effect: without `client` no header is sent",
+        ),
+        (
+            "peer = \"10.0.0.1\", method = \"PUT\"",
+            "cluster = \"z\"",
+            "2:32: test `test 1`: `method` has no effect: without `url` there is no request",
+        ),
+        (
+            "peer = \"10.0.0.1\", url = \"/x\"",
+            "cluster = \"z\"",
+            "2:38: test `test 1`: expected a URL such as `https://www.example.com/` for `url`, found `/x`",
+        ),
+    ] {
+        assert_eq!(told_of(&test(request, expect)), [format!("foreword.toml:{told}")]);
+    }
+}

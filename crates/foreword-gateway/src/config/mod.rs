@@ -17,6 +17,7 @@ mod reference;
 mod resolve;
 mod rules;
 mod source;
+mod tests;
 mod trust;
 mod units;
 
@@ -27,6 +28,7 @@ pub use self::problem::{Problem, ProblemKind, Problems};
 pub use self::reference::reference;
 pub use self::resolve::Configuration;
 use self::source::Source;
+pub use self::tests::{Test, address, peer};
 use crate::plan::Plan;
 
 /// Reads a file and makes it a plan.

@@ -13,6 +13,7 @@ use super::lists::Lists;
 use super::observing;
 use super::problem::{Problem, ProblemKind, Problems};
 use super::source::{At, Place, Source};
+use super::tests::{self, Test};
 use super::trust::Groups;
 use crate::plan::Plan;
 
@@ -21,6 +22,15 @@ use crate::plan::Plan;
 pub struct Configuration {
     /// What the gateway runs.
     pub plan: Plan,
+    /// Its `[[test]]`s, in order.
+    pub tests: Vec<Test>,
+}
+
+impl Configuration {
+    /// Runs every test, and returns what turned out otherwise than expected.
+    pub fn run_tests(&self) -> Vec<Problem> {
+        self.tests.iter().filter_map(|test| test.run(&self.plan).err()).flatten().collect()
+    }
 }
 
 /// Resolves a file and those that it includes.
@@ -54,7 +64,8 @@ pub(crate) fn resolve(source: &Arc<Source>) -> Result<Configuration, Problems> {
         None => {
             let warnings = Problems::of(warnings);
             let warnings = warnings.iter().flat_map(Problems::iter).map(Problem::to_string).collect();
-            Ok(Configuration { plan: Plan { warnings, ..configuration.plan } })
+            let plan = Plan { warnings, ..configuration.plan };
+            Ok(Configuration { plan, ..configuration })
         }
     }
 }
@@ -93,6 +104,14 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
     let drain = once(tops, "drain", notes, |top, name| top.read(name, |value| value.duration()));
     let access_log = once(tops, "log", notes, |top, _| observing::access_log(top));
     let admin = once(tops, "admin", notes, |top, _| observing::admin(top));
+    let names = tests::Names {
+        listener: &|name| listeners::check_listener_name(name, &listeners.places),
+        cluster: &|name| clusters.check_name(name),
+    };
+    let mut tests = Vec::new();
+    for top in tops {
+        tests.extend(tests::read(top, tests.len(), &names));
+    }
     let good = std::mem::take(&mut listeners.good);
     let plan = Plan {
         workers: workers.unwrap_or_else(one_per_core),
@@ -103,7 +122,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
         admin,
         warnings: Vec::new(),
     };
-    Configuration { plan }
+    Configuration { plan, tests }
 }
 
 /// What only one of the files may say.

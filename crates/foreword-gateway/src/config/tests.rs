@@ -55,7 +55,11 @@ impl Expect {
             differs("client", self.client.as_ref(), client.and_then(|client| client.ip)),
             differs("refused", self.refused.as_ref(), outcome.code()),
         ];
-        compared.into_iter().flatten().map(|problem| problem.hint(format!("it was {}", ending(told)))).collect()
+        compared
+            .into_iter()
+            .flatten()
+            .map(|problem| problem.hint(format!("it was {}", ending(told))))
+            .collect()
     }
 }
 
@@ -66,7 +70,11 @@ fn ending(told: &Explanation) -> String {
     }
 }
 
-fn differs<T: PartialEq + std::fmt::Display>(what: &str, expected: Option<&At<T>>, found: Option<T>) -> Option<Problem> {
+fn differs<T: PartialEq + std::fmt::Display>(
+    what: &str,
+    expected: Option<&At<T>>,
+    found: Option<T>,
+) -> Option<Problem> {
     let expected = expected.filter(|expected| Some(&expected.value) != found.as_ref())?;
     let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
     Some(expected.place.expected(format_args!("{what} `{}`", expected.value), found))
@@ -131,7 +139,10 @@ fn read_trial(table: &Table<'_, '_>, names: &Names<'_>) -> Option<Trial> {
     let peer = table.require("peer", |value| peer(value.text()?).ok_or_else(|| value.expected(A_PEER)));
     let introduction = read_introduction(table);
     let destination = table.read("destination", |value| {
-        value.text()?.parse::<SocketAddr>().map_err(|_| value.expected("an address and port such as `198.51.100.20:443`"))
+        value
+            .text()?
+            .parse::<SocketAddr>()
+            .map_err(|_| value.expected("an address and port such as `198.51.100.20:443`"))
     });
     let sni = table.read("sni", |value| value.text()).map(|at| at.value.into());
     let request = read_request(table);
@@ -159,7 +170,9 @@ fn read_introduction(table: &Table<'_, '_>) -> Option<Introduction> {
     });
     if client.is_none() {
         for (name, place) in table.present(&["header", "tlv"]) {
-            notes.problem(place.problem(format!("`{name}` has no effect: without `client` no header is sent")));
+            notes.problem(
+                place.problem(format!("`{name}` has no effect: without `client` no header is sent")),
+            );
         }
         return None;
     }
@@ -182,10 +195,12 @@ fn read_request(table: &Table<'_, '_>) -> Option<Asked> {
     let fields = table.read("fields", |value| value.entries()).map(|at| at.value).unwrap_or_default();
     if table.get("url").is_none() {
         for (name, place) in table.present(&["method", "fields"]) {
-            notes.problem(place.problem(format!("`{name}` has no effect: without `url` there is no request")));
+            notes
+                .problem(place.problem(format!("`{name}` has no effect: without `url` there is no request")));
         }
     }
-    let fields = fields.iter().filter_map(|(name, value)| notes.keep(read_field(name, value))).flatten().collect();
+    let fields =
+        fields.iter().filter_map(|(name, value)| notes.keep(read_field(name, value))).flatten().collect();
     Some(Asked { method: method.map_or("GET", |at| at.value).into(), url: url?.value, fields })
 }
 
@@ -194,7 +209,8 @@ fn read_field(name: &At<&str>, value: &Value<'_>) -> Result<Vec<(Box<str>, Box<s
     if !is_token(name.value) {
         return Err(name.place.expected("the name of a field", shown(name.value)));
     }
-    let texts = if value.is_list() { value.texts()? } else { vec![At::new(value.text()?, value.place.clone())] };
+    let texts =
+        if value.is_list() { value.texts()? } else { vec![At::new(value.text()?, value.place.clone())] };
     let fields = texts.into_iter().map(|text| match text.value.contains(['\r', '\n', '\0']) {
         true => Err(text.place.expected("the value of a field", shown(text.value))),
         false => Ok((name.value.into(), text.value.into())),

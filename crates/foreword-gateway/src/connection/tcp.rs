@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::rewind::Rewind;
-use foreword::{Trust, Verdict};
+use foreword::{Client, Trust, Verdict};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
@@ -17,7 +17,7 @@ use super::forward::{Forward, Traffic};
 use super::header_watch::HeaderWatch;
 use super::record::{Fill, Record};
 use super::stream::Stream;
-use crate::plan::{Cluster, SecondHeader};
+use crate::plan::{Cluster, Listener, SecondHeader};
 use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
 use crate::upstream::connect::{ConnectError, Opened, open};
@@ -45,7 +45,7 @@ pub(crate) async fn serve(
 
     let mut first = leftover;
     let headed = connection.client.header.is_some();
-    let mut watch = HeaderWatch::new(refuses_header(connection));
+    let mut watch = HeaderWatch::new(refuses_header(&connection.listener, &connection.client));
     let (chosen, opened) = connect(cluster, worker, record).await?;
     take_what_is_there(&mut stream, &mut first, worker).await;
     if watch.finds(&first) {
@@ -116,11 +116,11 @@ async fn take_what_is_there(stream: &mut impl Downstream, first: &mut Vec<u8>, w
 }
 
 /// Whether a header that comes here as payload ends the connection: a second one, or one that nobody here believes.
-fn refuses_header(connection: &Connection) -> bool {
-    let forbids = |trust: &Trust| matches!(trust.judge(&connection.peer), Verdict::Direct(Some(_)));
-    match &connection.client.header {
-        Some(_) => connection.listener.header.second_header == SecondHeader::Reject,
-        None => connection.listener.trust.as_ref().is_some_and(forbids),
+pub(crate) fn refuses_header(listener: &Listener, client: &Client) -> bool {
+    let forbids = |trust: &Trust| matches!(trust.judge(&client.peer), Verdict::Direct(Some(_)));
+    match &client.header {
+        Some(_) => listener.header.second_header == SecondHeader::Reject,
+        None => listener.trust.as_ref().is_some_and(forbids),
     }
 }
 

@@ -120,7 +120,21 @@ pub(crate) struct RequestFacts<'r> {
     pub(crate) https: bool,
 }
 
-impl RequestFacts<'_> {
+impl<'r> RequestFacts<'r> {
+    /// The facts of a request. `forwarders` is the trust that says whose X-Forwarded-For is believed, where the speaker's is;
+    /// `is_secure` says whether the connection is.
+    pub(crate) fn new(
+        connection: ConnectionFacts<'r>,
+        request: Request<'r>,
+        path: &'r NormalPath,
+        forwarders: Option<&Trust>,
+        is_secure: bool,
+    ) -> Self {
+        let believed = forwarders.map(|trust| Believed::read(&request, |ip| is_forwarder(trust, ip)));
+        let https = believed.and_then(|believed| believed.https).unwrap_or(is_secure);
+        Self { connection, request, path, believed, https }
+    }
+
     /// The client's address, if it has one.
     pub(crate) fn client_ip(&self) -> Option<IpAddr> {
         match self.believed.and_then(|believed| believed.client) {

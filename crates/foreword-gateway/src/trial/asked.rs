@@ -71,7 +71,8 @@ impl FromStr for Url {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
-        if authority.is_empty() || rest.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
+        if authority.is_empty() || rest.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+        {
             return Err(NoUrl);
         }
         let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
@@ -86,7 +87,10 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart_and_not_tidied() {
         let url: Url = "https://www.Example.com:8443//a/../%61?b".parse().expect("a URL");
-        assert_eq!((url.https, &*url.authority, url.target()), (true, "www.Example.com:8443", "//a/../%61?b"));
+        assert_eq!(
+            (url.https, &*url.authority, url.target()),
+            (true, "www.Example.com:8443", "//a/../%61?b")
+        );
         assert_eq!(url.server_name().as_deref(), Some("www.Example.com"));
         assert_eq!("http://a?b".parse::<Url>().expect("a URL").target(), "/?b");
         assert_eq!("http://[::1]:80/".parse::<Url>().expect("a URL").server_name(), None);

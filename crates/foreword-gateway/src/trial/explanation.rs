@@ -140,9 +140,20 @@ impl Explanation {
             (Mode::Tcp, None) => "tcp",
             (Mode::Tcp, Some(_)) => "tcp over TLS",
         };
-        let (listener, outcome) = (listener.name.clone(), Outcome::refused(None, &"nothing was decided", None));
+        let (listener, outcome) =
+            (listener.name.clone(), Outcome::refused(None, &"nothing was decided", None));
         let peer = peer.clone();
-        Self { listener, spoken, peer, trust, client: None, path: None, rules: Vec::new(), rule: None, outcome }
+        Self {
+            listener,
+            spoken,
+            peer,
+            trust,
+            client: None,
+            path: None,
+            rules: Vec::new(),
+            rule: None,
+            outcome,
+        }
     }
 }
 
@@ -189,7 +200,11 @@ impl ClientTold {
 
 impl PathTold {
     pub(super) fn of(asked: &str, path: &NormalPath) -> Self {
-        Self { asked: asked.to_owned(), matched: path.matched().to_owned(), forwarded: path.forwarded().to_owned() }
+        Self {
+            asked: asked.to_owned(),
+            matched: path.matched().to_owned(),
+            forwarded: path.forwarded().to_owned(),
+        }
     }
 }
 
@@ -281,7 +296,9 @@ impl fmt::Display for Outcome {
 impl fmt::Display for TrustTold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoGroups => f.write_str("direct: the listener has no trust groups, so no header is believed"),
+            Self::NoGroups => {
+                f.write_str("direct: the listener has no trust groups, so no header is believed")
+            }
             Self::Group { name, range, header } => {
                 write!(f, "in trust `{name}` by {range} (header = \"{header}\")")
             }

@@ -34,7 +34,9 @@ impl Introduction {
 /// What was expected.
 pub fn tlv(name: &str, text: &str) -> Result<(u8, Vec<u8>), String> {
     let mut value = match text.strip_prefix("hex:") {
-        Some(digits) => hex(digits).ok_or_else(|| format!("expected pairs of hexadecimal digits, found `{digits}`"))?,
+        Some(digits) => {
+            hex(digits).ok_or_else(|| format!("expected pairs of hexadecimal digits, found `{digits}`"))?
+        }
         None => text.as_bytes().to_vec(),
     };
     let kind = match name {
@@ -61,8 +63,10 @@ fn number_of(text: &str) -> Option<u8> {
 }
 
 fn hex(digits: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> =
-        digits.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> = digits
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
     Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }

@@ -16,9 +16,7 @@ use foreword_rule::Facts;
 use tokio::time::Instant;
 
 pub use self::asked::{Asked, Url};
-pub use self::explanation::{
-    ClientTold, Explanation, Outcome, PartTold, PathTold, RuleTold, TrustTold,
-};
+pub use self::explanation::{ClientTold, Explanation, Outcome, PartTold, PathTold, RuleTold, TrustTold};
 pub use self::introduction::{Introduction, tlv};
 use crate::connection::awaited::Awaited;
 use crate::connection::error::ServeError;
@@ -104,20 +102,27 @@ impl Trial {
             (None, _) => None,
         };
         found.ok_or_else(|| {
-            let known: Vec<String> = plan.listeners.iter().map(|listener| format!("`{}`", listener.name)).collect();
-            let found = self.listener.as_ref().map_or_else(|| "none named".to_owned(), |name| format!("`{name}`"));
+            let known: Vec<String> =
+                plan.listeners.iter().map(|listener| format!("`{}`", listener.name)).collect();
+            let found =
+                self.listener.as_ref().map_or_else(|| "none named".to_owned(), |name| format!("`{name}`"));
             TrialError::Listener { known: known.join(", "), found }
         })
     }
 
     /// Whether the listener can be asked so at all.
     fn check(&self, listener: &Listener) -> Result<(), TrialError> {
-        let unfit = |expected, found| Err(TrialError::Unfit { listener: listener.name.clone(), expected, found });
+        let unfit =
+            |expected, found| Err(TrialError::Unfit { listener: listener.name.clone(), expected, found });
         match (listener.mode, &self.request, &listener.tls) {
             (Mode::Http, None, _) => unfit("a URL", "none"),
             (Mode::Tcp, Some(_), _) => unfit("no request, since it forwards bytes", "one"),
-            (Mode::Http, Some(asked), Some(_)) if !asked.url.https => unfit("`https://`, since it ends TLS", "`http://`"),
-            (Mode::Http, Some(asked), None) if asked.url.https => unfit("`http://`, since it ends no TLS", "`https://`"),
+            (Mode::Http, Some(asked), Some(_)) if !asked.url.https => {
+                unfit("`https://`, since it ends TLS", "`http://`")
+            }
+            (Mode::Http, Some(asked), None) if asked.url.https => {
+                unfit("`http://`, since it ends no TLS", "`https://`")
+            }
             (_, _, None) if self.sni.is_some() => unfit("no SNI, since it ends no TLS", "one"),
             _ => Ok(()),
         }
@@ -197,7 +202,8 @@ impl Trial {
             return;
         }
         let trust = listener.trust.as_ref().filter(|trust| connection.may_forward(Some(trust)));
-        let facts = RequestFacts::new(connection, index.view(head.as_bytes()), &path, trust, connection.is_secure());
+        let facts =
+            RequestFacts::new(connection, index.view(head.as_bytes()), &path, trust, connection.is_secure());
         if let Some((ip, port)) = facts.believed.and_then(|believed| believed.client) {
             told.client = Some(ClientTold::forwarded(ip, port));
         }

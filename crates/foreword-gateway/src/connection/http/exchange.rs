@@ -1,6 +1,6 @@
 //! One request, from its first byte to the last of its answer.
 
-use foreword_http1::{Framing, HeadEnd, Limits, NormalPath, Request, Target, Version};
+use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::Whom::{Finished, Unfinished, Unread};
@@ -11,14 +11,14 @@ use super::changes::Changes;
 use super::fields::{Asked, Persistence};
 use super::forward;
 use super::refused::Refused;
+use super::settled::{limits, settle};
 use super::request_id::{RequestId, trace_id};
 use super::shelf::Desk;
 use crate::connection::header_watch::SIGNATURES;
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::connection::tcp::Downstream;
 use crate::observe::Name;
-use crate::policy::facts::{ConnectionFacts, RequestFacts, is_forwarder};
-use crate::policy::forwarded::Believed;
+use crate::policy::facts::{ConnectionFacts, RequestFacts};
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
 
@@ -52,7 +52,7 @@ pub(super) async fn serve<S: Downstream>(talk: &mut Talk<'_, S>, record: &Record
     let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = &mut *desk;
     let request = request.view(head);
     note_head(&request, &mut note);
-    if let Err(refused) = settle(&request, path, talk) {
+    if let Err(refused) = settle(&request, path, &talk.connection.listener.path) {
         return refuse(talk, Unread, refused, note, to_client).await;
     }
     let facts = talk.facts(request, path);
@@ -115,11 +115,7 @@ async fn read_head<S: Downstream>(
     note: &mut RequestRecord<'_>,
 ) -> Result<(), NoHead> {
     let listener = &talk.connection.listener;
-    let limits = Limits {
-        head: listener.max.head,
-        fields: listener.max.fields,
-        target: Limits::default().target.min(listener.max.head),
-    };
+    let limits = limits(listener);
     let deadline = Instant::now() + listener.timeout.head;
     let mut end = HeadEnd::request();
     loop {
@@ -156,30 +152,14 @@ async fn read_head<S: Downstream>(
     }
 }
 
-/// Settles what is asked for, before anyone decides by it.
-fn settle<S>(request: &Request<'_>, path: &mut NormalPath, talk: &Talk<'_, S>) -> Result<(), Refused> {
-    let target = request.target();
-    if matches!(target, Target::Authority(_)) {
-        return Err(Refused::Connect);
-    }
-    Ok(path.normalise(target.path_and_query(), &talk.connection.listener.path)?)
-}
-
 impl<'c, S> Talk<'c, S> {
     fn facts<'r>(&self, request: Request<'r>, path: &'r NormalPath) -> RequestFacts<'r>
     where
         'c: 'r,
     {
-        let connection = self.connection;
-        let trust = connection.listener.trust.as_ref().filter(|_| self.may_forward);
-        let believed = trust.map(|trust| Believed::read(&request, |ip| is_forwarder(trust, ip)));
-        RequestFacts {
-            connection: ConnectionFacts { client: &connection.client, tls: connection.tls.as_ref() },
-            request,
-            path,
-            believed,
-            https: believed.and_then(|believed| believed.https).unwrap_or(self.is_secure),
-        }
+        let connection = ConnectionFacts { client: &self.connection.client, tls: self.connection.tls.as_ref() };
+        let forwarders = self.connection.listener.trust.as_ref().filter(|_| self.may_forward);
+        RequestFacts::new(connection, request, path, forwarders, self.is_secure)
     }
 
     /// Whether what is left of the request can be passed over without reading: then the connection can go on.

@@ -14,6 +14,7 @@ mod link;
 mod refused;
 mod request_id;
 mod sending;
+mod settled;
 mod shelf;
 
 use tokio::io::AsyncWriteExt;
@@ -30,6 +31,8 @@ use super::tcp::Downstream;
 use crate::policy::facts::ConnectionFacts;
 use crate::worker::Worker;
 
+pub(crate) use self::refused::Refused;
+pub(crate) use self::settled::{limits, settle};
 pub(crate) use self::shelf::Shelf;
 
 /// Serves a connection in http mode. `leftover` was read behind the header.

@@ -9,7 +9,7 @@ use crate::upstream::connect::ConnectError;
 
 /// Why a request was refused, or came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// The head is malformed, too large, or not HTTP/1.
     #[error(transparent)]
     Head(#[from] HeadError),
@@ -85,7 +85,7 @@ pub(super) enum Refused {
 
 impl Refused {
     /// The status that the client gets, if it has not got another one already.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Head(error) => error.status(),
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
@@ -103,7 +103,7 @@ impl Refused {
     }
 
     /// The code of the cause.
-    pub(super) fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Head(error) => of_class(error.class()),
             Self::Header { second: true } => Code::SecondHeader,
