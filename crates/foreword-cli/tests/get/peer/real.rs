@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 /// A server that runs for as long as this lives.
@@ -40,6 +42,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.path().join("stderr.log")).expect("a log"))
+            .process_group(0)
             .spawn()
             .expect("it starts");
         let mut server = Self { child, folder };
@@ -70,7 +73,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.child.kill().expect("it ends");
+        // With its children: Apache's live on where only their parent is killed.
+        let group = Pid::from_child(&self.child);
+        rustix::process::kill_process_group(group, Signal::KILL).expect("it ends");
         self.child.wait().expect("it ended");
     }
 }
