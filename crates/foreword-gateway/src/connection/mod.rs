@@ -10,7 +10,6 @@ pub(crate) mod http;
 pub(crate) mod identify;
 pub(crate) mod linger;
 pub(crate) mod record;
-pub(crate) mod rewind;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 

@@ -3,8 +3,8 @@
 
 use std::io;
 
-use crate::connection::rewind::Rewind;
 use foreword::Looks;
+use foreword_tokio::Rewind;
 use rustls::{AlertDescription, CipherSuite, PeerIncompatible, ProtocolVersion, ServerConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};

@@ -75,6 +75,20 @@ impl Log {
         self.lines_with(text, 1).remove(0)
     }
 
+    /// Waits for a line that holds `text`, and comes after the first `before` bytes of the log.
+    #[track_caller]
+    pub fn line_with_after(&self, before: usize, text: &str) -> String {
+        let (logged, more) = &*self.0;
+        let found = |logged: &String| {
+            let new = logged.get(before..).unwrap_or_default();
+            new.lines().find(|line| line.contains(text)).map(str::to_owned)
+        };
+        let logged = logged.lock().unwrap();
+        let (logged, _) =
+            more.wait_timeout_while(logged, PATIENCE, |logged| found(logged).is_none()).unwrap();
+        found(&logged).unwrap_or_else(|| panic!("no line with `{text}` in:\n{}", &logged[before..]))
+    }
+
     /// Waits for so many lines that hold `text`.
     #[track_caller]
     pub fn lines_with(&self, text: &str, count: usize) -> Vec<String> {

@@ -11,8 +11,8 @@ use super::changes::Changes;
 use super::fields::{Asked, Persistence};
 use super::forward;
 use super::refused::Refused;
-use super::settled::{limits, settle};
 use super::request_id::{RequestId, trace_id};
+use super::settled::{limits, settle};
 use super::shelf::Desk;
 use crate::connection::header_watch::SIGNATURES;
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
@@ -157,7 +157,8 @@ impl<'c, S> Talk<'c, S> {
     where
         'c: 'r,
     {
-        let connection = ConnectionFacts { client: &self.connection.client, tls: self.connection.tls.as_ref() };
+        let connection =
+            ConnectionFacts { client: &self.connection.client, tls: self.connection.tls.as_ref() };
         let forwarders = self.connection.listener.trust.as_ref().filter(|_| self.may_forward);
         RequestFacts::new(connection, request, path, forwarders, self.is_secure)
     }

@@ -15,7 +15,11 @@ pub(crate) fn limits(listener: &Listener) -> Limits {
 }
 
 /// Settles what is asked for.
-pub(crate) fn settle(request: &Request<'_>, path: &mut NormalPath, policy: &PathPolicy) -> Result<(), Refused> {
+pub(crate) fn settle(
+    request: &Request<'_>,
+    path: &mut NormalPath,
+    policy: &PathPolicy,
+) -> Result<(), Refused> {
     let target = request.target();
     if matches!(target, Target::Authority(_)) {
         return Err(Refused::Connect);
