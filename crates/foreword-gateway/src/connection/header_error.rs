@@ -54,7 +54,7 @@ impl HeaderFault {
     /// Bytes that begin like a header and go on otherwise.
     pub(super) fn malformed(malformed: Malformed, bytes: &[u8]) -> Self {
         let version = Version::announced(bytes).unwrap_or(Version::One);
-        Self::Malformed { malformed, version, bytes: shown(bytes) }
+        Self::Malformed { malformed, version, bytes: shown(header_of(version, bytes)) }
     }
 
     pub(super) fn of(self, group: &Group) -> Box<HeaderError> {
@@ -109,10 +109,10 @@ impl fmt::Display for HeaderFault {
                 (looks, None) => write!(f, "expected a PROXY header, found {looks}"),
             },
             Self::Malformed { malformed, version: Version::One, bytes } => {
-                write!(f, "malformed v1 header, {malformed}, in `{}`", bytes.escape_ascii())
+                write!(f, "v1 header, {malformed}, in `{}`", bytes.escape_ascii())
             }
             Self::Malformed { malformed, version: Version::Two, bytes } => {
-                write!(f, "malformed v2 header, {malformed}, in {}", Hex(bytes))
+                write!(f, "v2 header, {malformed}, in {}", Hex(bytes))
             }
             Self::Silence { deadline } => {
                 write!(f, "expected a PROXY header, found nothing for {} s", deadline.as_secs_f32())
@@ -156,6 +156,18 @@ impl fmt::Display for Came<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes of it, `{}`", self.0.len(), self.0.escape_ascii())
     }
+}
+
+/// The bytes of a bad header itself: what follows it may be nobody's business.
+fn header_of(version: Version, bytes: &[u8]) -> &[u8] {
+    let len = match version {
+        Version::One => bytes.iter().position(|byte| *byte == b'\n').map(|place| place + 1),
+        Version::Two => bytes.get(14..16).and_then(|len| <[u8; 2]>::try_from(len).ok()).map(|len| {
+            let declared = u16::from_be_bytes(len);
+            16 + usize::from(declared)
+        }),
+    };
+    len.and_then(|len| bytes.get(..len)).unwrap_or(bytes)
 }
 
 /// What of a bad header goes into the line that refuses it.
