@@ -190,10 +190,12 @@ fn reason(error: &rustls::Error) -> String {
             Peer::NoKxGroupsInCommon | Peer::NamedGroupsExtensionRequired => {
                 "no key exchange in common".to_owned()
             }
-            Peer::NoSignatureSchemesInCommon | Peer::SignatureAlgorithmsExtensionRequired => {
+            Peer::NoSignatureSchemesInCommon => {
                 "the client takes no signature that our certificate's key can make".to_owned()
             }
-            Peer::Tls12NotOffered
+            // Who names no signatures is older than TLS 1.2, whatever version it claims.
+            Peer::SignatureAlgorithmsExtensionRequired
+            | Peer::Tls12NotOffered
             | Peer::Tls12NotOfferedOrEnabled
             | Peer::ServerTlsVersionIsDisabledByOurConfig
             | Peer::SupportedVersionsExtensionRequired => {

@@ -3,4 +3,5 @@
 mod identify;
 mod support;
 mod tcp;
+mod tls;
 mod trust;
