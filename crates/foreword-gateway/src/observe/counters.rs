@@ -240,7 +240,7 @@ impl HistogramSum {
 
     /// Upper bounds in seconds, each with how many fell between it and the one below.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        let bounds = BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
         bounds.zip(self.buckets.iter().copied())
     }
 }

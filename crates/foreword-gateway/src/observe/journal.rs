@@ -77,6 +77,10 @@ impl Observer {
         self.reloads.last_failed.store(1, Ordering::Relaxed);
     }
 
+    pub(super) fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// Connections that are open now, at all listeners.
     pub fn open_connections(&self) -> u64 {
         locked(&self.listeners).iter().map(|series| series.open()).sum()

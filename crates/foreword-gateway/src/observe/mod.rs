@@ -1,13 +1,17 @@
 //! What the gateway tells about itself: access log, metrics, admin socket.
 
 pub(crate) mod access_log;
+pub(crate) mod admin;
 pub(crate) mod counters;
 pub(crate) mod entry;
 pub(crate) mod journal;
+mod metrics;
 pub(crate) mod name;
+mod process;
 mod teller;
 mod termination;
 
 pub use access_log::{AccessLog, AccessLogPlan, LogFormat, LogTarget, LogTemplate, OpenError, Redact};
 pub use journal::Observer;
+pub use metrics::{Family, Kind};
 pub use name::Name;

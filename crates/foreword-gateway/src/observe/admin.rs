@@ -1,0 +1,191 @@
+//! Where the gateway answers for itself: `/metrics`, `/healthz` and `/readyz`, by default on a unix socket.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foreword_http1::{HeadEnd, Limits, RequestHead};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::Observer;
+use crate::plan::{AdminPlan, Bind};
+use crate::sockets::{self, BindError, Bound, Socket};
+
+/// The admin socket, bound and not yet served.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    bound: Bound,
+    observer: Arc<Observer>,
+}
+
+impl Admin {
+    /// Binds the socket; owner and group may connect to one in the file system.
+    pub(crate) fn bind(plan: &AdminPlan, observer: &Arc<Observer>) -> Result<Self, BindError> {
+        Ok(Self { bound: sockets::bind(&plan.bind, 1)?, observer: Arc::clone(observer) })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &Bind {
+        &self.bound.address
+    }
+
+    /// Answers until it is dropped. It must run on a `LocalRuntime`.
+    pub(crate) async fn serve(mut self) {
+        let desk = Rc::new(Desk { observer: self.observer, seats: Semaphore::new(MAX_CONNECTIONS) });
+        let served = match self.bound.sockets.pop() {
+            Some(Socket::Tcp(listener)) => serve_tcp(listener, &desk).await,
+            Some(Socket::Unix(listener)) => serve_unix(listener, &desk).await,
+            None => Ok(()),
+        };
+        if let Err(error) = served {
+            tracing::error!("admin: expected to listen on {}, found {error}", self.bound.address);
+        }
+    }
+}
+
+async fn serve_tcp(listener: std::net::TcpListener, desk: &Rc<Desk>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => desk.admit(stream),
+            Err(error) => rest(&error).await,
+        }
+    }
+}
+
+async fn serve_unix(listener: std::os::unix::net::UnixListener, desk: &Rc<Desk>) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => desk.admit(stream),
+            Err(error) => rest(&error).await,
+        }
+    }
+}
+
+/// An accept that fails says that descriptors are out or a peer has left: neither is better at once.
+async fn rest(error: &io::Error) {
+    tracing::debug!("admin: expected a connection, found {error}");
+    tokio::time::sleep(PAUSE).await;
+}
+
+struct Desk {
+    observer: Arc<Observer>,
+    seats: Semaphore,
+}
+
+impl Desk {
+    /// Answers one connection beside the others; where too many come, the new one is closed.
+    fn admit<S: AsyncRead + AsyncWrite + Unpin + 'static>(self: &Rc<Self>, stream: S) {
+        let desk = Rc::clone(self);
+        spawn_local(async move {
+            if let Ok(_seat) = desk.seats.try_acquire() {
+                // Who asks too slowly, or goes away, gets no answer.
+                let _ended = timeout(PATIENCE, answer(stream, &desk.observer)).await;
+            }
+        });
+    }
+}
+
+/// One request, one answer, and the connection is closed.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    observer: &Arc<Observer>,
+) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(1024);
+    let mut end = HeadEnd::request();
+    let limits = Limits { head: MAX_HEAD, ..Limits::default() };
+    let reply = loop {
+        match end.find(&buffer, &limits) {
+            Ok(Some(len)) => break reply(buffer.get(..len).unwrap_or_default(), &limits, observer),
+            Ok(None) => {}
+            Err(error) => break Reply::text(error.status(), "malformed request\n"),
+        }
+        if stream.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+    };
+    stream.write_all(&reply.bytes()).await?;
+    stream.shutdown().await
+}
+
+fn reply(head: &[u8], limits: &Limits, observer: &Arc<Observer>) -> Reply {
+    let mut request = RequestHead::default();
+    if let Err(error) = request.parse(head, limits) {
+        return Reply::text(error.status(), "malformed request\n");
+    }
+    let request = request.view(head);
+    let is_head = request.method() == "HEAD";
+    if request.method() != "GET" && !is_head {
+        return Reply::text(405, "only GET and HEAD\n");
+    }
+    let target = request.raw_target();
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let reply = match path {
+        "/metrics" => metrics(observer),
+        "/healthz" => Reply::text(200, "ok\n"),
+        "/readyz" if observer.is_ready() => Reply::text(200, "ready\n"),
+        "/readyz" => Reply::text(503, "draining\n"),
+        _ => Reply::text(404, "there are /metrics, /healthz and /readyz\n"),
+    };
+    Reply { is_head, ..reply }
+}
+
+fn metrics(observer: &Arc<Observer>) -> Reply {
+    let mut text = String::new();
+    match observer.write_metrics(&mut text) {
+        Ok(()) => Reply { status: 200, content_type: OPEN_METRICS, body: text, is_head: false },
+        Err(error) => Reply::text(500, &format!("expected metrics, found {error}\n")),
+    }
+}
+
+struct Reply {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+    is_head: bool,
+}
+
+impl Reply {
+    fn text(status: u16, body: &str) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: body.into(), is_head: false }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let reason = match self.status {
+            200 => "OK",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            503 => "Service Unavailable",
+            500.. => "Server Error",
+            _ => "Bad Request",
+        };
+        let allow = if self.status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}Connection: \
+             close\r\n\r\n",
+            self.status,
+            self.content_type,
+            self.body.len()
+        );
+        let mut bytes = head.into_bytes();
+        if !self.is_head {
+            bytes.extend_from_slice(self.body.as_bytes());
+        }
+        bytes
+    }
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// From accept until the answer is taken.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A scraper or two and somebody who looks; more than that is a mistake.
+const MAX_CONNECTIONS: usize = 32;
+/// Scrapers send a few hundred bytes.
+const MAX_HEAD: usize = 8 * 1024;
+const PAUSE: Duration = Duration::from_millis(100);

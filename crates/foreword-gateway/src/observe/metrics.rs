@@ -1,0 +1,362 @@
+//! The numbers of all workers, added up and written as OpenMetrics text.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit as Base};
+
+use super::access_log::LogCounters;
+use super::counters::{
+    Closing, ClusterCounters, Counter, HEADER_FAULTS, HistogramSum, Introduction, ListenerCounters,
+    StatusClass,
+};
+use super::journal::{ClusterSeries, ListenerSeries, Observer, Unit, locked};
+use super::process::Process;
+use crate::refusal::Code;
+
+/// A family of metrics, as the reference lists it.
+#[derive(Debug)]
+pub struct Family {
+    name: &'static str,
+    base: Option<&'static Base>,
+    kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts, as a sentence without its full stop.
+    pub help: &'static str,
+}
+
+/// What kind of number a family holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// Sizes or durations, by bucket.
+    Histogram,
+    /// Always 1; its labels tell.
+    Info,
+}
+
+impl Family {
+    /// All families, in the order in which they are written.
+    pub const ALL: &[&Self] = &FAMILIES;
+
+    /// The name as a query spells it: with unit and suffix.
+    pub fn name(&self) -> String {
+        let unit = self.base.map_or(String::new(), |base| format!("_{}", base.as_str()));
+        let suffix = match self.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            Kind::Gauge | Kind::Histogram => "",
+        };
+        format!("{}{unit}{suffix}", self.name)
+    }
+
+    /// What kind of number it holds.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl Observer {
+    /// Writes all metrics as OpenMetrics text, version 1.0.0.
+    ///
+    /// # Errors
+    /// When `out` fails, which a `String` never does.
+    pub fn write_metrics(self: &Arc<Self>, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(Arc::clone(self))));
+        text::encode(out, &registry)
+    }
+}
+
+/// One look at everything that is counted.
+#[derive(Debug)]
+struct Scrape(Arc<Observer>);
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        let observer = &*self.0;
+        let listeners: Vec<Arc<ListenerSeries>> = locked(&observer.listeners).clone();
+        let clusters: Vec<Arc<ClusterSeries>> = locked(&observer.clusters).clone();
+        build(&mut page)?;
+        connections(&mut page, &listeners)?;
+        refusals(&mut page, &listeners)?;
+        requests(&mut page, &listeners)?;
+        upstream(&mut page, &clusters)?;
+        configuration(&mut page, observer)?;
+        access_log(&mut page, observer)?;
+        process(&mut page, observer)
+    }
+}
+
+/// Where families are written to.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        family: &Family,
+        samples: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut metric =
+            self.0.encode_descriptor(family.name, family.help, family.base, MetricType::Counter)?;
+        for (labels, value) in samples {
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        family: &Family,
+        samples: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut metric =
+            self.0.encode_descriptor(family.name, family.help, family.base, MetricType::Gauge)?;
+        for (labels, value) in samples {
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, family: &Family, value: u64) -> fmt::Result {
+        let mut metric =
+            self.0.encode_descriptor(family.name, family.help, family.base, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, family: &Family, value: f64) -> fmt::Result {
+        let mut metric =
+            self.0.encode_descriptor(family.name, family.help, family.base, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+}
+
+fn build(page: &mut Page<'_>) -> fmt::Result {
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("revision", env!("FOREWORD_REVISION")),
+        ("rustc", env!("FOREWORD_RUSTC")),
+    ];
+    let mut metric = page.0.encode_descriptor(BUILD.name, BUILD.help, BUILD.base, MetricType::Info)?;
+    metric.encode_info(&labels)
+}
+
+fn connections(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
+    let by_result = listeners.iter().flat_map(|series| {
+        Closing::ALL.iter().enumerate().map(move |(place, closing)| {
+            let labels =
+                [("listener", &*series.name), ("proto", series.unit.as_str()), ("result", closing.as_str())];
+            (labels, series.sum(|counters| &counters.ended[place]))
+        })
+    });
+    page.counters(&CONNECTIONS, by_result)?;
+    page.gauges(
+        &CONNECTIONS_OPEN,
+        listeners.iter().map(|series| {
+            ([("listener", &*series.name), ("proto", series.unit.as_str())], series.open() as f64)
+        }),
+    )?;
+    let by_version = listeners.iter().flat_map(|series| {
+        Introduction::ALL.iter().enumerate().map(move |(place, by)| {
+            let labels = [("listener", &*series.name), ("version", by.as_str())];
+            (labels, series.sum(|counters| &counters.introductions[place]))
+        })
+    });
+    page.counters(&PROXY_HEADERS, by_version)?;
+    let of = |series: &Arc<ListenerSeries>| [("listener", series.name.to_string())];
+    page.counters(&RECEIVED, listeners.iter().map(|series| (of(series), series.sum(|c| &c.received))))?;
+    page.counters(&SENT, listeners.iter().map(|series| (of(series), series.sum(|c| &c.sent))))
+}
+
+fn refusals(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
+    let by_code = listeners.iter().flat_map(|series| {
+        Code::ALL.iter().filter(|code| happens_at_a_listener(**code)).map(move |code| {
+            let labels = [("listener", series.name.to_string()), ("code", code.to_string())];
+            (labels, series.sum(|counters| &counters.refusals[code.index()]))
+        })
+    });
+    page.counters(&REFUSALS, by_code)?;
+    let by_requirement = listeners.iter().flat_map(|series| {
+        HEADER_FAULTS.iter().enumerate().map(move |(place, &requirement)| {
+            let labels = [("listener", &*series.name), ("reason", requirement)];
+            (labels, series.sum(|counters| &counters.header_faults[place]))
+        })
+    });
+    page.counters(&HEADER_ERRORS, by_requirement)
+}
+
+/// The others are about files, addresses and logs, which belong to no listener.
+fn happens_at_a_listener(code: Code) -> bool {
+    code.number() < 600 || matches!(code, Code::OutOfDescriptors | Code::ConnectionLimit | Code::Panicked)
+}
+
+fn requests(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
+    let http = || listeners.iter().filter(|series| series.unit == Unit::Request);
+    let by_class = http().flat_map(|series| {
+        StatusClass::ALL.iter().enumerate().map(move |(place, class)| {
+            let labels = [("listener", &*series.name), ("status", class.as_str())];
+            (labels, series.sum(|counters| &counters.requests[place]))
+        })
+    });
+    page.counters(&REQUESTS, by_class)?;
+    let family = &DURATION;
+    let mut metric =
+        page.0.encode_descriptor(family.name, family.help, family.base, MetricType::Histogram)?;
+    for series in http() {
+        let mut sum = HistogramSum::default();
+        for counters in &series.counters {
+            counters.durations.add_to(&mut sum);
+        }
+        let buckets: Vec<(f64, u64)> = sum.buckets().collect();
+        metric.encode_family(&[("listener", &*series.name)])?.encode_histogram::<NoLabelSet>(
+            sum.seconds(),
+            sum.count(),
+            &buckets,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result {
+    type Read = fn(&ClusterCounters) -> &Counter;
+    let results: [(&str, Read); 4] = [
+        ("connected", |counters| &counters.connects),
+        ("failed", |counters| &counters.refused),
+        ("timed_out", |counters| &counters.timed_out),
+        ("unresolved", |counters| &counters.unresolved),
+    ];
+    let by_result = clusters.iter().flat_map(|series| {
+        results
+            .iter()
+            .map(move |&(result, read)| ([("cluster", &*series.name), ("result", result)], series.sum(read)))
+    });
+    page.counters(&UPSTREAM_CONNECTS, by_result)?;
+    let rest: [(&Family, Read); 3] = [
+        (&UPSTREAM_REUSES, |counters| &counters.reuses),
+        (&UPSTREAM_RETRIES, |counters| &counters.retries),
+        (&UPSTREAM_REPLAYS, |counters| &counters.replays),
+    ];
+    for (family, read) in rest {
+        page.counters(
+            family,
+            clusters.iter().map(|series| ([("cluster", &*series.name)], series.sum(read))),
+        )?;
+    }
+    Ok(())
+}
+
+fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
+    let reloads = &observer.reloads;
+    let by_result = [("success", &reloads.succeeded), ("failure", &reloads.failed)];
+    page.counters(
+        &RELOADS,
+        by_result.map(|(result, count)| ([("result", result)], count.load(Ordering::Relaxed))),
+    )?;
+    let failed = reloads.last_failed.load(Ordering::Relaxed) != 0;
+    page.gauge(&RELOAD_SUCCESSFUL, f64::from(u8::from(!failed)))?;
+    page.gauge(&RELOAD_TIME, reloads.last_success_millis.load(Ordering::Relaxed) as f64 / 1e3)?;
+    page.gauge(&READY, f64::from(u8::from(observer.is_ready())))?;
+    page.gauge(&WORKERS, observer.workers() as f64)
+}
+
+fn access_log(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
+    let sum = |read: fn(&LogCounters) -> u64| observer.log_counters.iter().map(read).sum();
+    page.counter(&LOG_LINES, sum(|counters| counters.lines.get()))?;
+    page.counter(&LOG_LOST, sum(LogCounters::lost))?;
+    page.counter(&LOG_ERRORS, sum(|counters| counters.errors.load(Ordering::Relaxed)))
+}
+
+/// What the system does not tell is left out, as the conventions for these names say.
+fn process(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
+    let process = Process::now();
+    if let Some(seconds) = process.cpu_seconds {
+        let family = &PROCESS_CPU;
+        let mut metric =
+            page.0.encode_descriptor(family.name, family.help, family.base, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&seconds, None)?;
+    }
+    for (family, value) in [
+        (&PROCESS_OPEN_FDS, process.open_descriptors),
+        (&PROCESS_MAX_FDS, process.max_descriptors),
+        (&PROCESS_VIRTUAL, process.virtual_bytes),
+        (&PROCESS_RESIDENT, process.resident_bytes),
+        (&PROCESS_THREADS, process.threads),
+    ] {
+        if let Some(value) = value {
+            page.gauge(family, value as f64)?;
+        }
+    }
+    let started = observer.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    page.gauge(&PROCESS_START, started.as_secs_f64())
+}
+
+impl ListenerSeries {
+    fn sum(&self, read: impl Fn(&ListenerCounters) -> &Counter) -> u64 {
+        self.counters.iter().map(|counters| read(counters).get()).sum()
+    }
+}
+
+impl ClusterSeries {
+    fn sum(&self, read: impl Fn(&ClusterCounters) -> &Counter) -> u64 {
+        self.counters.iter().map(|counters| read(counters).get()).sum()
+    }
+}
+
+/// Makes the families, and the list of them that the reference is held against.
+macro_rules! families {
+    ($($id:ident $name:literal ($($base:ident)?) $kind:ident [$($label:literal)*] $help:literal;)*) => {
+        $(static $id: Family = Family {
+            name: $name,
+            base: families!(@ $($base)?),
+            kind: Kind::$kind,
+            labels: &[$($label),*],
+            help: $help,
+        };)*
+        static FAMILIES: [&Family; [$($name),*].len()] = [$(&$id),*];
+    };
+    (@ $base:ident) => { Some(&Base::$base) };
+    (@) => { None };
+}
+
+families! {
+    BUILD "foreword_build" () Info ["version" "revision" "rustc"] "What this program was built from, and with";
+    CONNECTIONS "foreword_connections" () Counter ["listener" "proto" "result"] "Connections that ended, by how they ended";
+    CONNECTIONS_OPEN "foreword_connections_open" () Gauge ["listener" "proto"] "Connections that are open now";
+    PROXY_HEADERS "foreword_proxy_headers" () Counter ["listener" "version"] "Connections by the version of the PROXY header that introduced their client";
+    RECEIVED "foreword_received" (Bytes) Counter ["listener"] "Bytes from downstream";
+    SENT "foreword_sent" (Bytes) Counter ["listener"] "Bytes to downstream";
+    REFUSALS "foreword_refusals" () Counter ["listener" "code"] "Refusals by the code that foreword explain describes";
+    HEADER_ERRORS "foreword_proxy_header_errors" () Counter ["listener" "reason"] "Refused headers by the requirement that was broken";
+    REQUESTS "foreword_requests" () Counter ["listener" "status"] "Requests by the class of their status; none where nothing was answered";
+    DURATION "foreword_request_duration" (Seconds) Histogram ["listener"] "From the first byte of a request to the last of its answer";
+    UPSTREAM_CONNECTS "foreword_upstream_connects" () Counter ["cluster" "result"] "Attempts to connect to an endpoint";
+    UPSTREAM_REUSES "foreword_upstream_reuses" () Counter ["cluster"] "Requests that went out on a kept connection";
+    UPSTREAM_RETRIES "foreword_upstream_retries" () Counter ["cluster"] "Attempts on another endpoint after one that could not be reached";
+    UPSTREAM_REPLAYS "foreword_upstream_replays" () Counter ["cluster"] "Requests repeated because their kept connection was dead";
+    RELOADS "foreword_config_reloads" () Counter ["result"] "Reloads of the configuration";
+    RELOAD_SUCCESSFUL "foreword_config_last_reload_successful" () Gauge [] "Whether the last reload succeeded";
+    RELOAD_TIME "foreword_config_last_reload_success_timestamp" (Seconds) Gauge [] "When the plan in force took over";
+    READY "foreword_ready" () Gauge [] "Whether new connections are welcome; 0 while draining";
+    WORKERS "foreword_workers" () Gauge [] "Worker threads";
+    LOG_LINES "foreword_access_log_lines" () Counter [] "Access-log lines that were queued to be written";
+    LOG_LOST "foreword_access_log_lines_lost" () Counter [] "Access-log lines that were lost";
+    LOG_ERRORS "foreword_access_log_write_errors" () Counter [] "Attempts to write access-log lines that failed";
+    PROCESS_CPU "process_cpu" (Seconds) Counter [] "Time that the process has used processors for";
+    PROCESS_OPEN_FDS "process_open_fds" () Gauge [] "Open file descriptors";
+    PROCESS_MAX_FDS "process_max_fds" () Gauge [] "The limit of open file descriptors";
+    PROCESS_VIRTUAL "process_virtual_memory" (Bytes) Gauge [] "Virtual memory";
+    PROCESS_RESIDENT "process_resident_memory" (Bytes) Gauge [] "Resident memory";
+    PROCESS_THREADS "process_threads" () Gauge [] "Threads of the process";
+    PROCESS_START "process_start_time" (Seconds) Gauge [] "When the process started";
+}
