@@ -4,7 +4,9 @@ use std::io;
 use std::sync::{Arc, mpsc};
 
 use tokio::sync::mpsc as async_mpsc;
+use tokio::task::{AbortHandle, spawn_local};
 
+use crate::observe::admin::Admin;
 use crate::plan::Plan;
 use crate::threads;
 use crate::upstream::names::{Names, Resolving};
@@ -19,6 +21,8 @@ pub(crate) struct Control {
 enum Task {
     /// Resolve the names of this plan from now on, and answer when each was asked for once.
     Follow(Arc<Plan>, mpsc::Sender<()>),
+    /// Answer on this admin socket from now on, and on no other.
+    Answer(Option<Admin>),
 }
 
 impl Control {
@@ -36,16 +40,28 @@ impl Control {
         let _gone = self.tasks.send(Task::Follow(Arc::clone(plan), done));
         let _done = followed.recv();
     }
+
+    /// Has the admin socket answered on; without one, or with another one, the one before is closed.
+    pub(crate) fn answer(&self, admin: Option<Admin>) {
+        let _gone = self.tasks.send(Task::Answer(admin));
+    }
 }
 
 async fn run(mut tasks: async_mpsc::UnboundedReceiver<Task>, names: Arc<Names>) {
     let mut resolving = Resolving::new(names);
+    let mut answering: Option<AbortHandle> = None;
     while let Some(task) = tasks.recv().await {
         match task {
             Task::Follow(plan, done) => {
                 resolving.follow(&plan).await;
                 // Whoever waits may have given up.
                 let _gone = done.send(());
+            }
+            Task::Answer(admin) => {
+                if let Some(before) = answering.take() {
+                    before.abort();
+                }
+                answering = admin.map(|admin| spawn_local(admin.serve()).abort_handle());
             }
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::connection::accept::{Capacity, Post};
 use crate::control::Control;
-use crate::observe::{AccessLog, Observer, OpenError};
+use crate::observe::{AccessLog, Observer, OpenError, admin};
 use crate::plan::{Bind, Listener, Plan};
 use crate::sockets::{self, BindError, Socket, SocketFile};
 use crate::upstream::names::Names;
@@ -58,6 +58,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error("the access log cannot be opened")]
     AccessLog(#[source] OpenError),
+    /// The address of the admin socket cannot be had.
+    #[error("admin: {0}")]
+    Admin(BindError),
     /// The machine gave us no thread or no descriptor.
     #[error("the gateway cannot start")]
     Resources(#[from] io::Error),
@@ -77,6 +80,9 @@ pub enum ReloadError {
     /// The new access log cannot be written.
     #[error("the access log cannot be opened")]
     AccessLog(#[source] OpenError),
+    /// The new address of the admin socket cannot be had.
+    #[error("admin: {0}")]
+    Admin(BindError),
     /// The gateway is on its way out.
     #[error("the gateway drains: it takes no new plan")]
     Draining,
@@ -88,6 +94,7 @@ struct State {
     generation: u64,
     draining: bool,
     bound: HashMap<BindKey, Kept>,
+    admin: Option<admin::Door>,
     posts: HashMap<Box<str>, Arc<Post>>,
     capacity: Arc<Capacity>,
     next_door: u64,
@@ -138,8 +145,11 @@ impl Gateway {
         let observer = Observer::new(workers);
         let log = open_access_log(&observer, &plan).map_err(StartError::AccessLog)?;
         observer.use_access_log(log);
+        let admin =
+            admin::Change::prepare(&plan, state.admin.as_ref(), &observer).map_err(StartError::Admin)?;
         let names = Arc::<Names>::default();
         let control = Control::start(Arc::clone(&names))?;
+        state.change_admin(admin, &control);
         control.follow(&plan);
         let (running, still_running) = watch::channel(workers);
         let mut orders = Vec::with_capacity(workers);
@@ -192,10 +202,13 @@ impl Gateway {
         }
         let plan = Arc::new(plan);
         let log = open_access_log(&self.observer, &plan).map_err(ReloadError::AccessLog)?;
+        let admin = admin::Change::prepare(&plan, state.admin.as_ref(), &self.observer)
+            .map_err(ReloadError::Admin)?;
         let doors = state
             .bind(&plan, self.workers.len())
             .map_err(|(listener, source)| ReloadError::Bind { listener, source })?;
         self.observer.use_access_log(log);
+        state.change_admin(admin, &self.control);
         self.control.follow(&plan);
         state.generation += 1;
         state.plan = Arc::clone(&plan);
@@ -230,6 +243,16 @@ impl Gateway {
         let bound =
             |kept: &&Kept| BoundAddress { listener: kept.listener.clone(), address: kept.address.clone() };
         kept.iter().map(bound).collect()
+    }
+
+    /// Where the admin socket listens, if there is one.
+    pub fn admin_address(&self) -> Option<Bind> {
+        self.state().admin.as_ref().map(|door| door.address().clone())
+    }
+
+    /// What the gateway knows of itself: its metrics, and whether it is ready.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
     }
 
     /// How many workers run.
@@ -336,10 +359,18 @@ impl State {
             generation: 1,
             draining: false,
             bound: HashMap::new(),
+            admin: None,
             posts: HashMap::new(),
             capacity: Capacity::new(connection_limit(sockets)),
             next_door: 0,
         }
+    }
+
+    fn change_admin(&mut self, change: admin::Change, control: &Control) {
+        let admin::Change::Becomes(admin) = change else { return };
+        let (admin, door) = admin.unzip();
+        control.answer(admin);
+        self.admin = door;
     }
 
     /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.

@@ -106,6 +106,9 @@ fn announce(gateway: &Gateway) {
         let mode = plan.listener(&bound.listener).map_or("", |listener| mode(listener));
         tracing::info!("listener {}: {mode} on {}", bound.listener, bound.address);
     }
+    if let Some(address) = gateway.admin_address() {
+        tracing::info!("admin on {address}");
+    }
     for listener in &plan.listeners {
         announce_certificates(listener);
         announce_trust(listener);

@@ -13,37 +13,70 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::Observer;
-use crate::plan::{AdminPlan, Bind};
-use crate::sockets::{self, BindError, Bound, Socket};
+use crate::connection::linger::close_lingering;
+use crate::plan::{AdminPlan, Bind, Plan};
+use crate::sockets::{self, BindError, Socket, SocketFile};
+
+/// What becomes of the admin socket with a new plan.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// The plan wants the one that there is.
+    Stays,
+    /// The plan wants another one, or none.
+    Becomes(Option<(Admin, Door)>),
+}
+
+impl Change {
+    /// Binds the admin socket of `plan` unless it is the one that there is. Nothing else changes yet.
+    pub(crate) fn prepare(
+        plan: &Plan,
+        current: Option<&Door>,
+        observer: &Arc<Observer>,
+    ) -> Result<Self, BindError> {
+        let Some(wanted) = &plan.admin else { return Ok(Self::Becomes(None)) };
+        if current.is_some_and(|door| door.wanted == *wanted) {
+            return Ok(Self::Stays);
+        }
+        let mut bound = sockets::bind(&wanted.bind, 1)?;
+        let admin = Admin { socket: bound.sockets.pop(), observer: Arc::clone(observer) };
+        let door = Door { wanted: wanted.clone(), address: bound.address, _file: bound.file };
+        Ok(Self::Becomes(Some((admin, door))))
+    }
+}
+
+/// The admin socket as its plan has it, as it came out, and its file. Owner and group may connect to it there.
+#[derive(Debug)]
+pub(crate) struct Door {
+    wanted: AdminPlan,
+    address: Bind,
+    _file: Option<SocketFile>,
+}
+
+impl Door {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &Bind {
+        &self.address
+    }
+}
 
 /// The admin socket, bound and not yet served.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    bound: Bound,
+    socket: Option<Socket>,
     observer: Arc<Observer>,
 }
 
 impl Admin {
-    /// Binds the socket; owner and group may connect to one in the file system.
-    pub(crate) fn bind(plan: &AdminPlan, observer: &Arc<Observer>) -> Result<Self, BindError> {
-        Ok(Self { bound: sockets::bind(&plan.bind, 1)?, observer: Arc::clone(observer) })
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> &Bind {
-        &self.bound.address
-    }
-
     /// Answers until it is dropped. It must run on a `LocalRuntime`.
-    pub(crate) async fn serve(mut self) {
+    pub(crate) async fn serve(self) {
         let desk = Rc::new(Desk { observer: self.observer, seats: Semaphore::new(MAX_CONNECTIONS) });
-        let served = match self.bound.sockets.pop() {
+        let served = match self.socket {
             Some(Socket::Tcp(listener)) => serve_tcp(listener, &desk).await,
             Some(Socket::Unix(listener)) => serve_unix(listener, &desk).await,
             None => Ok(()),
         };
         if let Err(error) = served {
-            tracing::error!("admin: expected to listen on {}, found {error}", self.bound.address);
+            tracing::error!("admin: expected to listen, found {error}");
         }
     }
 }
@@ -111,7 +144,8 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     stream.write_all(&reply.bytes()).await?;
-    stream.shutdown().await
+    close_lingering(&mut stream).await;
+    Ok(())
 }
 
 fn reply(head: &[u8], limits: &Limits, observer: &Arc<Observer>) -> Reply {
