@@ -15,7 +15,8 @@ pub(crate) fn state(entry: &Entry<'_>) -> [u8; 4] {
 fn cause(entry: &Entry<'_>) -> u8 {
     match (entry.closing, entry.side) {
         (Closing::Complete, _) if entry.exchange.forwarded => b'-',
-        // Answered here, by a rule.
+        // Answered here: refused by a rule, or with what a rule says.
+        (Closing::Complete, _) if entry.is_http && entry.exchange.status >= 400 => b'P',
         (Closing::Complete, _) if entry.is_http => b'L',
         (Closing::Complete | Closing::Probe, _) => b'-',
         (Closing::Aborted, Some(Side::Upstream)) => b'S',
