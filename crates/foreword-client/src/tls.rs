@@ -393,7 +393,9 @@ impl TlsError {
 fn certificate_fault(fault: &CertificateError) -> String {
     match fault {
         // Another issuer of the same name is as unknown as one of another name.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => "its issuer is not trusted here".into(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its issuer is not trusted here".into()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("it is expired ({fault})")
         }

@@ -139,7 +139,9 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
     };
     let value = char::from_u32(high_digit * 16 + low_digit).unwrap_or('\0');
     if matches!(value, '/' | '\\' | ';') {
-        return Err(NeverEqual::new("a path without it, since rules never see an encoded slash, backslash or semicolon"));
+        return Err(NeverEqual::new(
+            "a path without it, since rules never see an encoded slash, backslash or semicolon",
+        ));
     }
     if value.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@".contains(value) {
         let hint = format!("did you mean `{value}`?");

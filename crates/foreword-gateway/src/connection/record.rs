@@ -240,9 +240,8 @@ pub(crate) trait Fill {
         }
     }
 
-    /// Notes a head that went downstream: its bytes count as sent, and not as content.
-    fn sent_head(&mut self, bytes: u64) {
-        self.sent(bytes);
+    /// Notes how many of the bytes that go downstream are a head, not content; they are noted as sent besides.
+    fn head_sent(&mut self, bytes: u64) {
         if let Some((_, exchange)) = self.parts() {
             exchange.head_sent = exchange.head_sent.saturating_add(bytes);
         }

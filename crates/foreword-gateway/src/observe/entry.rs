@@ -200,7 +200,7 @@ impl Moment {
         Self(micros.min(u32::MAX - 1))
     }
 
-    pub(crate) fn from_beginning(self) -> Option<Duration> {
+    pub(crate) fn since_beginning(self) -> Option<Duration> {
         (self != Self::NEVER).then(|| Duration::from_micros(self.0.into()))
     }
 
@@ -327,7 +327,7 @@ impl<'a> Entry<'a> {
             Name::UpstreamReceived => number(exchange.forwarded.then_some(exchange.upstream_received)),
             Name::Retries => number(exchange.forwarded.then_some(exchange.retries)),
             Name::Reused if exchange.forwarded => Value::Flag(exchange.reused),
-            Name::TimeHead => nanos(exchange.head_done.from_beginning()),
+            Name::TimeHead => nanos(exchange.head_done.since_beginning()),
             Name::TimeConnect => nanos(self.connect_took()),
             Name::TimeResponse => nanos(exchange.first_byte.after(exchange.connected)),
             Name::Termination => Value::Word(self.closing.as_str()),
@@ -369,7 +369,7 @@ impl Known {
             Name::TlsSni => text(tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes)),
             Name::TlsAlpn => text(tls.and_then(|tls| tls.alpn.as_deref())),
             Name::TlsClientCn => text(tls.and_then(|tls| tls.client_cn.as_deref()).map(str::as_bytes)),
-            Name::TimeHeader => nanos(self.header_done.from_beginning()),
+            Name::TimeHeader => nanos(self.header_done.since_beginning()),
             Name::TimeHandshake => nanos(self.handshake_done.after(self.header_done)),
             _ => Value::Absent,
         }

@@ -223,6 +223,7 @@ pub(crate) struct ClusterSeries {
 pub(crate) struct Scribe {
     observer: Arc<Observer>,
     worker: usize,
+    #[expect(clippy::vec_box, reason = "they move between here and the records, and are too large to copy")]
     spare: RefCell<Vec<Box<Exchange>>>,
     /// What the newest journals write lines with; one for all, since it remembers the time of day as text.
     desk: RefCell<Option<Rc<Desk>>>,

@@ -14,7 +14,7 @@ use crate::support::{Endpoint, Running, client, plan, read_all, wait_until};
 const PROXY: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 40000 443\r\n";
 
 /// A web server that answers every request with `ok`, and keeps its connections.
-pub fn web() -> Endpoint {
+pub(crate) fn web() -> Endpoint {
     Endpoint::new(|mut stream| {
         while read_head(&mut stream).is_some() {
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -38,7 +38,7 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-pub fn http(endpoint: &Endpoint, log: &str) -> String {
+pub(crate) fn http(endpoint: &Endpoint, log: &str) -> String {
     format!(
         "[trust.local]\nfrom = [\"127.0.0.0/8\"]\nheader = \"optional\"\n\
          [listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\ntrust = [\"local\"]\n\
@@ -50,7 +50,7 @@ pub fn http(endpoint: &Endpoint, log: &str) -> String {
 }
 
 /// Asks once on a connection that stays, and gives the status line.
-pub fn ask(stream: &mut TcpStream, target: &str, fields: &str) -> String {
+pub(crate) fn ask(stream: &mut TcpStream, target: &str, fields: &str) -> String {
     write!(stream, "GET {target} HTTP/1.1\r\nHost: www.example.com\r\n{fields}\r\n").unwrap();
     let head = read_head(stream).expect("an answer");
     let lower = head.to_ascii_lowercase();
@@ -102,6 +102,19 @@ fn each_request_has_a_line_with_client_peer_rule_and_endpoint() {
     assert_eq!((&second["rule"], &second["http.response.status_code"]), (&"no admin".into(), &403.into()));
     assert_eq!(second["url.path"], "/admin");
     assert!(!second.contains_key("endpoint"));
+}
+
+#[test]
+fn the_combined_format_counts_content_as_apache_does() {
+    let (dir, endpoint) = (TempDir::new().unwrap(), web());
+    let log = "[log.access]\nto = \"file:access.log\"\nformat = \"combined\"\n";
+    let running = Running::start_in(dir.path(), &http(&endpoint, log));
+    let mut stream = client(running.address("web"));
+    stream.write_all(PROXY).unwrap();
+    ask(&mut stream, "/a", "Referer: https://example.org/\r\n");
+    let line = lines(&dir.path().join("access.log"), 1).remove(0);
+    assert!(line.starts_with("203.0.113.7 127.0.0.1 - ["), "{line}");
+    assert!(line.ends_with("] \"GET /a HTTP/1.1\" 200 2 \"https://example.org/\" \"-\""), "{line}");
 }
 
 #[test]

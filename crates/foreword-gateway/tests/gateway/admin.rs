@@ -25,7 +25,7 @@ fn send(path: &Path, request: &[u8]) -> String {
     String::from_utf8(read_all(&mut stream)).unwrap()
 }
 
-pub fn get(path: &Path, target: &str) -> String {
+pub(crate) fn get(path: &Path, target: &str) -> String {
     send(path, format!("GET {target} HTTP/1.1\r\nHost: admin\r\n\r\n").as_bytes())
 }
 

@@ -138,6 +138,7 @@ impl Answering<'_, '_, '_, '_> {
             Ok(Err(_)) => return Err(Failed::ClientGone),
             Err(_) => return Err(Failed::ClientStalls),
         }
+        self.note.borrow_mut().head_sent(self.out.len() as u64);
         Downwards(self.note).moved(len, self.out.len());
         self.buffer.consume(len);
         Ok(())
@@ -162,6 +163,7 @@ impl Answering<'_, '_, '_, '_> {
         write_answer(self.asked, &response, sent_as, persistence, self.out);
         self.terms.progress.answer_has_begun.set(true);
         self.note.borrow_mut().status(response.status());
+        self.note.borrow_mut().head_sent(self.out.len() as u64);
         self.buffer.consume(len);
         Downwards(self.note).moved(len, 0);
         carry(self.out, &mut body, source, self.buffer, target, self.terms.idle, &Downwards(self.note))

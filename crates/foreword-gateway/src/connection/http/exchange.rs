@@ -1,6 +1,7 @@
 //! One request, from its first byte to the last of its answer.
 
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
+use memchr::memmem;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::Whom::{Finished, Unfinished, Unread};
@@ -251,6 +252,7 @@ async fn say<S: Downstream>(
     match timeout(idle, write_both(&mut talk.stream, out, &[])).await {
         Ok(Ok(())) => {
             note.sent(out.len() as u64);
+            note.head_sent(memmem::find(out, b"\r\n\r\n").map_or(out.len(), |end| end + 4) as u64);
             if goes_on { After::NextRequest } else { After::Linger }
         }
         Ok(Err(_)) | Err(_) => After::Cut,

@@ -34,7 +34,7 @@ pub(super) fn prefix(clock: &mut Clock, host: &str, out: &mut Vec<u8>) {
 
 fn http(entry: &Entry<'_>, redact: Redact, out: &mut Vec<u8>) {
     let exchange = entry.exchange;
-    timer(exchange.head_done.from_beginning(), out);
+    timer(exchange.head_done.since_beginning(), out);
     out.push(b'/');
     connect_timers(entry, out);
     timer(exchange.first_byte.after(exchange.connected), out);

@@ -78,8 +78,8 @@ fn request(record: &Record, text: &[u8]) {
     request.first_byte();
     request.status(200);
     request.received(100);
-    request.sent_head(50);
-    request.sent(1000);
+    request.head_sent(50);
+    request.sent(1050);
     request.close(Outcome::Complete);
 }
 
