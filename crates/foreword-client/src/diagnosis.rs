@@ -74,12 +74,13 @@ pub async fn of_open(
     observer.step(Step::AskedBare("whether TLS is spoken without a header"));
     Some(match ask_bare(target, dial, None).await {
         Bare::Speaks(_) => not_expected(&sent, &happened, "without a header it speaks TLS"),
-        _ if evidence.heard.start.starts_with(b"HTTP/") => Diagnosis {
+        Bare::Unknown if matches!(tls, Some(TlsError::Ended(_))) => refused(header, &happened),
+        // It answers the same way whether there is a header or not.
+        Bare::Unknown => Diagnosis {
             verdict: None,
             message: format!("sent {sent} and a ClientHello, {happened}"),
-            hint: Some("this port speaks plain HTTP: try http:// instead of https://".to_owned()),
+            hint: Some(hint_for_no_tls(evidence)),
         },
-        _ => refused(header, &happened),
     })
 }
 
@@ -92,6 +93,10 @@ pub async fn of_exchange(
     observer: &mut dyn Observer,
 ) -> Option<Diagnosis> {
     let evidence = match error {
+        // A server that refuses a request may reset the connection under its own answer.
+        ExchangeError::BodyCut { status, evidence, .. } => {
+            return of_status(*status, evidence, request, target, dial, observer).await;
+        }
         ExchangeError::NoAnswer { evidence }
         | ExchangeError::NotHttp { evidence }
         | ExchangeError::HeadCut { evidence }
@@ -131,7 +136,8 @@ pub async fn of_exchange(
         Bare::Speaks(Some(status)) => {
             not_expected(&sent, &happened, &format!("without a header it answers {status}"))
         }
-        _ if evidence.heard.bytes > 0 => not_expected(&sent, &happened, "it took the header for a request"),
+        _ if quotes(evidence, header) => not_expected(&sent, &happened, "its answer quotes the header"),
+        _ if evidence.heard.bytes > 0 => return None,
         _ => refused(header, &happened),
     })
 }
@@ -146,18 +152,29 @@ pub async fn of_answer(
     dial: &Dial,
     observer: &mut dyn Observer,
 ) -> Option<Diagnosis> {
-    let header = unsettled_header(&answer.evidence)?;
-    if answer.reusable || !matches!(answer.status, 400 | 405 | 414 | 501 | 505) {
+    if answer.reusable {
         return None;
     }
+    of_status(answer.status, &answer.evidence, request, target, dial, observer).await
+}
+
+async fn of_status(
+    status: u16,
+    evidence: &Evidence,
+    request: &Request,
+    target: &Target,
+    dial: &Dial,
+    observer: &mut dyn Observer,
+) -> Option<Diagnosis> {
+    let header = unsettled_header(evidence).filter(|_| matches!(status, 400 | 405 | 414 | 501 | 505))?;
     let sent = describe(header);
-    let happened = format!("peer answered {} and closed", answer.status);
-    if quotes(&answer.evidence, header) {
+    let happened = format!("peer answered {status} and closed");
+    if quotes(evidence, header) {
         return Some(not_expected(&sent, &happened, "its answer quotes the header"));
     }
     match ask_again(request, target, dial, observer).await {
-        Bare::Speaks(Some(status)) if status != answer.status => {
-            Some(not_expected(&sent, &happened, &format!("without a header it answers {status}")))
+        Bare::Speaks(Some(bare)) if bare != status => {
+            Some(not_expected(&sent, &happened, &format!("without a header it answers {bare}")))
         }
         _ => None,
     }
@@ -244,7 +261,9 @@ impl Sink for StatusOnly {
 fn not_expected(sent: &str, happened: &str, proof: &str) -> Diagnosis {
     Diagnosis {
         verdict: Some(Verdict::NotExpected),
-        message: format!("sent {sent}, {happened}; {proof}: it does not expect a PROXY header"),
+        message: format!(
+            "sent {sent}, {happened}; {proof}: it does not expect a PROXY header, or not this one"
+        ),
         hint: Some("try --header none, or switch PROXY on at the peer".to_owned()),
     }
 }
@@ -277,7 +296,7 @@ fn other_headers(header: &SentHeader) -> &'static str {
 fn verb(evidence: &Evidence) -> &'static str {
     match evidence.heard.ending {
         Some(Ending::Reset) => "reset the connection",
-        Some(Ending::Closed) | None => "closed",
+        Some(Ending::Closed | Ending::Torn) | None => "closed",
     }
 }
 
@@ -300,14 +319,18 @@ fn not_tls(error: &TlsError, evidence: &Evidence) -> String {
 }
 
 fn hint_for_bare_tls(evidence: &Evidence, silent: bool) -> String {
+    match evidence.heard.bytes {
+        0 if silent => "the port may not speak TLS, or wait for a PROXY header: try --header v1".to_owned(),
+        0 => BARE_HINT.to_owned(),
+        _ => hint_for_no_tls(evidence),
+    }
+}
+
+fn hint_for_no_tls(evidence: &Evidence) -> String {
     if evidence.heard.start.starts_with(b"HTTP/") {
         return "this port speaks plain HTTP: try http:// instead of https://".to_owned();
     }
-    if silent {
-        "the port may not speak TLS at all, or wait for a PROXY header: try --header v1".to_owned()
-    } else {
-        BARE_HINT.to_owned()
-    }
+    "this port may speak another protocol than TLS, or another version of it".to_owned()
 }
 
 const BARE_HINT: &str =

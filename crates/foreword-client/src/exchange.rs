@@ -92,27 +92,30 @@ impl Connection {
     ) -> Result<Answer, ExchangeError> {
         let head = request.head();
         observer.step(Step::Request(&head));
-        let bytes = [std::mem::take(&mut self.pending), head, request.body.clone()].concat();
-        let heard = self.head_of_answer(&bytes, dial, sink, observer).await?;
+        // Header, head and the beginning of the content leave together; the rest is not copied.
+        let (start, rest) = request.body.split_at(request.body.len().min(PIECE));
+        let start = [&std::mem::take(&mut self.pending), &head, start].concat();
+        let heard = self.head_of_answer([&start, rest], dial, sink, observer).await?;
         let HeardHead { head, parsed, sent, evidence } = heard;
 
         let response = parsed.view(&head);
         let framing = response.framing(&request.method);
         sink.head(&head, &response).map_err(ExchangeError::Sink)?;
-        let content =
-            Body { wire: &mut self.wire, buffer: &mut self.buffer, dial, sink }.hear(framing).await?;
+        let status = response.status();
+        let (wire, buffer) = (&mut self.wire, &mut self.buffer);
+        let body = Body { wire, buffer, dial, sink, status, evidence: &evidence };
+        let content = body.hear(framing).await?;
         self.answers += 1;
         let location = response.field("location").next();
         let location = location.map(|value| String::from_utf8_lossy(value).into_owned());
-        let reusable =
-            sent && response.keeps_alive() && response.status() != 101 && framing != Framing::UntilClose;
-        Ok(Answer { status: response.status(), location, content, reusable, head, evidence })
+        let reusable = sent && response.keeps_alive() && status != 101 && framing != Framing::UntilClose;
+        Ok(Answer { status, location, content, reusable, head, evidence })
     }
 
     /// Sends while listening, for a server may answer before it has taken all.
     async fn head_of_answer(
         &mut self,
-        bytes: &[u8],
+        parts: [&[u8]; 2],
         dial: &Dial,
         sink: &mut dyn Sink,
         observer: &mut dyn Observer,
@@ -121,7 +124,7 @@ impl Connection {
         heard.note(&self.buffer);
         let (mut reader, mut writer) = tokio::io::split(&mut self.wire);
         let outcome = {
-            let mut sending = pin!(send(&mut writer, bytes, dial));
+            let mut sending = pin!(send(&mut writer, parts, dial));
             let mut hearing = pin!(hear_head(&mut reader, &mut self.buffer, &mut heard, sink, observer));
             let mut sent: Option<io::Result<()>> = None;
             let mut silence = pin!(sleep_until(dial.within(dial.silence)));
@@ -155,8 +158,8 @@ struct HeardHead {
 }
 
 /// Writes in pieces, so that a peer that takes nothing is noticed while one that takes little is not cut off.
-async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8], dial: &Dial) -> io::Result<()> {
-    for piece in bytes.chunks(PIECE) {
+async fn send(writer: &mut (impl AsyncWrite + Unpin), parts: [&[u8]; 2], dial: &Dial) -> io::Result<()> {
+    for piece in parts.iter().flat_map(|part| part.chunks(2 * PIECE)) {
         timeout_at(dial.within(dial.silence), writer.write_all(piece)).await??;
     }
     writer.flush().await
@@ -195,7 +198,7 @@ async fn hear_head(
             }
             Ok(_) => heard.note(buffer.get(before..).unwrap_or_default()),
             Err(error) => {
-                heard.ending = Ending::of(&error);
+                heard.ending = ending_of(&error);
                 return Err(HeadTrouble::Ended(Some(error)));
             }
         }
@@ -241,6 +244,8 @@ struct Body<'a> {
     buffer: &'a mut Vec<u8>,
     dial: &'a Dial,
     sink: &'a mut dyn Sink,
+    status: u16,
+    evidence: &'a Evidence,
 }
 
 impl Body<'_> {
@@ -263,7 +268,7 @@ impl Body<'_> {
                 return Ok(length);
             }
             if let More::Ended(ending) = self.more().await? {
-                return Err(ExchangeError::BodyCut { expected: Some(length), found: length - left, ending });
+                return Err(self.cut(Some(length), length - left, ending));
             }
         }
     }
@@ -280,7 +285,7 @@ impl Body<'_> {
                 return Ok(content);
             }
             if let More::Ended(ending) = self.more().await? {
-                return Err(ExchangeError::BodyCut { expected: None, found: content, ending });
+                return Err(self.cut(None, content, ending));
             }
         }
     }
@@ -294,10 +299,15 @@ impl Body<'_> {
                 More::Some => {}
                 More::Ended(Ending::Closed) => return Ok(content),
                 More::Ended(ending) => {
-                    return Err(ExchangeError::BodyCut { expected: None, found: content, ending });
+                    return Err(self.cut(None, content, ending));
                 }
             }
         }
+    }
+
+    fn cut(&self, expected: Option<u64>, found: u64, ending: Ending) -> ExchangeError {
+        let evidence = Box::new(self.evidence.clone());
+        ExchangeError::BodyCut { expected, found, ending, status: self.status, evidence }
     }
 
     fn pass_on(&mut self, len: usize) -> Result<(), ExchangeError> {
@@ -313,14 +323,22 @@ impl Body<'_> {
             Err(_) => Err(ExchangeError::SilentBody),
             Ok(Ok(0)) => Ok(More::Ended(Ending::Closed)),
             Ok(Ok(_)) => Ok(More::Some),
-            Ok(Err(error)) => match Ending::of(&error) {
-                // TLS that ends without its closing alert may have been cut by anyone: never the end of a body.
-                Some(_) => Ok(More::Ended(Ending::Reset)),
+            Ok(Err(error)) => match ending_of(&error) {
+                Some(ending) => Ok(More::Ended(ending)),
                 None => {
-                    Err(ExchangeError::Receive { error: TlsError::from(error), evidence: Box::default() })
+                    let evidence = Box::new(self.evidence.clone());
+                    Err(ExchangeError::Receive { error: TlsError::from(error), evidence })
                 }
             },
         }
+    }
+}
+
+/// As the kernel says it; but an end that only TLS finds unexpected is a torn one.
+fn ending_of(error: &io::Error) -> Option<Ending> {
+    match Ending::of(error) {
+        Some(Ending::Closed) => Some(Ending::Torn),
+        other => other,
     }
 }
 
@@ -387,6 +405,10 @@ pub enum ExchangeError {
         found: u64,
         /// How the peer ended it.
         ending: Ending,
+        /// The status that the content belongs to.
+        status: u16,
+        /// What went over the wire, up to the end of the head.
+        evidence: Box<Evidence>,
     },
     /// The chunked coding is broken.
     #[error("the chunked content is malformed")]
@@ -399,6 +421,7 @@ pub enum ExchangeError {
 fn ended(ending: Option<Ending>) -> &'static str {
     match ending {
         Some(Ending::Reset) => "reset",
+        Some(Ending::Torn) => "cut off without TLS's closing alert",
         Some(Ending::Closed) | None => "closed",
     }
 }

@@ -79,6 +79,8 @@ pub enum Ending {
     Closed,
     /// It threw the connection away.
     Reset,
+    /// It closed under TLS without the alert that says so: whether it was the peer at all, nobody knows.
+    Torn,
 }
 
 impl Ending {

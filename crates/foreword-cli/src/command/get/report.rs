@@ -112,6 +112,7 @@ fn of_exchange(error: &ExchangeError) -> u8 {
         ExchangeError::Head { .. } => WEIRD_REPLY,
         ExchangeError::Silent { .. } | ExchangeError::SilentBody => TIMEOUT,
         ExchangeError::BodyCut { ending: Ending::Closed, .. } => PARTIAL,
+        ExchangeError::BodyCut { ending: Ending::Torn, expected: Some(_), .. } => PARTIAL,
         ExchangeError::Sink(_) => WRITE,
         _ => RECEIVE,
     }

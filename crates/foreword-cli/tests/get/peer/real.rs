@@ -20,6 +20,7 @@ impl Server {
     /// Starts a program in a folder with these files, and waits until it takes connections on each port.
     ///
     /// A program that the machine lacks is a failure where CI is to have it, and nothing elsewhere.
+    #[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
     pub(crate) fn start(
         program: &str,
         files: &[(&str, String)],
