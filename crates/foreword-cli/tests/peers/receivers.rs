@@ -143,6 +143,66 @@ fn postfix_which_speaks_first_sees_the_client_behind_foreword_in_v2() {
     is_told(&POSTFIX, V2, &["connect from unknown[203.0.113.7]"]);
 }
 
+/// Asks a receiver through foreword with a header of any kind.
+fn told_by(header: &[u8], receiver: &Receiver, cluster: &str) -> Option<String> {
+    let ground = Ground::new();
+    let (program, address) = (receiver.start)(&ground)?;
+    let edge = ground.address();
+    let _foreword = Gateway::start(&ground, &gateway::edge(edge, address, "", cluster), &[edge]);
+    Some((receiver.ask)(&mut Caller::connect(edge, header), &program))
+}
+
+#[test]
+fn a_client_of_ipv6_is_seen_behind_foreword_in_both_versions() {
+    let from = header::v2(header::client6(), header::destination6(), &[]);
+    for version in [V1, V2] {
+        let Some(told) = told_by(&from, &HAPROXY, version) else { return };
+        assert!(told.contains("client=2001:db8::7:50001 destination=2001:db8::20:443"), "{version}: {told}");
+        let Some(told) = told_by(&from, &NGINX, version) else { return };
+        assert!(told.contains("client=2001:db8::7:50001 destination=2001:db8::20:443"), "{version}: {told}");
+    }
+}
+
+#[test]
+fn a_local_header_stays_local_and_speaks_for_nobody() {
+    let Some(told) = told_by(LOCAL, &HAPROXY, V2) else { return };
+    assert!(told.contains("client=127.0.0.1:"), "{told}");
+    let Some(told) = told_by(LOCAL, &NGINX, V2) else { return };
+    assert!(told.contains("client=127.0.0.1:"), "{told}");
+}
+
+#[test]
+fn requests_of_two_clients_never_share_a_connection_that_carried_a_header() {
+    let ground = Ground::new();
+    let Some((nginx, address)) = nginx::http_receiver(&ground) else { return };
+    let web = ground.address();
+    let text = gateway::web(web, address, "require", "")
+        .replace("endpoints = [", "send_header = \"v2\"\nendpoints = [");
+    // One worker, so that both clients meet the same pool.
+    let foreword = Gateway::start(&ground, &format!("workers = 1\n{text}"), &[web]);
+
+    let clients = [header::client(), header::client6()];
+    let destinations = [header::destination(), header::destination6()];
+    let mut callers =
+        [0, 1].map(|one| Caller::connect(web, &header::v2(clients[one], destinations[one], &[])));
+    for _ in 0..3 {
+        for (caller, client) in callers.iter_mut().zip(clients) {
+            let told = body(caller);
+            let expected = format!("client={}:{} ", client.ip(), client.port());
+            assert!(
+                told.contains(&expected),
+                "{told}\n{}\n{}",
+                foreword.program.transcript(),
+                nginx.transcript()
+            );
+        }
+    }
+    assert_eq!(foreword.access_with("\"upstream.reused\":true", 4).get("cluster"), "app");
+}
+
+/// A health check's header, §2.2: a command, no addresses.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 /// A listener that ends TLS has something to say in each of these.
 const TLVS: &str = "send_header = \"v2\"\nsend_tlvs = [\"authority\", \"unique_id\", \"crc32c\", \"ssl\"]";
 

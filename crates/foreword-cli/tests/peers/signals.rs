@@ -1,8 +1,8 @@
 //! The gateway under signals, with the real binary: reloads and ends lose nothing.
 
 use std::collections::VecDeque;
-use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -15,7 +15,7 @@ use crate::gateway::{self, Gateway};
 use crate::ground::Ground;
 use crate::header;
 use crate::origin::Origin;
-use crate::program::eventually;
+use crate::program::{PATIENCE, eventually};
 
 struct Running {
     foreword: Gateway,
@@ -23,7 +23,7 @@ struct Running {
     web: SocketAddr,
     /// The gateway's file, as it was at the start.
     text: String,
-    _ground: Ground,
+    ground: Ground,
 }
 
 fn running() -> Running {
@@ -32,7 +32,7 @@ fn running() -> Running {
     let web = ground.address();
     let text = gateway::web(web, origin.address, "require", "");
     let foreword = Gateway::start(&ground, &text, &[web]);
-    Running { foreword, origin, web, text, _ground: ground }
+    Running { foreword, origin, web, text, ground }
 }
 
 const CONNECTIONS: usize = 50;
@@ -300,6 +300,81 @@ fn a_rule_that_a_reload_brings_holds_for_a_kept_connection_after_its_next_answer
     let last = caller.get("peers.test", "/plain");
     assert_eq!(last.status, 200);
     assert!(last.closes(), "{}", last.head);
+}
+
+#[test]
+fn a_certificate_replaced_on_disk_is_served_after_a_reload() {
+    let ground = Ground::new();
+    let origin = Origin::start(&ground);
+    let old = ground.certificate(&["localhost"]);
+    let web = ground.address();
+    let text = gateway::web(web, origin.address, "require", "tls = { certificates = \"certs/\" }");
+    let foreword = Gateway::start(&ground, &text, &[web]);
+    let mut kept = Caller::connect_tls(web, &header::client_v1(), &old, "localhost");
+    assert_eq!(kept.get("localhost", "/1").status, 200);
+
+    let new = ground.certificate(&["localhost"]);
+    foreword.program.signal(Signal::HUP);
+    foreword.program.line(RELOADED);
+
+    // This caller trusts the new one alone.
+    let mut caller = Caller::connect_tls(web, &header::client_v1(), &new, "localhost");
+    assert_eq!(caller.get("localhost", "/2").status, 200);
+    assert_eq!(kept.get("localhost", "/3").status, 200);
+
+    std::fs::write(&new.file, "no certificate").expect("a broken certificate");
+    foreword.program.signal(Signal::HUP);
+    foreword.program.line("FW605");
+    let mut caller = Caller::connect_tls(web, &header::client_v1(), &new, "localhost");
+    assert_eq!(caller.get("localhost", "/4").status, 200);
+}
+
+#[test]
+fn a_reload_opens_new_addresses_and_lets_go_of_old_ones() {
+    let running = running();
+    let mut kept = Caller::connect(running.web, &header::client_v1());
+    assert_eq!(kept.get("peers.test", "/1").status, 200);
+
+    let moved = running.ground.address();
+    running.foreword.reload_with(&running.text.replace(&running.web.to_string(), &moved.to_string()));
+    running.foreword.program.line(RELOADED);
+
+    assert_eq!(Caller::connect(moved, &header::client_v1()).get("peers.test", "/2").status, 200);
+    eventually("the old address is let go of", || TcpStream::connect(running.web).is_err());
+    // Who came to the old address is served to the end.
+    let last = kept.get("peers.test", "/3");
+    assert_eq!(last.status, 200);
+    assert!(last.closes(), "{}", last.head);
+}
+
+#[test]
+fn a_tunnel_goes_on_while_the_plan_it_began_under_is_replaced() {
+    let ground = Ground::new();
+    let listener = TcpListener::bind(ground.address()).expect("an address for the far end");
+    let receiver = listener.local_addr().expect("a bound address");
+    let edge = ground.address();
+    let text = gateway::edge(edge, receiver, "", "");
+    let foreword = Gateway::start(&ground, &text, &[edge]);
+    let mut caller = Caller::connect(edge, &header::client_v1());
+    caller.write(b"before\n").expect("a line is taken");
+    let (mut far, _) = listener.accept().expect("a connection at the far end");
+    far.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut lines = BufReader::new(far.try_clone().expect("the far end"));
+    let mut heard = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).map(|_| line)
+    };
+    assert_eq!(heard().expect("a line"), "before\n");
+
+    foreword.reload_with(
+        &text.replace("[cluster.receivers]", "[cluster.receivers]\nbalance = \"least-connections\""),
+    );
+    foreword.program.line(RELOADED);
+
+    caller.write(b"after\n").expect("a line is taken");
+    assert_eq!(heard().expect("a line"), "after\n");
+    far.write_all(b"and back\n").expect("a line is taken");
+    assert_eq!(caller.line().expect("a line"), "and back");
 }
 
 /// What the log says once a reload holds.
