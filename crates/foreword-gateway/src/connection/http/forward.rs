@@ -182,22 +182,19 @@ async fn tunnel<S: Downstream>(
         write_both(&mut upstream, talk.buffer.bytes(), &[]).await.map_err(ServeError::Upstream)
     };
     let early = timeout(idle, early).await.unwrap_or(Err(ServeError::Idle(idle)));
-    note.upstream_received(said.bytes().len() as u64);
-    note.received(talk.buffer.bytes().len() as u64);
+    let mut count = |moved: Traffic| {
+        note.received(moved.up);
+        note.upstream_sent(moved.up);
+        note.sent(moved.down);
+        note.upstream_received(moved.down);
+    };
+    count(Traffic { up: talk.buffer.bytes().len() as u64, down: said.bytes().len() as u64 });
     talk.buffer.consume(usize::MAX);
 
     let forward =
         Forward { scratch: &talk.worker.scratch, idle, watch: HeaderWatch::new(false), headed: false };
     let outcome = match early {
-        Ok(()) => {
-            let count = |moved: Traffic| {
-                note.received(moved.up);
-                note.upstream_sent(moved.up);
-                note.sent(moved.down);
-                note.upstream_received(moved.down);
-            };
-            forward.run(&mut talk.stream, &mut upstream, count).await
-        }
+        Ok(()) => forward.run(&mut talk.stream, &mut upstream, count).await,
         Err(error) => Err(error),
     };
     match &outcome {

@@ -119,7 +119,7 @@ impl Buffer<'_> {
 
     /// Forgets the first `len` bytes; with the last of them the memory goes back.
     pub(super) fn consume(&mut self, len: usize) {
-        self.start = (self.start + len).min(self.end);
+        self.start = self.start.saturating_add(len).min(self.end);
         if self.is_empty() {
             self.release();
         }

@@ -1,0 +1,154 @@
+//! Connections that last: requests one behind the other, downstream and upstream.
+
+use crate::support::*;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn requests_share_one_connection_on_both_sides() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    for _ in 0..20 {
+        let answer = client.ask(GET);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+        assert_eq!(answer.field("Connection"), None);
+    }
+    assert_eq!(endpoint.seen.connections(), 1);
+}
+
+#[test]
+fn clients_share_the_connections_to_the_endpoint() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    for _ in 0..5 {
+        assert_eq!(Wire::to(&gateway).ask(GET).status, 200);
+    }
+    assert_eq!(endpoint.seen.connections(), 1);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_their_order() {
+    let endpoint = Endpoint::new(|wire| {
+        while let Some((head, _)) = wire.request() {
+            let path = head.split(' ').nth(1).unwrap().to_owned();
+            wire.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()).as_bytes());
+        }
+    });
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    let requests: String = (0..200).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    let mut writer = Wire::new(client.stream.try_clone().unwrap());
+    let writing = std::thread::spawn(move || writer.write(requests.as_bytes()));
+    for n in 0..200 {
+        assert_eq!(client.answer("GET").unwrap().text(), format!("/{n}"));
+    }
+    writing.join().unwrap();
+}
+
+#[test]
+fn a_pipeline_may_mix_bodies_and_heads() {
+    let endpoint = Endpoint::new(|wire| {
+        while let Some((_, body)) = wire.request() {
+            wire.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+            wire.write(&body);
+        }
+    });
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    client.write(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\noneGET / HTTP/1.1\r\nHost: a\r\n\r\n\
+          POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    for expected in ["one", "", "two", ""] {
+        assert_eq!(client.answer("POST").unwrap().text(), expected);
+    }
+}
+
+#[test]
+fn whoever_asks_to_close_is_told_so_and_closed() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn http_1_0_is_closed_unless_it_asks_to_stay() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    let answer = client.ask("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!((answer.status, answer.field("Connection")), (200, Some("keep-alive")));
+    let answer = client.ask("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
+    assert!(client.is_closed());
+    assert!(endpoint.seen.text().contains("HTTP/1.1\r\nHost: 127.0.0.1:"), "{}", endpoint.seen.text());
+}
+
+#[test]
+fn an_endpoint_that_closes_is_not_asked_again_on_that_connection() {
+    let endpoint = Endpoint::new(|wire| {
+        if wire.request().is_some() {
+            wire.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    for _ in 0..3 {
+        let answer = client.ask(GET);
+        assert_eq!((answer.status, answer.field("Connection")), (200, None));
+    }
+    assert_eq!(endpoint.seen.connections(), 3);
+}
+
+#[test]
+fn a_connection_that_is_idle_too_long_is_closed_without_a_word() {
+    let endpoint = Endpoint::polite();
+    let gateway =
+        gateway(&file(&[endpoint.address], "cluster = \"app\"\ntimeout = { idle = \"100ms\" }", ""));
+    let mut client = Wire::to(&gateway);
+    assert_eq!(client.ask(GET).status, 200);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_says_nothing_and_leaves_disturbs_nobody() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    for _ in 0..10 {
+        drop(Wire::to(&gateway));
+    }
+    assert_eq!(Wire::to(&gateway).ask(GET).status, 200);
+    assert_eq!(endpoint.seen.connections(), 1);
+}
+
+#[test]
+fn a_client_that_only_ends_its_own_side_gets_its_answer() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    client.write(GET.as_bytes());
+    client.finish();
+    assert_eq!(client.answer("GET").unwrap().status, 200);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn an_answer_with_bytes_behind_it_costs_the_connection_and_nobody_gets_them() {
+    let endpoint = Endpoint::new(|wire| {
+        while wire.request().is_some() {
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        }
+    });
+    let gateway = in_front_of(&endpoint);
+    for _ in 0..3 {
+        let mut client = Wire::to(&gateway);
+        for _ in 0..3 {
+            assert_eq!(client.ask(GET).text(), "ok");
+        }
+    }
+    assert_eq!(endpoint.seen.connections(), 9);
+}

@@ -1,0 +1,11 @@
+//! http mode with real sockets: a file per behaviour.
+
+mod bodies;
+mod failures;
+mod forwarding;
+mod keep_alive;
+mod limits;
+mod rules;
+mod smuggling;
+mod support;
+mod upgrade;

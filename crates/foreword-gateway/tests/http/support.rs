@@ -1,0 +1,318 @@
+//! Endpoint, gateway, client: the three nouns that these tests are told with, all of them on loopback.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use foreword_gateway::plan::Bind;
+use foreword_gateway::{Gateway, config};
+
+/// Nothing takes so long unless it hangs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Starts a gateway on the file `text`.
+pub fn gateway(text: &str) -> Gateway {
+    let configuration = config::parse(text, "test.toml", Path::new("."))
+        .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    Gateway::start(configuration.plan).unwrap()
+}
+
+/// A file with the listener `web` in front of `endpoints`; `listener` and `cluster` are more keys of both.
+pub fn file(endpoints: &[SocketAddr], listener: &str, cluster: &str) -> String {
+    let mut text = String::new();
+    let list: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
+    write!(
+        text,
+        "workers = 1\n[listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\n{listener}\n\
+         [cluster.app]\nendpoints = [{}]\n{cluster}\n",
+        list.join(", ")
+    )
+    .unwrap();
+    text
+}
+
+/// A gateway that forwards everything to `endpoint`.
+pub fn in_front_of(endpoint: &Endpoint) -> Gateway {
+    gateway(&file(&[endpoint.address], "cluster = \"app\"", ""))
+}
+
+/// The address of the listener `web`.
+pub fn address(gateway: &Gateway) -> SocketAddr {
+    match gateway.addresses().first().map(|bound| bound.address.clone()) {
+        Some(Bind::Inet(address)) => address,
+        other => panic!("expected an address, found {other:?}"),
+    }
+}
+
+/// A server that does with each connection what it is told to, and remembers what came.
+pub struct Endpoint {
+    pub address: SocketAddr,
+    pub seen: Seen,
+}
+
+/// All bytes that an endpoint was sent, connection by connection.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Seen {
+    pub fn connections(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    pub fn all(&self) -> Vec<u8> {
+        self.0.lock().unwrap().concat()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.all()).into_owned()
+    }
+
+    pub fn forget(&self) {
+        self.0.lock().unwrap().iter_mut().for_each(Vec::clear);
+    }
+}
+
+impl Endpoint {
+    pub fn new(serve: impl Fn(&mut Wire) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Seen::default();
+        let (all, serve) = (seen.clone(), Arc::new(serve));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let place = {
+                    let mut all = all.0.lock().unwrap();
+                    all.push(Vec::new());
+                    all.len() - 1
+                };
+                let mut wire = Wire::new(stream);
+                wire.tell = Some((all.clone(), place));
+                let serve = Arc::clone(&serve);
+                thread::spawn(move || serve(&mut wire));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// Answers every request with 200 and its body with `ok`, for as long as it is asked.
+    pub fn polite() -> Self {
+        Self::new(|wire| {
+            while wire.request().is_some() {
+                wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+        })
+    }
+
+    /// Answers every request with the head that it was sent.
+    pub fn mirror() -> Self {
+        Self::new(|wire| {
+            while let Some((head, _)) = wire.request() {
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
+                wire.write(answer.as_bytes());
+            }
+        })
+    }
+
+    /// Reads one request and gives one answer, then closes.
+    pub fn once(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::new(move |wire| {
+            if wire.request().is_some() {
+                wire.write(&answer);
+            }
+        })
+    }
+}
+
+/// Tells the endpoint's side of a story to the test.
+pub fn events<T: Send + 'static>() -> (Arc<Mutex<Sender<T>>>, Receiver<T>) {
+    let (sender, receiver) = channel();
+    (Arc::new(Mutex::new(sender)), receiver)
+}
+
+/// One end of a connection, read in the way of a test: blocking, and never for ever.
+pub struct Wire {
+    pub stream: TcpStream,
+    pub buffer: Vec<u8>,
+    tell: Option<(Seen, usize)>,
+}
+
+/// An answer as a client reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// The value of the first field of this name.
+pub fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+impl Wire {
+    pub fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, buffer: Vec::new(), tell: None }
+    }
+
+    pub fn to(gateway: &Gateway) -> Self {
+        Self::new(TcpStream::connect(address(gateway)).unwrap())
+    }
+
+    /// Writes; the other side may be gone already.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// Sends a request and reads its answer.
+    pub fn ask(&mut self, request: &str) -> Answer {
+        self.write(request.as_bytes());
+        let method = request.split(' ').next().unwrap().to_owned();
+        self.answer(&method).unwrap_or_else(|| panic!("no answer to {request}"))
+    }
+
+    /// Reads what there is; 0 at the end, however it came.
+    pub fn fill(&mut self) -> usize {
+        let mut chunk = [0; 16 * 1024];
+        let len = match self.stream.read(&mut chunk) {
+            Ok(len) => len,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("nothing came within {PATIENCE:?}")
+            }
+            Err(_) => 0,
+        };
+        self.buffer.extend_from_slice(&chunk[..len]);
+        if let Some((seen, place)) = &self.tell {
+            seen.0.lock().unwrap()[*place].extend_from_slice(&chunk[..len]);
+        }
+        len
+    }
+
+    /// Reads a head, or nothing if the other side has no more to say.
+    pub fn head(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
+                let rest = self.buffer.split_off(end + 4);
+                let head = std::mem::replace(&mut self.buffer, rest);
+                return Some(String::from_utf8_lossy(&head).into_owned());
+            }
+            if self.fill() == 0 {
+                return None;
+            }
+        }
+    }
+
+    pub fn exactly(&mut self, len: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < len {
+            if self.fill() == 0 {
+                return None;
+            }
+        }
+        let rest = self.buffer.split_off(len);
+        Some(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = find(&self.buffer, b"\r\n") {
+                return self.exactly(end + 2).map(|line| String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            if self.fill() == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// Reads a chunked body; its content, and its trailers.
+    pub fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
+        let mut content = Vec::new();
+        loop {
+            let size = usize::from_str_radix(&self.line()?, 16).unwrap();
+            if size == 0 {
+                break;
+            }
+            content.extend(self.exactly(size)?);
+            assert_eq!(self.line()?, "");
+        }
+        let mut trailers = String::new();
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                return Some((content, trailers));
+            }
+            trailers.push_str(&line);
+            trailers.push('\n');
+        }
+    }
+
+    /// Reads a request with its body.
+    pub fn request(&mut self) -> Option<(String, Vec<u8>)> {
+        let head = self.head()?;
+        let body = if field(&head, "Transfer-Encoding").is_some() {
+            self.chunked()?.0
+        } else {
+            let length = field(&head, "Content-Length").map_or(0, |length| length.parse().unwrap());
+            self.exactly(length)?
+        };
+        Some((head, body))
+    }
+
+    /// Reads a final answer to a request with this method; `None` if the connection ended before it was whole.
+    pub fn answer(&mut self, method: &str) -> Option<Answer> {
+        let head = self.head()?;
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        if (100..200).contains(&status) && status != 101 {
+            return self.answer(method);
+        }
+        let body = if method == "HEAD" || matches!(status, 101 | 204 | 304) {
+            Vec::new()
+        } else if field(&head, "Transfer-Encoding").is_some() {
+            self.chunked()?.0
+        } else if let Some(length) = field(&head, "Content-Length") {
+            self.exactly(length.parse().unwrap())?
+        } else {
+            while self.fill() > 0 {}
+            std::mem::take(&mut self.buffer)
+        };
+        Some(Answer { status, head, body })
+    }
+
+    /// Waits for the end of the connection; true if nothing came before it.
+    pub fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && self.fill() == 0
+    }
+
+    pub fn finish(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Closes with a reset.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
