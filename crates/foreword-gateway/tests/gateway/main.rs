@@ -2,8 +2,11 @@
 
 mod access_log;
 mod admin;
+mod drain;
 mod identify;
+mod limits;
 mod metrics;
+mod reload;
 mod support;
 mod tcp;
 mod tls;
