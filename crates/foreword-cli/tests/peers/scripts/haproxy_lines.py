@@ -6,7 +6,7 @@ import sys
 from haproxy.line import Line
 
 NAMES = (
-    "client_ip", "client_port", "frontend_name", "backend_name", "server_name", "status_code", "bytes_read",
+    "ip", "client_ip", "client_port", "frontend_name", "backend_name", "server_name", "status_code", "bytes_read",
     "http_request_method", "http_request_path", "http_request_protocol", "total_time",
 )
 

@@ -1,6 +1,7 @@
 //! HAProxy's httplog and tcplog, byte for byte, so that what reads those reads ours.
 //!
-//! The peer's address stands where HAProxy puts captured request headers: `{10.0.3.9:51514}`.
+//! The peer's address stands where HAProxy puts captured request headers, as the second of two: `{|10.0.3.9:51514}`. What
+//! reads such logs takes the first, if there is something in it, for the client's X-Forwarded-For.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,9 +47,9 @@ fn http(entry: &Entry<'_>, redact: Redact, out: &mut Vec<u8>) {
     write(out, format_args!(" {} - - ", exchange.sent));
     out.extend_from_slice(&termination::state(entry));
     connections(entry, out);
-    out.extend_from_slice(b" {");
-    address(entry.known.peer.as_ref(), out);
-    out.extend_from_slice(b"} \"");
+    out.push(b' ');
+    captured(entry, out);
+    out.extend_from_slice(b" \"");
     request(entry, redact, out);
     out.push(b'"');
 }
@@ -59,7 +60,12 @@ fn tcp(entry: &Entry<'_>, out: &mut Vec<u8>) {
     let [cause, phase, ..] = termination::state(entry);
     out.extend_from_slice(&[cause, phase]);
     connections(entry, out);
-    out.extend_from_slice(b" {");
+    out.push(b' ');
+    captured(entry, out);
+}
+
+fn captured(entry: &Entry<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{|");
     address(entry.known.peer.as_ref(), out);
     out.push(b'}');
 }

@@ -182,7 +182,7 @@ fn an_httplog_line_has_haproxys_words_in_haproxys_order() {
     assert_eq!(words[2..4], ["web~", "app/127.0.0.1:8080"]);
     assert_eq!(words[4].split('/').count(), 5);
     assert_eq!(words[5..10], ["200", "1050", "-", "-", "----"]);
-    assert_eq!(words[10..], ["1/1/0/0/0", "0/0", "{10.0.3.9:51514}", "\"GET", "/p?q=", "HTTP/1.1\""]);
+    assert_eq!(words[10..], ["1/1/0/0/0", "0/0", "{|10.0.3.9:51514}", "\"GET", "/p?q=", "HTTP/1.1\""]);
     let words = lines.next().unwrap();
     assert_eq!(
         words[3..5],
@@ -206,7 +206,7 @@ fn a_tcplog_line_ends_with_the_peer() {
     let words: Vec<_> = log.trim_end().split_once("]: ").unwrap().1.split(' ').collect();
     assert_eq!(words[2..4], ["web", "gateways/10.0.1.10:443"]);
     assert_eq!(words[4].split('/').count(), 3);
-    assert_eq!(words[5..], ["77", "CD", "1/1/0/0/+1", "0/0", "{10.0.3.9:51514}"]);
+    assert_eq!(words[5..], ["77", "CD", "1/1/0/0/+1", "0/0", "{|10.0.3.9:51514}"]);
 }
 
 #[test]
