@@ -3,6 +3,7 @@
 mod decode;
 mod demo;
 mod encode;
+mod explain;
 pub(crate) mod get;
 mod run;
 
@@ -17,6 +18,8 @@ pub(crate) enum Verb {
     Demo(demo::DemoArgs),
     /// Run the gateway
     Run(run::RunArgs),
+    /// Say what a refusal's code means, why it happens, and what to do
+    Explain(explain::ExplainArgs),
     /// Ask for a URL as a proxy would: header, TLS, HTTP
     Get(Box<get::GetArgs>),
     /// Make a PROXY header
@@ -31,6 +34,7 @@ impl Verb {
         match self {
             Self::Demo(args) => demo::run(&args),
             Self::Run(args) => run::run(&args),
+            Self::Explain(args) => explain::run(&args),
             Self::Get(args) => get::run("foreword", get::Manner::Get, *args),
             Self::Encode(args) => encode::run(&args),
             Self::Decode(args) => decode::run(&args),

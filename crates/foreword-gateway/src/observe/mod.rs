@@ -8,6 +8,8 @@ pub(crate) mod journal;
 mod metrics;
 pub(crate) mod name;
 mod process;
+#[cfg(test)]
+mod reference;
 mod teller;
 mod termination;
 

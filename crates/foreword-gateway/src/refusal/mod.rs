@@ -4,6 +4,8 @@ mod code;
 mod explain;
 mod hello;
 mod line;
+#[cfg(test)]
+mod reference;
 
 pub use code::Code;
 pub use explain::Page;
