@@ -122,6 +122,7 @@ impl<'a> Addresses<'a> {
     }
 
     /// Reads the address block of a binary header, §2.2.
+    #[inline]
     pub(crate) fn read(family: Family, block: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(match family {
             Family::Unspecified => Self::Unspecified,
@@ -151,6 +152,7 @@ impl<'a> Addresses<'a> {
 }
 
 /// The length of a family's address block, §2.2.
+#[inline]
 pub(crate) const fn block_len(family: Family) -> usize {
     match family {
         Family::Unspecified => 0,

@@ -8,7 +8,7 @@ use core::num::NonZeroUsize;
 use crate::address::{Addresses, Command, Transport, UnixPath, Version};
 use crate::error::{Fault, Malformed};
 use crate::header::{Header, Parse, Parser};
-use crate::tlv::{RawTlvs, Tlvs};
+use crate::tlv::Tlvs;
 use crate::v2;
 
 /// A header together with the bytes that it was parsed from. Parsed once: [`HeaderBuf::header`] only points into them.
@@ -110,7 +110,7 @@ impl HeaderBuf {
     #[must_use]
     pub fn tlvs(&self) -> Tlvs<'_> {
         let at = self.bytes.len().saturating_sub(self.tlvs_len);
-        Tlvs::of_parsed(RawTlvs::new(self.bytes.get(at..).unwrap_or_default()))
+        Tlvs::of_checked(self.bytes.get(at..).unwrap_or_default())
     }
 
     /// The address that called, if the header gives one that belongs to IP.

@@ -34,6 +34,7 @@ impl<'a> Header<'a> {
     /// # Errors
     ///
     /// When no header begins like this.
+    #[inline]
     pub fn parse(input: &'a [u8]) -> Result<Parse<'a>, Malformed> {
         Parser::new().parse(input)
     }
@@ -211,6 +212,7 @@ impl Parser {
     ///
     /// When no header begins like this. More bytes would not help, and fewer would have done if the fault lies before
     /// their end, save for TLVs: they are looked at once the header is whole.
+    #[inline]
     pub fn parse<'a>(&self, input: &'a [u8]) -> Result<Parse<'a>, Malformed> {
         match input.first() {
             None => Ok(Parse::incomplete(v1::MIN_LEN, input)),

@@ -10,25 +10,30 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads `bytes`, the first of which is byte `at` of the header.
+    #[inline]
     pub(crate) const fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at }
     }
 
     /// The byte of the header that comes next.
+    #[inline]
     pub(crate) const fn at(&self) -> usize {
         self.at
     }
 
+    #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// All that is left, without taking it.
+    #[inline]
     pub(crate) const fn rest(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Takes the next `N` bytes, all of which `field` needs.
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self, field: Field) -> Result<[u8; N], Malformed> {
         let Some((head, rest)) = self.bytes.split_first_chunk::<N>() else {
             return Err(self.short(field, N));
@@ -39,11 +44,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the next `len` bytes, which `field` claims for itself.
+    #[inline]
     pub(crate) fn slice(&mut self, len: usize, field: Field) -> Result<&'a [u8], Malformed> {
         Ok(self.sub(len, field)?.bytes)
     }
 
     /// Takes the next `len` bytes as a reader of their own.
+    #[inline]
     pub(crate) fn sub(&mut self, len: usize, field: Field) -> Result<Self, Malformed> {
         let Some((head, rest)) = self.bytes.split_at_checked(len) else {
             let fault = Fault::Overrun { field, claimed: len, left: self.bytes.len() };

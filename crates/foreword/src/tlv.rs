@@ -161,10 +161,9 @@ impl fmt::Debug for Authority<'_> {
 pub struct Tlvs<'a>(RawTlvs<'a>);
 
 impl<'a> Tlvs<'a> {
-    /// TLVs that [`Tlvs::read`] has found sound before.
-    #[cfg(feature = "alloc")]
-    pub(crate) const fn of_parsed(raw: RawTlvs<'a>) -> Self {
-        Self(raw)
+    /// A list that [`Tlvs::check`] has found sound.
+    pub(crate) const fn of_checked(bytes: &'a [u8]) -> Self {
+        Self(RawTlvs(bytes))
     }
 
     /// The list as it stands in the header.
@@ -270,12 +269,16 @@ impl<'a> Tlvs<'a> {
         self.0.filter(move |tlv| tlv.kind == kind).map(|tlv| tlv.value)
     }
 
-    /// Reads the TLVs that fill the rest of a header, and holds each to what its kind allows.
-    pub(crate) fn read(block: Reader<'a>, parser: &Parser) -> Result<Found<'a>, Malformed> {
-        if parser.ignore_malformed_tlvs && !RawTlvs::new(block.rest()).fill_their_room() {
-            return Ok(Found::default());
-        }
-        let tlvs = Self(RawTlvs::new(block.rest()));
+    /// Whether the list is to be looked at, or dropped for not ending where the header ends (R-TLV-01, R-TLV-02).
+    #[inline]
+    pub(crate) fn are_to_be_read(block: Reader<'a>, parser: &Parser) -> bool {
+        !parser.ignore_malformed_tlvs || RawTlvs::new(block.rest()).fill_their_room()
+    }
+
+    /// Checks the TLVs that fill the rest of a header: each is held to what its kind allows. Says where in the header
+    /// their checksum stands, and what it is.
+    #[inline]
+    pub(crate) fn check(block: Reader<'a>, parser: &Parser) -> Result<Option<(usize, u32)>, Malformed> {
         let mut reader = block;
         let mut seen = 0;
         let mut checksum = None;
@@ -289,7 +292,7 @@ impl<'a> Tlvs<'a> {
                 checksum = Some((value.at(), u32::from_be_bytes(value.clone().array(Field::Checksum)?)));
             }
         }
-        Ok(Found { tlvs, checksum })
+        Ok(checksum)
     }
 }
 
@@ -303,14 +306,8 @@ impl<'a> Iterator for Tlvs<'a> {
     }
 }
 
-/// The TLVs of a header, and where in the header their checksum stands and what it says.
-#[derive(Default)]
-pub(crate) struct Found<'a> {
-    pub(crate) tlvs: Tlvs<'a>,
-    pub(crate) checksum: Option<(usize, u32)>,
-}
-
 /// Refuses a kind that should be there once and was `seen` before (R-TLV-06, R-TLV-07).
+#[inline]
 fn check_repeat(kind: u8, at: usize, seen: &mut u64, parser: &Parser) -> Result<(), Malformed> {
     let requirement = match kind {
         kind::CHECKSUM => "R-TLV-06",
@@ -326,6 +323,7 @@ fn check_repeat(kind: u8, at: usize, seen: &mut u64, parser: &Parser) -> Result<
     Ok(())
 }
 
+#[inline]
 fn check_value(kind: u8, value: Reader<'_>) -> Result<(), Malformed> {
     let len = value.rest().len();
     match kind {

@@ -34,21 +34,30 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
 
     let mut block = Reader::new(block, FIXED_LEN);
     let addresses = Addresses::read(kind.family, &mut block)?;
-    let found = match (kind.family, family_transport) {
-        // Where the addresses are not given, TLVs begin at a certain place only if nothing was announced at all.
-        (Family::Unspecified, 0) => Tlvs::read(block, parser).unwrap_or_default(),
-        (Family::Unspecified, _) => Default::default(),
-        _ => Tlvs::read(block, parser)?,
+    // Where no addresses are given, TLVs begin at a certain place only if nothing was announced at all, and even then
+    // the block may hold something else.
+    let unspecified = kind.family == Family::Unspecified;
+    let opaque = unspecified && family_transport != 0;
+    let (tlvs, checksum) = match Tlvs::check(block, parser) {
+        _ if opaque || !Tlvs::are_to_be_read(block, parser) => (&[][..], None),
+        Ok(checksum) => (block.rest(), checksum),
+        Err(_) if unspecified => (&[][..], None),
+        Err(malformed) => return Err(malformed),
     };
-    match found.checksum {
+    match checksum {
         Some((at, sum)) => check_checksum(input.get(..len).unwrap_or(input), at, sum)?,
         None if parser.require_checksum => {
             return Err(Malformed::new(len, Fault::ChecksumMissing, "R-TLV-05"));
         }
         None => {}
     }
-    let header =
-        Header { version: Version::Two, command, transport: kind.transport, addresses, tlvs: found.tlvs };
+    let header = Header {
+        version: Version::Two,
+        command,
+        transport: kind.transport,
+        addresses,
+        tlvs: Tlvs::of_checked(tlvs),
+    };
     Ok(Parse::Complete { header, len })
 }
 
@@ -69,16 +78,22 @@ fn begun<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, Malformed> {
     Ok(Parse::incomplete(least, input))
 }
 
+#[inline]
 fn check_signature(input: &[u8]) -> Result<(), Malformed> {
-    let mismatch = input.iter().zip(SIGNATURE).position(|(found, expected)| found != expected);
-    match mismatch.and_then(|at| Some((at, *input.get(at)?))) {
+    if input.starts_with(SIGNATURE) { Ok(()) } else { check_each_byte(input) }
+}
+
+#[cold]
+fn check_each_byte(input: &[u8]) -> Result<(), Malformed> {
+    match input.iter().zip(SIGNATURE).enumerate().find(|(_, (found, expected))| found != expected) {
         None => Ok(()),
-        Some((at, found)) => {
+        Some((at, (&found, _))) => {
             Err(Malformed::new(at, Fault::Byte { expected: "the v2 signature", found }, "R-V2-01"))
         }
     }
 }
 
+#[inline]
 fn command(byte: u8) -> Result<Command, Malformed> {
     const AT: usize = 12;
     match byte {
@@ -111,6 +126,7 @@ impl Kind {
     }
 }
 
+#[inline]
 fn kind_of(byte: u8) -> Result<Kind, Malformed> {
     const AT: usize = 13;
     let family = match byte >> 4 {
@@ -136,6 +152,7 @@ fn kind_of(byte: u8) -> Result<Kind, Malformed> {
 }
 
 /// The length of the whole header, if the block has room for the addresses and the parser for the header.
+#[inline]
 fn check_len(found: usize, kind: Kind, parser: &Parser) -> Result<usize, Malformed> {
     const AT: usize = 14;
     let expected = block_len(kind.family);
@@ -149,6 +166,7 @@ fn check_len(found: usize, kind: Kind, parser: &Parser) -> Result<usize, Malform
     check_limit(found, AT, parser)
 }
 
+#[inline]
 fn check_limit(block_len: usize, at: usize, parser: &Parser) -> Result<usize, Malformed> {
     let (declared, max) = (FIXED_LEN + block_len, parser.max_len);
     if declared > max {

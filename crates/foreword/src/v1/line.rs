@@ -99,23 +99,29 @@ impl Line<'_> {
     where
         N: From<u8> + Into<u32> + TryFrom<u32> + Copy,
     {
-        let mut number = match self.peek(after + 1)? {
-            digit @ b'0'..=b'9' => N::from(digit - b'0'),
-            _ => return self.unexpected(expected, requirement),
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let mut number = match rest.first() {
+            Some(digit @ b'0'..=b'9') => N::from(digit - b'0'),
+            Some(_) => return self.unexpected(expected, requirement),
+            None => return Err(Stop::Short { least: after + 1 }),
         };
-        self.at += 1;
-        while let digit @ b'0'..=b'9' = self.peek(after)? {
-            let tens: u32 = number.into();
-            if tens == 0 {
-                return self.unexpected("a number without leading zeros", requirement);
+        for (digits, &byte) in rest.iter().enumerate().skip(1) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                self.at += digits;
+                return Ok(number);
             }
-            let Ok(next) = N::try_from(tens * 10 + u32::from(digit - b'0')) else {
-                return self.unexpected(expected, requirement);
-            };
-            number = next;
-            self.at += 1;
+            let tens: u32 = number.into();
+            match N::try_from(tens * 10 + u32::from(digit)) {
+                Ok(next) if tens != 0 => number = next,
+                _ => {
+                    self.at += digits;
+                    let expected = if tens == 0 { "a number without leading zeros" } else { expected };
+                    return self.unexpected(expected, requirement);
+                }
+            }
         }
-        Ok(number)
+        Err(Stop::Short { least: after })
     }
 
     /// The byte at the cursor, or how many there are at the `least` from here on.
