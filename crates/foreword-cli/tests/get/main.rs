@@ -5,4 +5,5 @@ mod headers;
 mod idiom;
 mod peer;
 mod ppcurlcat;
+mod secure;
 mod servers;

@@ -69,6 +69,7 @@ pub(crate) struct RequestArgs {
     pub(crate) json: Vec<String>,
 
     /// A field, repeatable: `Name: value`, `Name:` to leave one out, `Name;` for an empty one, `@FILE` for many
+    /// (its long name in curl, --header, is the PROXY header here)
     #[arg(short = 'H', long = "field", value_name = "FIELD")]
     pub(crate) fields: Vec<String>,
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use foreword_client::tls::{CertificateFacts, TlsFacts};
 use foreword_client::transcript::{Observer, Step};
 
 use crate::output::{anatomy, talk};
@@ -105,24 +106,32 @@ fn told(step: &Step<'_>) -> String {
             }
             text
         }
-        Step::Tls(facts) => {
-            let alpn = facts.alpn.as_deref().unwrap_or("nothing");
-            let checked = if facts.verified {
-                "the certificate is verified"
-            } else {
-                "the certificate is NOT verified: anyone could have answered"
-            };
-            format!(
-                "* TLS: {} with {}, ALPN agreed on {alpn}\n* TLS: {checked}\n",
-                facts.version, facts.cipher
-            )
-        }
+        Step::Tls(facts) => tls(facts),
         Step::Reused => "* Using the connection again; a header is sent once only\n".to_owned(),
         Step::Request(head) => marked('>', head),
         Step::Response(head) => marked('<', head),
         Step::AskedBare(what) => format!("* Asking once more, on a connection of its own: {what}\n"),
         _ => String::new(),
     }
+}
+
+fn tls(facts: &TlsFacts) -> String {
+    let alpn = facts.alpn.as_deref().unwrap_or("nothing");
+    let mut text = format!("* TLS: {} with {}, ALPN agreed on {alpn}\n", facts.version, facts.cipher);
+    if let Some(certificate) = &facts.certificate {
+        let CertificateFacts { subject, issuer, names, not_after } = certificate;
+        let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "* TLS: certificate for {names} ({subject}), issued by {issuer}, until {not_after}"
+        );
+    }
+    text.push_str(match facts.verified {
+        true => "* TLS: the certificate is verified\n",
+        false => "* TLS: the certificate is NOT verified: anyone could have answered\n",
+    });
+    text
 }
 
 /// A head, line by line; what a terminal would obey is escaped.

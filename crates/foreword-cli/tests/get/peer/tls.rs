@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
@@ -43,14 +45,21 @@ impl Certificate {
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::new(self.config_with(WebPkiClientVerifier::no_client_auth()))
+    }
+
+    /// A configuration that asks clients for what the verifier wants.
+    pub(crate) fn config_with(&self, clients: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
-        let config =
-            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("versions")
-                .with_no_client_auth()
-                .with_single_cert(vec![self.der.clone()], key)
-                .expect("a certificate with its key");
-        Arc::new(config)
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![self.der.clone()], key)
+            .expect("a certificate with its key")
+    }
+
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.der.clone()
     }
 }
