@@ -207,7 +207,7 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 const TLVS: &str = "send_header = \"v2\"\nsend_tlvs = [\"authority\", \"unique_id\", \"crc32c\", \"ssl\"]";
 
 /// Asks the receiver through a foreword that ends TLS and sends every TLV that it can.
-fn told_with_tlvs(start: fn(&Ground) -> Option<(Program, SocketAddr)>) -> Option<Answer> {
+fn told_with_tlvs(start: fn(&Ground) -> Option<(Program, SocketAddr)>) -> Option<(Answer, Gateway)> {
     let ground = Ground::new();
     let certificate = ground.certificate(&["shop.test"]);
     let (program, address) = start(&ground)?;
@@ -227,22 +227,37 @@ fn told_with_tlvs(start: fn(&Ground) -> Option<(Program, SocketAddr)>) -> Option
     let answer = caller.answer().unwrap_or_else(|error| {
         panic!("expected an answer: {error}\n{}\n{}", foreword.program.transcript(), program.transcript())
     });
-    Some(answer)
+    drop(caller);
+    Some((answer, foreword))
 }
 
 #[test]
 fn haproxy_finds_the_checksum_right_and_shows_the_authority_and_the_unique_id() {
-    let Some(answer) = told_with_tlvs(haproxy::receiver) else { return };
+    let Some((answer, foreword)) = told_with_tlvs(haproxy::receiver) else { return };
     let text = answer.text();
     assert!(text.contains("client=203.0.113.7:50001 destination=198.51.100.20:443"), "{text}");
     assert!(text.contains(" authority=shop.test "), "{text}");
     let id = text.trim_end().rsplit_once("unique_id=").map(|(_, id)| id.to_owned()).unwrap_or_default();
-    assert!(!id.is_empty(), "{text}");
+    assert_eq!(foreword.access_with(CLIENT, 1).get("connection.id"), id, "{text}");
+}
+
+#[test]
+fn the_unique_id_that_a_connection_came_with_goes_on_to_the_receiver_and_into_the_log() {
+    let ground = Ground::new();
+    let Some((haproxy, address)) = haproxy::receiver(&ground) else { return };
+    let web = ground.address();
+    let text = gateway::web(web, address, "require", "")
+        .replace("endpoints = [", "send_header = \"v2\"\nsend_tlvs = [\"unique_id\"]\nendpoints = [");
+    let foreword = Gateway::start(&ground, &text, &[web]);
+    let from = header::v2(header::client(), header::destination(), &[(0x05, b"order-66")]);
+    let told = body(&mut Caller::connect(web, &from));
+    assert!(told.contains("unique_id=order-66"), "{told}\n{}", haproxy.transcript());
+    assert_eq!(foreword.access_with(CLIENT, 1).get("connection.id"), "order-66");
 }
 
 #[test]
 fn varnish_finds_the_checksum_right_and_shows_the_authority_and_tls() {
-    let Some(answer) = told_with_tlvs(varnish::receiver) else { return };
+    let Some((answer, _foreword)) = told_with_tlvs(varnish::receiver) else { return };
     assert_eq!(answer.field("x-client"), Some("203.0.113.7:50001"), "{}", answer.head);
     let tlv = answer.field("x-tlv").unwrap_or_default();
     assert!(tlv.starts_with("authority=shop.test "), "{tlv}");

@@ -13,6 +13,7 @@ pub(crate) mod record;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,6 +44,24 @@ pub(crate) struct Connection {
     pub(crate) tls: Option<TlsFacts>,
     pub(crate) accepted: Instant,
     pub(crate) drain: Drain,
+    /// Made when it is first asked for; most connections need none.
+    unique_id: OnceCell<Box<[u8]>>,
+}
+
+impl Connection {
+    /// The id by which receivers know the connection: the one that it came with, else one of its own.
+    pub(crate) fn unique_id(&self) -> &[u8] {
+        self.unique_id.get_or_init(|| match self.client.header().and_then(|header| header.tlvs.unique_id()) {
+            Some(id) => id.into(),
+            // Text, since receivers put it into their logs.
+            None => format!("{:032x}", fastrand::u128(..)).into_bytes().into(),
+        })
+    }
+
+    /// The same, if it was asked for already.
+    pub(crate) fn known_id(&self) -> Option<&[u8]> {
+        self.unique_id.get().map(AsRef::as_ref)
+    }
 }
 
 /// A connection as it was accepted: nothing of it was read.
@@ -86,8 +105,16 @@ async fn serve(
     let client = identify(&mut stream, listener, &served.post.awaited, ends, &mut leftover).await?;
     note_client(record, &client);
 
-    let mut connection =
-        Connection { listener: Arc::clone(listener), peer, local, client, tls: None, accepted: at, drain };
+    let mut connection = Connection {
+        listener: Arc::clone(listener),
+        peer,
+        local,
+        client,
+        tls: None,
+        accepted: at,
+        drain,
+        unique_id: OnceCell::new(),
+    };
     match &listener.tls {
         None => speak(stream, leftover, &connection, worker, record).await,
         Some(plan) => {

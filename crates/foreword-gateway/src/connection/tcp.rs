@@ -17,6 +17,7 @@ use super::forward::{Forward, Traffic};
 use super::header_watch::HeaderWatch;
 use super::record::{Fill, Record};
 use super::stream::Stream;
+use crate::observe::Name;
 use crate::plan::{Cluster, Listener, SecondHeader};
 use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
@@ -52,6 +53,9 @@ pub(crate) async fn serve(
         return Err(ServeError::HeaderAsPayload { second: headed });
     }
     let mut upstream = opened.introduce(cluster, &chosen.address, connection, &first).await?.into_stream();
+    if let Some(id) = connection.known_id() {
+        record.text(Name::ConnectionId, id);
+    }
     note(record, Traffic { up: first.len() as u64, down: 0 });
     drop(first);
 

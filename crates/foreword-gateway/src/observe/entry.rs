@@ -411,7 +411,7 @@ fn nanos<'a>(duration: Option<Duration>) -> Value<'a> {
 }
 
 /// The names whose values are copied from the request or the plan.
-const TEXTS: [Name; 12] = [
+const TEXTS: [Name; 13] = [
     Name::Method,
     Name::Target,
     Name::Path,
@@ -424,6 +424,7 @@ const TEXTS: [Name; 12] = [
     Name::Rule,
     Name::Cluster,
     Name::Endpoint,
+    Name::ConnectionId,
 ];
 
 fn place(name: Name) -> Option<usize> {

@@ -42,6 +42,7 @@ names! {
     DestinationPort "destination.port" "The port there.",
     Trust "trust" "The trust group that the peer is in.",
     HeaderVersion "header.version" "The version of the PROXY header, 1 or 2. Absent where none came.",
+    ConnectionId "connection.id" "The `unique_id` that the cluster's servers were told: the one that came with the connection, else one of its own.",
     TlsVersion "tls.version" "The TLS version, as `TLSv1.3`.",
     TlsCipher "tls.cipher" "The cipher suite, as IANA names it.",
     TlsSni "tls.sni" "The name that the client asked for in its TLS handshake.",

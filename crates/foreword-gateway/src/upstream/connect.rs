@@ -195,7 +195,7 @@ pub(crate) fn header(cluster: &Cluster, connection: &Connection) -> Result<Optio
     for tlv in &cluster.send_tlvs {
         builder = match tlv {
             SendTlv::Authority => say_authority(builder, connection),
-            SendTlv::UniqueId => say_unique_id(builder, connection),
+            SendTlv::UniqueId => builder.tlv(Tlv::UniqueId(connection.unique_id())),
             SendTlv::Crc32c => builder.checksum(true),
             SendTlv::Ssl => say_ssl(builder, connection),
         };
@@ -227,14 +227,6 @@ fn say_authority<'a>(builder: Builder<'a>, connection: &Connection) -> Builder<'
     match asked_here.or_else(asked_before).map(Authority::new) {
         Some(name) if name.as_str().is_ok() => builder.tlv(Tlv::Authority(name)),
         _ => builder,
-    }
-}
-
-/// The id that the connection came with, else one of its own.
-fn say_unique_id<'a>(builder: Builder<'a>, connection: &Connection) -> Builder<'a> {
-    match connection.client.header().and_then(|header| header.tlvs.unique_id()) {
-        Some(id) => builder.tlv(Tlv::UniqueId(id)),
-        None => builder.tlv(Tlv::UniqueId(&fastrand::u128(..).to_be_bytes())),
     }
 }
 

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Talk;
+use crate::connection::Connection;
 use crate::connection::record::{Fill, RequestRecord};
+use crate::observe::Name;
 use crate::plan::{Cluster, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::Chosen;
@@ -55,7 +57,7 @@ pub(super) async fn find<S>(
     if let Some(mine) = talk.mine.take().filter(|_| kept_is_welcome)
         && let Some(link) = mine.again(cluster)
     {
-        note_endpoint(cluster, &link, endpoint, note);
+        note_endpoint(talk.connection, cluster, &link, endpoint, note);
         return Ok(link);
     }
     let mut failed: Option<(Chosen, ConnectError)> = None;
@@ -66,7 +68,7 @@ pub(super) async fn find<S>(
         };
         match reach(talk, cluster, chosen, kept_is_welcome).await {
             Ok(link) => {
-                note_endpoint(cluster, &link, endpoint, note);
+                note_endpoint(talk.connection, cluster, &link, endpoint, note);
                 return Ok(link);
             }
             Err((_, error)) if failed.is_some() => return Err(error),
@@ -117,10 +119,19 @@ impl Mine {
     }
 }
 
-fn note_endpoint(cluster: &Cluster, link: &Link, endpoint: &mut String, note: &mut RequestRecord<'_>) {
+fn note_endpoint(
+    connection: &Connection,
+    cluster: &Cluster,
+    link: &Link,
+    endpoint: &mut String,
+    note: &mut RequestRecord<'_>,
+) {
     endpoint.clear();
     // Writing to a string cannot fail.
     let _ = write!(endpoint, "{}", link.chosen.address);
     note.forwarding(&cluster.name, endpoint);
+    if let Some(id) = connection.known_id() {
+        note.text(Name::ConnectionId, id);
+    }
     note.connected(link.is_reused);
 }
