@@ -23,8 +23,8 @@ impl Default for Limits {
     }
 }
 
-/// What a first line holds beside the target: a method, the version, two spaces and CR LF.
-const FIRST_LINE_EXTRA: usize = MAX_METHOD + 12;
+/// What a first line holds beside the target: a method, a version that may be nonsense, two spaces and CR LF.
+const FIRST_LINE_EXTRA: usize = MAX_METHOD + 14;
 
 /// Registered methods have at most 17 bytes (UPDATEREDIRECTREF).
 pub(crate) const MAX_METHOD: usize = 32;
@@ -96,6 +96,7 @@ impl HeadEnd {
 
     /// Takes note of the line that ends with the line feed at `feed`; an empty one ends the head.
     fn end_line(&mut self, buf: &[u8], feed: usize, limits: &Limits) -> Result<Option<usize>, HeadError> {
+        self.check_first_line_len(feed + 1, limits)?;
         let line = buf.get(self.line..feed).unwrap_or_default();
         let Some((b'\r', line)) = line.split_last() else {
             return Err(HeadError::new(feed, HeadFault::BareLf));
@@ -104,7 +105,7 @@ impl HeadEnd {
             return Ok(Some(feed + 1));
         }
         if self.lines == 0 {
-            self.check_first_line(line, limits)?;
+            self.check_first_line(line)?;
         } else if self.lines > limits.fields {
             return Err(HeadError::new(self.line, HeadFault::TooManyFields));
         }
@@ -115,12 +116,9 @@ impl HeadEnd {
     }
 
     /// A client of HTTP/0.9 sends one line and waits: it must not have to wait for a deadline.
-    fn check_first_line(&self, line: &[u8], limits: &Limits) -> Result<(), HeadError> {
+    fn check_first_line(&self, line: &[u8]) -> Result<(), HeadError> {
         if self.of == Of::Response {
             return Ok(());
-        }
-        if line.len() > limits.target + FIRST_LINE_EXTRA {
-            return Err(HeadError::new(limits.target, HeadFault::TargetTooLong));
         }
         let last_word = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
         if last_word.starts_with(b"HTTP/") {
@@ -131,11 +129,17 @@ impl HeadEnd {
         Err(HeadError::new(line.len() - last_word.len(), fault))
     }
 
-    fn check_room(&self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, HeadError> {
-        let first_line = limits.target + FIRST_LINE_EXTRA + 2;
-        if self.lines == 0 && self.of == Of::Request && buf.len() > first_line {
+    /// A first line of `len` bytes, or more, is too long by its target, even where the whole head may be no longer.
+    fn check_first_line_len(&self, len: usize, limits: &Limits) -> Result<(), HeadError> {
+        let most = (limits.target + FIRST_LINE_EXTRA).min(limits.head.saturating_sub(1));
+        if self.lines == 0 && self.of == Of::Request && len > most {
             return Err(HeadError::new(limits.target, HeadFault::TargetTooLong));
         }
+        Ok(())
+    }
+
+    fn check_room(&self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, HeadError> {
+        self.check_first_line_len(buf.len(), limits)?;
         if buf.len() >= limits.head {
             return Err(HeadError::new(limits.head, HeadFault::HeadTooLong));
         }
