@@ -1,21 +1,18 @@
 //! The control side: binds a plan, runs it, puts another in its place, lets go.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc as async_mpsc, watch};
 
-use crate::connection::accept::{Capacity, Post};
 use crate::control::Control;
 use crate::observe::{AccessLog, Observer, OpenError, admin};
-use crate::plan::{Bind, Listener, Plan};
-use crate::sockets::{self, BindError, Socket, SocketFile};
+use crate::plan::{Bind, Plan};
+pub use crate::sockets::{BindError, BoundAddress};
+use crate::sockets::{Doorway, Sockets};
 use crate::upstream::names::Names;
-use crate::worker::{self, Door, NewPlan, Order};
+use crate::worker::{self, NewPlan, Order};
 
 /// A running gateway.
 ///
@@ -27,21 +24,6 @@ pub struct Gateway {
     control: Control,
     workers: Vec<async_mpsc::UnboundedSender<Order>>,
     running: watch::Receiver<usize>,
-}
-
-/// A listener's address as it came out, with its port if that was left open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BoundAddress {
-    /// The listener's name.
-    pub listener: Box<str>,
-    /// Where it listens.
-    pub address: Bind,
-}
-
-impl fmt::Display for BoundAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.listener, self.address)
-    }
 }
 
 /// Why a gateway did not start.
@@ -93,40 +75,8 @@ struct State {
     plan: Arc<Plan>,
     generation: u64,
     draining: bool,
-    bound: HashMap<BindKey, Kept>,
+    sockets: Sockets,
     admin: Option<admin::Door>,
-    posts: HashMap<Box<str>, Arc<Post>>,
-    capacity: Arc<Capacity>,
-    next_door: u64,
-}
-
-/// What a socket is known by from plan to plan.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum BindKey {
-    /// An address that is spelled out: it may pass from one listener to another.
-    At(Bind),
-    /// A port that was left open, which only its listener can mean again.
-    Open { listener: Box<str>, place: usize },
-}
-
-impl BindKey {
-    fn new(listener: &Listener, place: usize, bind: &Bind) -> Self {
-        match bind {
-            Bind::Inet(address) if address.port() == 0 => {
-                Self::Open { listener: listener.name.clone(), place }
-            }
-            bind => Self::At(bind.clone()),
-        }
-    }
-}
-
-/// A bind that is listened on.
-#[derive(Debug)]
-struct Kept {
-    door: u64,
-    listener: Box<str>,
-    address: Bind,
-    _file: Option<SocketFile>,
 }
 
 impl Gateway {
@@ -138,9 +88,11 @@ impl Gateway {
     pub fn start(plan: Plan) -> Result<Self, StartError> {
         let workers = plan.workers.get();
         let plan = Arc::new(plan);
-        let mut state = State::new(Arc::clone(&plan), workers);
+        let mut sockets = Sockets::new(&plan, workers);
         let doors =
-            state.bind(&plan, workers).map_err(|(listener, source)| StartError::Bind { listener, source })?;
+            sockets.follow(&plan).map_err(|(listener, source)| StartError::Bind { listener, source })?;
+        let mut state =
+            State { plan: Arc::clone(&plan), generation: 1, draining: false, sockets, admin: None };
 
         let observer = Observer::new(workers);
         let log = open_access_log(&observer, &plan).map_err(StartError::AccessLog)?;
@@ -205,7 +157,8 @@ impl Gateway {
         let admin = admin::Change::prepare(&plan, state.admin.as_ref(), &self.observer)
             .map_err(ReloadError::Admin)?;
         let doors = state
-            .bind(&plan, self.workers.len())
+            .sockets
+            .follow(&plan)
             .map_err(|(listener, source)| ReloadError::Bind { listener, source })?;
         self.observer.use_access_log(log);
         state.change_admin(admin, &self.control);
@@ -237,12 +190,7 @@ impl Gateway {
 
     /// Where the listeners listen.
     pub fn addresses(&self) -> Vec<BoundAddress> {
-        let state = self.state();
-        let mut kept: Vec<&Kept> = state.bound.values().collect();
-        kept.sort_by_key(|kept| kept.door);
-        let bound =
-            |kept: &&Kept| BoundAddress { listener: kept.listener.clone(), address: kept.address.clone() };
-        kept.iter().map(bound).collect()
+        self.state().sockets.addresses()
     }
 
     /// Where the admin socket listens, if there is one.
@@ -280,7 +228,7 @@ impl Gateway {
         let deadline = {
             let mut state = self.state();
             state.draining = true;
-            state.bound.clear();
+            state.sockets.close();
             self.observer.drain_began();
             state.plan.drain
         };
@@ -330,112 +278,14 @@ fn open_access_log(observer: &Observer, plan: &Plan) -> Result<Option<Arc<Access
     plan.access_log.as_ref().map(|log| observer.open_access_log(log)).transpose()
 }
 
-/// One bind of a plan, on its way to the workers.
-#[derive(Debug)]
-struct Doorway {
-    key: u64,
-    listener: Arc<Listener>,
-    post: Arc<Post>,
-    /// One for each worker if it is new.
-    sockets: Vec<Socket>,
-}
-
-impl Doorway {
-    fn for_next_worker(&mut self) -> Door {
-        Door {
-            key: self.key,
-            listener: Arc::clone(&self.listener),
-            post: Arc::clone(&self.post),
-            socket: self.sockets.pop(),
-        }
-    }
-}
-
 impl State {
-    fn new(plan: Arc<Plan>, workers: usize) -> Self {
-        let sockets = plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers;
-        Self {
-            plan,
-            generation: 1,
-            draining: false,
-            bound: HashMap::new(),
-            admin: None,
-            posts: HashMap::new(),
-            capacity: Capacity::new(connection_limit(sockets)),
-            next_door: 0,
-        }
-    }
-
     fn change_admin(&mut self, change: admin::Change, control: &Control) {
         let admin::Change::Becomes(admin) = change else { return };
         let (admin, door) = admin.unzip();
         control.answer(admin);
         self.admin = door;
     }
-
-    /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.
-    fn bind(&mut self, plan: &Plan, workers: usize) -> Result<Vec<Doorway>, (Box<str>, BindError)> {
-        let mut next_door = self.next_door;
-        let mut doors = Vec::new();
-        let mut new = HashMap::new();
-        let mut stays = Vec::new();
-        for listener in &plan.listeners {
-            let post = self.posts.get(&listener.name).map_or_else(|| Post::new(&self.capacity), Arc::clone);
-            for (place, bind) in listener.binds.iter().enumerate() {
-                let key = BindKey::new(listener, place, bind);
-                let (door, sockets) = match self.bound.get(&key) {
-                    Some(kept) if !stays.contains(&key) => (kept.door, Vec::new()),
-                    // Where it is listened on already, binding it once more says that it is taken.
-                    _ => {
-                        let bound =
-                            sockets::bind(bind, workers).map_err(|error| (listener.name.clone(), error))?;
-                        next_door += 1;
-                        let listener = listener.name.clone();
-                        let kept =
-                            Kept { door: next_door, listener, address: bound.address, _file: bound.file };
-                        new.insert(key.clone(), kept);
-                        (next_door, bound.sockets)
-                    }
-                };
-                stays.push(key);
-                doors.push(Doorway {
-                    key: door,
-                    listener: Arc::clone(listener),
-                    post: Arc::clone(&post),
-                    sockets,
-                });
-            }
-        }
-        self.next_door = next_door;
-        self.bound.retain(|key, _| stays.contains(key));
-        self.bound.extend(new);
-        self.posts = doors.iter().map(|door| (door.listener.name.clone(), Arc::clone(&door.post))).collect();
-        for door in &doors {
-            if let Some(kept) = self.bound.values_mut().find(|kept| kept.door == door.key) {
-                kept.listener.clone_from(&door.listener.name);
-            }
-        }
-        Ok(doors)
-    }
 }
-
-/// Raises the limit of descriptors as far as we may, and says how many connections that is enough for.
-fn connection_limit(sockets: usize) -> usize {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: maximum, maximum };
-    let descriptors = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => maximum,
-        Err(_) => current,
-    };
-    let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    (descriptors.saturating_sub(sockets + RESERVED) / PER_CONNECTION).max(1)
-}
-
-/// A connection has a socket on each side.
-const PER_CONNECTION: usize = 2;
-
-/// For logs, the admin socket, name servers, and the runtimes themselves.
-const RESERVED: usize = 64;
 
 /// What was logged last should be written, but a log that stands still keeps nobody from ending.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
@@ -455,8 +305,8 @@ mod tests {
 
     use super::*;
     use crate::plan::{
-        Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Limits, Mode, RequestId, SecondHeader,
-        SendHeader, Target, Timeouts, UnknownHeader,
+        Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Limits, Listener, Mode, RequestId,
+        SecondHeader, SendHeader, Target, Timeouts, UnknownHeader,
     };
     use crate::policy::rules::{Ending, Rule, Rules};
 

@@ -1,244 +1,197 @@
 //! The sockets that we listen on: bound as a whole or not at all, one for each worker, kept over reloads.
 
-use std::fs;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+mod bind;
 
-use socket2::{Domain, Protocol, Type};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
-use crate::plan::Bind;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// One worker's socket.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    /// Its own, beside those of the other workers on the same address.
-    Tcp(TcpListener),
-    /// The same one for all workers.
-    Unix(UnixListener),
+pub use self::bind::BindError;
+pub(crate) use self::bind::{Socket, SocketFile, bind};
+use crate::connection::accept::{Capacity, Post};
+use crate::plan::{Bind, Listener, Plan};
+use crate::worker::Door;
+
+/// A listener's address as it came out, with its port if that was left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundAddress {
+    /// The listener's name.
+    pub listener: Box<str>,
+    /// Where it listens.
+    pub address: Bind,
 }
 
-/// An address that cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("{bind}: {}{}", what(source), hint(bind, source))]
-pub struct BindError {
-    /// The address, as it was written.
-    pub bind: Bind,
-    /// Why.
-    #[source]
-    pub source: io::Error,
-}
-
-fn what(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "the address is taken".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "the address is not one of this machine".to_owned(),
-        io::ErrorKind::PermissionDenied => "not permitted".to_owned(),
-        _ => format!("cannot be listened on: {error}"),
+impl fmt::Display for BoundAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.listener, self.address)
     }
 }
 
-fn hint(bind: &Bind, error: &io::Error) -> &'static str {
-    match (error.kind(), bind) {
-        (io::ErrorKind::AddrInUse, Bind::Inet(_)) => "; `ss -ltnp` shows by whom",
-        (io::ErrorKind::AddrInUse, Bind::Unix(_)) => "; somebody answers on it, or it is no socket",
-        (io::ErrorKind::AddrNotAvailable, _) => "; `ip address` shows which are",
-        (io::ErrorKind::PermissionDenied, Bind::Inet(address)) if address.port() < 1024 => {
-            "; ports below 1024 need CAP_NET_BIND_SERVICE"
+/// Where the plan in force listens.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    workers: usize,
+    bound: HashMap<BindKey, Kept>,
+    posts: HashMap<Box<str>, Arc<Post>>,
+    capacity: Arc<Capacity>,
+    next_door: u64,
+}
+
+impl Sockets {
+    /// Nothing is bound yet. So many connections can be held as descriptors allow beside the sockets of `plan`.
+    pub(crate) fn new(plan: &Plan, workers: usize) -> Self {
+        let sockets = plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers;
+        Self {
+            workers,
+            bound: HashMap::new(),
+            posts: HashMap::new(),
+            capacity: Capacity::new(connection_limit(sockets)),
+            next_door: 0,
         }
-        _ => "",
+    }
+
+    /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.
+    pub(crate) fn follow(&mut self, plan: &Plan) -> Result<Vec<Doorway>, (Box<str>, BindError)> {
+        let mut next =
+            Next { doors: Vec::new(), new: HashMap::new(), stays: Vec::new(), last_door: self.next_door };
+        for listener in &plan.listeners {
+            let post = self.posts.get(&listener.name).map_or_else(|| Post::new(&self.capacity), Arc::clone);
+            for (place, bind) in listener.binds.iter().enumerate() {
+                let (door, sockets) = self.door(&mut next, listener, place, bind)?;
+                let (listener, post) = (Arc::clone(listener), Arc::clone(&post));
+                next.doors.push(Doorway { key: door, listener, post, sockets });
+            }
+        }
+        Ok(self.take(next))
+    }
+
+    /// The door of one bind: the one that is there, or a new one.
+    fn door(
+        &self,
+        next: &mut Next,
+        listener: &Listener,
+        place: usize,
+        bind: &Bind,
+    ) -> Result<(u64, Vec<Socket>), (Box<str>, BindError)> {
+        let key = BindKey::new(listener, place, bind);
+        if let Some(kept) = self.bound.get(&key).filter(|_| !next.stays.contains(&key)) {
+            next.stays.push(key);
+            return Ok((kept.door, Vec::new()));
+        }
+        // Where it is listened on already, binding it once more says that it is taken.
+        let bound = self::bind::bind(bind, self.workers).map_err(|error| (listener.name.clone(), error))?;
+        next.last_door += 1;
+        let door = next.last_door;
+        let kept = Kept { door, listener: listener.name.clone(), address: bound.address, _file: bound.file };
+        next.stays.push(key.clone());
+        next.new.insert(key, kept);
+        Ok((door, bound.sockets))
+    }
+
+    /// Makes what was prepared the state of things.
+    fn take(&mut self, next: Next) -> Vec<Doorway> {
+        let Next { doors, new, stays, last_door } = next;
+        self.next_door = last_door;
+        self.bound.retain(|key, _| stays.contains(key));
+        self.bound.extend(new);
+        self.posts = doors.iter().map(|door| (door.listener.name.clone(), Arc::clone(&door.post))).collect();
+        for kept in self.bound.values_mut() {
+            if let Some(door) = doors.iter().find(|door| door.key == kept.door) {
+                kept.listener.clone_from(&door.listener.name);
+            }
+        }
+        doors
+    }
+
+    /// Where the listeners listen, in the order in which they came.
+    pub(crate) fn addresses(&self) -> Vec<BoundAddress> {
+        let mut kept: Vec<&Kept> = self.bound.values().collect();
+        kept.sort_by_key(|kept| kept.door);
+        let bound =
+            |kept: &&Kept| BoundAddress { listener: kept.listener.clone(), address: kept.address.clone() };
+        kept.iter().map(bound).collect()
+    }
+
+    /// Lets go of everything; what the workers hold they close themselves.
+    pub(crate) fn close(&mut self) {
+        self.bound.clear();
     }
 }
 
-/// A bind and a socket for each worker.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    /// Where it really is: with its port, if it was left open.
-    pub(crate) address: Bind,
-    /// As many as there are workers, until they are handed out.
-    pub(crate) sockets: Vec<Socket>,
-    /// The file of a unix socket, taken away when nobody listens any more.
-    pub(crate) file: Option<SocketFile>,
+/// What a plan is about to change.
+struct Next {
+    doors: Vec<Doorway>,
+    new: HashMap<BindKey, Kept>,
+    stays: Vec<BindKey>,
+    last_door: u64,
 }
 
-/// Listens on `bind` for so many workers.
-///
-/// # Errors
-///
-/// When the address is taken, by whomever, or not ours.
-pub(crate) fn bind(bind: &Bind, workers: usize) -> Result<Bound, BindError> {
-    let bound = match bind {
-        Bind::Inet(address) => bind_inet(*address, workers),
-        Bind::Unix(path) => bind_unix(path, workers),
+/// What a socket is known by from plan to plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum BindKey {
+    /// An address that is spelled out: it may pass from one listener to another.
+    At(Bind),
+    /// A port that was left open, which only its listener can mean again.
+    Open { listener: Box<str>, place: usize },
+}
+
+impl BindKey {
+    fn new(listener: &Listener, place: usize, bind: &Bind) -> Self {
+        match bind {
+            Bind::Inet(address) if address.port() == 0 => {
+                Self::Open { listener: listener.name.clone(), place }
+            }
+            bind => Self::At(bind.clone()),
+        }
+    }
+}
+
+/// A bind that is listened on.
+#[derive(Debug)]
+struct Kept {
+    door: u64,
+    listener: Box<str>,
+    address: Bind,
+    _file: Option<SocketFile>,
+}
+
+/// One bind of a plan, on its way to the workers.
+#[derive(Debug)]
+pub(crate) struct Doorway {
+    key: u64,
+    listener: Arc<Listener>,
+    post: Arc<Post>,
+    /// One for each worker if it is new.
+    sockets: Vec<Socket>,
+}
+
+impl Doorway {
+    pub(crate) fn for_next_worker(&mut self) -> Door {
+        Door {
+            key: self.key,
+            listener: Arc::clone(&self.listener),
+            post: Arc::clone(&self.post),
+            socket: self.sockets.pop(),
+        }
+    }
+}
+
+/// Raises the limit of descriptors as far as we may, and says how many connections that is enough for.
+fn connection_limit(sockets: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: maximum, maximum };
+    let descriptors = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        Err(_) => current,
     };
-    bound.map_err(|source| BindError { bind: bind.clone(), source })
+    let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    (descriptors.saturating_sub(sockets + RESERVED) / PER_CONNECTION).max(1)
 }
 
-fn bind_inet(address: SocketAddr, workers: usize) -> io::Result<Bound> {
-    let first = socket(address)?;
-    // While the address is claimed without SO_REUSEPORT nobody else may have it; only then may our own join.
-    first.bind(&address.into())?;
-    first.set_reuse_port(true)?;
-    first.listen(BACKLOG)?;
-    let first = TcpListener::from(first);
-    let address = first.local_addr()?;
+/// A connection has a socket on each side.
+const PER_CONNECTION: usize = 2;
 
-    let mut sockets = vec![Socket::Tcp(first)];
-    for _ in 1..workers {
-        let sibling = socket(address)?;
-        sibling.set_reuse_port(true)?;
-        sibling.bind(&address.into())?;
-        sibling.listen(BACKLOG)?;
-        sockets.push(Socket::Tcp(sibling.into()));
-    }
-    Ok(Bound { address: Bind::Inet(address), sockets, file: None })
-}
-
-fn socket(address: SocketAddr) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    // Connections of an earlier run may still be fading away.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    // Whatever is accepted inherits both; it saves two calls for each connection.
-    socket.set_tcp_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_quickack(false)?;
-    Ok(socket)
-}
-
-fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    let address = socket2::SockAddr::unix(path)?;
-    match socket.bind(&address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-            fs::remove_file(path)?;
-            socket.bind(&address)?;
-        }
-        bound => bound?,
-    }
-    let file = SocketFile::of(path)?;
-    // Nobody can connect before `listen`, so nobody finds the door open wider than this.
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
-    socket.listen(BACKLOG)?;
-
-    let listener = UnixListener::from(socket);
-    let mut sockets = Vec::with_capacity(workers);
-    for _ in 1..workers {
-        sockets.push(Socket::Unix(listener.try_clone()?));
-    }
-    sockets.push(Socket::Unix(listener));
-    Ok(Bound { address: Bind::Unix(path.to_owned()), sockets, file: Some(file) })
-}
-
-/// Whether a socket lies there that nobody answers on: the one who made it was killed.
-fn is_stale(path: &Path) -> bool {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    is_socket
-        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-/// A socket's place in the file system, ours as long as it is the file that we made.
-#[derive(Debug)]
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    device_and_inode: (u64, u64),
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), device_and_inode: identity(path)? })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.device_and_inode) {
-            // If it cannot be taken away it is stale for the next one, who notices.
-            let _stale = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// The kernel takes less if `net.core.somaxconn` says so.
-const BACKLOG: i32 = 4096;
-
-/// Owner and group may connect, as with everything that decides who is believed.
-const MODE: u32 = 0o660;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn loopback() -> Bind {
-        Bind::Inet("127.0.0.1:0".parse().unwrap())
-    }
-
-    #[test]
-    fn every_worker_gets_a_socket_on_the_same_port() {
-        let bound = bind(&loopback(), 3).unwrap();
-        let Bind::Inet(address) = bound.address else { panic!("bound to an inet address") };
-        assert_ne!(address.port(), 0);
-        for socket in &bound.sockets {
-            let Socket::Tcp(listener) = socket else { panic!("a TCP socket") };
-            assert_eq!(listener.local_addr().unwrap(), address);
-        }
-        assert_eq!(bound.sockets.len(), 3);
-    }
-
-    #[test]
-    fn a_port_that_is_shared_by_others_is_taken_for_us() {
-        let others = bind(&loopback(), 2).unwrap();
-        let error = bind(&others.address, 2).unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().contains("the address is taken"), "{error}");
-    }
-
-    #[test]
-    fn an_address_of_another_machine_is_said_to_be_one() {
-        let error = bind(&Bind::Inet("192.0.2.1:0".parse().unwrap()), 1).unwrap_err();
-        assert!(error.to_string().contains("not one of this machine"), "{error}");
-    }
-
-    #[test]
-    fn both_families_come_in_where_no_address_is_given() {
-        let Ok(bound) = bind(&Bind::Inet("[::]:0".parse().unwrap()), 2) else {
-            return; // this machine has no IPv6
-        };
-        let Bind::Inet(address) = bound.address else { panic!("bound to an inet address") };
-        std::net::TcpStream::connect(("127.0.0.1", address.port())).unwrap();
-    }
-
-    #[test]
-    fn a_stale_unix_socket_is_replaced_and_a_living_one_is_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("gateway.sock");
-        drop(UnixListener::bind(&path).unwrap());
-        let bound = bind(&Bind::Unix(path.clone()), 2).unwrap();
-        assert_eq!(bound.sockets.len(), 2);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
-
-        let error = bind(&Bind::Unix(path.clone()), 1).unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
-        drop(bound);
-        assert!(!path.exists(), "the file goes with its socket");
-    }
-
-    #[test]
-    fn a_file_that_is_no_socket_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes");
-        fs::write(&path, "mine").unwrap();
-        assert!(bind(&Bind::Unix(path.clone()), 1).is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
-    }
-}
+/// For logs, the admin socket, name servers, and the runtimes themselves.
+const RESERVED: usize = 64;

@@ -219,7 +219,7 @@ impl Listening {
 
 fn tcp(stream: TcpStream, peer: SocketAddr, local: Option<&PeerAddr>) -> io::Result<Accepted> {
     let local = match local {
-        Some(local) => local.clone(),
+        Some(local) => *local,
         None => PeerAddr::from(stream.local_addr()?),
     };
     Ok(Accepted { stream: Stream::Tcp(stream), peer: PeerAddr::from(peer), local, at: Instant::now() })

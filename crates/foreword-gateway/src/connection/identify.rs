@@ -24,11 +24,11 @@ pub(crate) async fn identify(
     buffer: &mut Vec<u8>,
 ) -> Result<Client, ServeError> {
     let Some(trust) = &listener.trust else {
-        return Ok(Client::direct(who.peer.clone(), who.local.clone()));
+        return Ok(Client::direct(*who.peer, *who.local));
     };
     let (proxy, due) = match trust.judge(who.peer) {
         Verdict::Stranger => return Err(stranger(trust, who.peer)),
-        Verdict::Direct(_) => return Ok(Client::direct(who.peer.clone(), who.local.clone())),
+        Verdict::Direct(_) => return Ok(Client::direct(*who.peer, *who.local)),
         Verdict::Proxy(proxy) => (proxy, true),
         Verdict::Either(proxy) => (proxy, false),
     };
@@ -37,7 +37,7 @@ pub(crate) async fn identify(
     let mut reader = Reader { stream, plan: &listener.header, seat, deadline, buffer };
     match reader.header(&proxy, due).await? {
         Some(header) => reader.follow_chain(trust, proxy, header, who).await,
-        None => Ok(proxy.direct(who.local.clone())),
+        None => Ok(proxy.direct(*who.local)),
     }
 }
 
@@ -97,10 +97,10 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
             return Err(HeaderFault::Unknown { command }.of(proxy.group()).into());
         }
         let mut client = proxy
-            .introduce(header, who.local.clone())
+            .introduce(header, *who.local)
             .map_err(|claim| HeaderFault::Claim(claim).of(proxy.group()))?;
         // In a chain the one who speaks is an address that was claimed; the peer is still the other end of the socket.
-        client.peer = who.peer.clone();
+        client.peer = *who.peer;
         Ok(client)
     }
 
@@ -189,7 +189,7 @@ fn claimed(client: &Client) -> Option<PeerAddr> {
 
 fn stranger(trust: &Trust, peer: &PeerAddr) -> ServeError {
     let names: Vec<String> = trust.groups().iter().map(|group| format!("\"{}\"", group.name)).collect();
-    ServeError::Stranger { peer: peer.clone(), groups: names.join(" or ") }
+    ServeError::Stranger { peer: *peer, groups: names.join(" or ") }
 }
 
 /// A header of the common kinds, with the ClientHello behind it, comes with one read of this.

@@ -34,15 +34,10 @@ use crate::worker::{Served, Worker};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) listener: Arc<Listener>,
-    /// The other end of the socket, as the kernel says.
-    pub(crate) peer: PeerAddr,
-    /// Our end of the socket.
-    pub(crate) local: PeerAddr,
-    /// Whom the connection was made for.
+    /// Whom the connection was made for, and who brought it.
     pub(crate) client: Client,
     /// What the handshake settled, if TLS ends here.
     pub(crate) tls: Option<TlsFacts>,
-    pub(crate) accepted: Instant,
     pub(crate) drain: Drain,
     /// Made when it is first asked for; most connections need none.
     unique_id: OnceCell<Box<[u8]>>,
@@ -105,16 +100,8 @@ async fn serve(
     let client = identify(&mut stream, listener, &served.post.awaited, ends, &mut leftover).await?;
     note_client(record, &client);
 
-    let mut connection = Connection {
-        listener: Arc::clone(listener),
-        peer,
-        local,
-        client,
-        tls: None,
-        accepted: at,
-        drain,
-        unique_id: OnceCell::new(),
-    };
+    let mut connection =
+        Connection { listener: Arc::clone(listener), client, tls: None, drain, unique_id: OnceCell::new() };
     match &listener.tls {
         None => speak(stream, leftover, &connection, worker, record).await,
         Some(plan) => {

@@ -25,14 +25,6 @@ impl Stream {
         }
     }
 
-    /// Waits until there is something to read, or the end.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
-    }
-
     /// Has the close that follows be a reset, as when the other side of a tunnel was reset.
     pub(crate) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {

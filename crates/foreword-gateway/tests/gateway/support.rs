@@ -14,23 +14,23 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Nothing takes so long unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway that runs a file given as text, and what it logs.
-pub struct Running {
-    pub gateway: Gateway,
-    pub log: Log,
+pub(crate) struct Running {
+    pub(crate) gateway: Gateway,
+    pub(crate) log: Log,
     folder: PathBuf,
     _subscriber: DefaultGuard,
 }
 
 impl Running {
     /// Starts a gateway. Relative paths in the file start at the current folder.
-    pub fn start(file: &str) -> Self {
+    pub(crate) fn start(file: &str) -> Self {
         Self::start_in(Path::new("."), file)
     }
 
-    pub fn start_in(folder: &Path, file: &str) -> Self {
+    pub(crate) fn start_in(folder: &Path, file: &str) -> Self {
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(log.clone())
@@ -44,7 +44,7 @@ impl Running {
     }
 
     /// The address of a listener's first bind.
-    pub fn address(&self, listener: &str) -> SocketAddr {
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         let bound = self.gateway.addresses().into_iter().find(|bound| &*bound.listener == listener);
         match bound.unwrap().address {
             Bind::Inet(address) => address,
@@ -52,12 +52,12 @@ impl Running {
         }
     }
 
-    pub fn reload(&self, file: &str) {
+    pub(crate) fn reload(&self, file: &str) {
         self.gateway.reload(plan(&self.folder, file)).unwrap();
     }
 }
 
-pub fn plan(folder: &Path, file: &str) -> Plan {
+pub(crate) fn plan(folder: &Path, file: &str) -> Plan {
     match config::parse(file, "test.toml", folder) {
         Ok(configuration) => configuration.plan,
         Err(problems) => panic!("{problems}"),
@@ -66,18 +66,18 @@ pub fn plan(folder: &Path, file: &str) -> Plan {
 
 /// What was logged, and a way to wait for more.
 #[derive(Clone, Default)]
-pub struct Log(Arc<(Mutex<String>, Condvar)>);
+pub(crate) struct Log(Arc<(Mutex<String>, Condvar)>);
 
 impl Log {
     /// Waits for a line that holds `text`, and gives it.
     #[track_caller]
-    pub fn line_with(&self, text: &str) -> String {
+    pub(crate) fn line_with(&self, text: &str) -> String {
         self.lines_with(text, 1).remove(0)
     }
 
     /// Waits for a line that holds `text`, and comes after the first `before` bytes of the log.
     #[track_caller]
-    pub fn line_with_after(&self, before: usize, text: &str) -> String {
+    pub(crate) fn line_with_after(&self, before: usize, text: &str) -> String {
         let (logged, more) = &*self.0;
         let found = |logged: &String| {
             let new = logged.get(before..).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Log {
 
     /// Waits for so many lines that hold `text`.
     #[track_caller]
-    pub fn lines_with(&self, text: &str, count: usize) -> Vec<String> {
+    pub(crate) fn lines_with(&self, text: &str, count: usize) -> Vec<String> {
         let (logged, more) = &*self.0;
         let found = |logged: &String| -> Vec<String> {
             logged.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
@@ -103,11 +103,11 @@ impl Log {
         found(&logged)
     }
 
-    pub fn holds(&self, text: &str) -> bool {
+    pub(crate) fn holds(&self, text: &str) -> bool {
         self.0.0.lock().unwrap().contains(text)
     }
 
-    pub fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         self.0.0.lock().unwrap().clone()
     }
 }
@@ -134,13 +134,13 @@ impl MakeWriter<'_> for Log {
 }
 
 /// A server on loopback that does the same with each connection.
-pub struct Endpoint {
-    pub address: SocketAddr,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
     accepted: Receiver<SocketAddr>,
 }
 
 impl Endpoint {
-    pub fn new(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, accepted) = mpsc::channel();
@@ -159,7 +159,7 @@ impl Endpoint {
     }
 
     /// Sends back what comes, the end included.
-    pub fn echo() -> Self {
+    pub(crate) fn echo() -> Self {
         Self::new(|mut stream| {
             let mut reads = stream.try_clone().unwrap();
             // Whoever resets the connection wants nothing back.
@@ -170,7 +170,7 @@ impl Endpoint {
     }
 
     /// Hands over all that comes on each connection, once it ended.
-    pub fn recording() -> (Self, Receiver<Vec<u8>>) {
+    pub(crate) fn recording() -> (Self, Receiver<Vec<u8>>) {
         let (tell, heard) = mpsc::channel();
         let endpoint = Self::new(move |mut stream| {
             let mut bytes = Vec::new();
@@ -182,18 +182,18 @@ impl Endpoint {
     }
 
     /// Whether nobody connected so far.
-    pub fn is_unvisited(&self) -> bool {
+    pub(crate) fn is_unvisited(&self) -> bool {
         self.accepted.try_recv().is_err()
     }
 }
 
 /// Connects from 127.0.0.1.
-pub fn client(address: SocketAddr) -> TcpStream {
+pub(crate) fn client(address: SocketAddr) -> TcpStream {
     client_from(Ipv4Addr::LOCALHOST.into(), address)
 }
 
 /// Connects from an address of this machine; all of 127.0.0.0/8 are.
-pub fn client_from(source: IpAddr, address: SocketAddr) -> TcpStream {
+pub(crate) fn client_from(source: IpAddr, address: SocketAddr) -> TcpStream {
     let socket =
         socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
@@ -205,12 +205,12 @@ pub fn client_from(source: IpAddr, address: SocketAddr) -> TcpStream {
 }
 
 /// Writes byte by byte, each in a segment of its own.
-pub fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     bytes.iter().try_for_each(|byte| stream.write_all(&[*byte]))
 }
 
 /// Reads to the end; a reset is an end too.
-pub fn read_all(stream: &mut impl Read) -> Vec<u8> {
+pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("the connection did not end"),
@@ -220,7 +220,7 @@ pub fn read_all(stream: &mut impl Read) -> Vec<u8> {
 
 /// Waits until `holds` does.
 #[track_caller]
-pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
