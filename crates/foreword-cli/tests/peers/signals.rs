@@ -163,6 +163,11 @@ fn a_termination_loses_no_request_in_flight_and_ends_with_zero() {
     let status = running.foreword.program.ended(SOON);
     assert_eq!(status.code(), Some(0), "{status}\n{}", running.foreword.program.transcript());
     assert_eq!(idle.rest().expect("a quiet end"), b"", "an idle connection ends without a word");
+    assert_eq!(
+        running.foreword.program.answers_with("\"/held/", IN_FLIGHT).len(),
+        IN_FLIGHT,
+        "all is logged"
+    );
 }
 
 #[test]
@@ -185,7 +190,13 @@ fn under_load_whatever_reached_the_origin_is_answered_before_the_end() {
     }
     let status = running.foreword.program.ended(SOON);
     assert_eq!(status.code(), Some(0), "{status}\n{}", running.foreword.program.transcript());
-    assert_eq!(running.origin.heads().len(), answered.load(Ordering::SeqCst));
+    let answered = answered.load(Ordering::SeqCst);
+    assert_eq!(running.origin.heads().len(), answered);
+    assert_eq!(
+        running.foreword.program.answers_with("\"cluster\":\"app\"", answered).len(),
+        answered,
+        "all is logged"
+    );
 }
 
 /// Asks over one connection for as long as it is open. It may close with an answer that says so, or between two requests:

@@ -24,7 +24,7 @@ struct Site {
     edge: SocketAddr,
     plain: SocketAddr,
     certificate: Certificate,
-    _ground: Ground,
+    ground: Ground,
 }
 
 impl Site {
@@ -41,7 +41,7 @@ impl Site {
             .replace("PLAIN", &plain.to_string())
             .replace("APP", &app.to_string());
         let foreword = Gateway::start(&ground, &file, &[web, edge, plain]);
-        Some(Self { apache, foreword, web, edge, plain, certificate, _ground: ground })
+        Some(Self { apache, foreword, web, edge, plain, certificate, ground })
     }
 
     fn url(&self, target: &str) -> String {
@@ -336,6 +336,27 @@ fn what_the_balancer_did_brings_the_right_client_to_the_gateway() {
     assert!(seen.starts_with("client=127.99.1.2 peer=127.0.0.1 "), "{seen}");
 }
 
+#[test]
+fn a_large_file_comes_whole_from_apache_however_often_apache_ends_its_connections() {
+    let Some(site) = Site::open() else { return };
+    // Every byte tells where it was.
+    let large: Vec<u8> = (0..LARGE).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    std::fs::write(site.ground.path("htdocs/large.bin"), &large).expect("a large file");
+    let fetched = site.ground.path("fetched");
+    let fetched_by_curl = fetched.display().to_string();
+    let flags = ["-k", "--haproxy-protocol", "-o", &fetched_by_curl];
+    // More often than Apache answers over one connection, `MaxKeepAliveRequests`.
+    for _ in 0..4 {
+        let Some(curl) = curl(&flags, &site.url("/large.bin")) else { return };
+        assert!(curl.status.success(), "{curl:?}\n{}", site.transcripts());
+        assert!(std::fs::read(&fetched).expect("what came") == large, "the file came changed");
+    }
+    let mut caller = site.caller(OFFICE);
+    for _ in 0..10 {
+        assert_eq!(caller.get("localhost", "/").text(), "It works!\n");
+    }
+}
+
 /// The file of the guide, with its addresses on loopback.
 const FILE: &str = r#"
 [trust.elb]
@@ -396,3 +417,6 @@ format = "json"
 request = { listener = "web", peer = "127.66.0.5", client = "203.0.113.7", url = "https://www.example.com/admin" }
 expect  = { rule = "admin is for the office", status = 403 }
 "#;
+
+/// Words of four bytes: sixteen megabytes, more than all buffers on the way together.
+const LARGE: u32 = 4 << 20;

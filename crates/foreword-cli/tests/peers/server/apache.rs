@@ -46,6 +46,7 @@ fn start(ground: &Ground, name: &str, front: SocketAddr, lines: &str) -> Option<
              LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
              LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so\n\
              StartServers 1\nThreadsPerChild 25\nMinSpareThreads 5\nMaxRequestWorkers 50\nDirectoryIndex index.html\n\
+             KeepAlive On\nMaxKeepAliveRequests 3\n\
              User www-data\nGroup www-data\nErrorLog /dev/stderr\n{lines}\
              CustomLog /dev/stdout seen\nDocumentRoot {htdocs}\n",
             root = root.display(),
