@@ -39,6 +39,13 @@ impl Family {
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::Inet } else { Self::Inet6 }
     }
+
+    fn article(self) -> &'static str {
+        match self {
+            Self::Inet => "an IPv4 address",
+            Self::Inet6 => "an IPv6 address",
+        }
+    }
 }
 
 /// `HOST:PORT:ADDRESS[,ADDRESS]…`, curl's `--resolve`.
@@ -196,6 +203,9 @@ pub async fn connect(
     let addresses = route.addresses(&host, port).await?;
     observer.step(Step::Resolved { host: &host, port, addresses: &addresses });
     let mut waiting = route.by_turns(addresses);
+    if waiting.is_empty() {
+        return Err(ConnectError::NoAddress { host, only: route.only });
+    }
     let mut attempts = JoinSet::new();
     let mut last = None;
     loop {
@@ -214,7 +224,8 @@ pub async fn connect(
             }
             Attempt::Slow => {}
             Attempt::None => {
-                let (address, source) = last.ok_or(ConnectError::NoAddress)?;
+                let none = || ConnectError::NoAddress { host: host.clone(), only: route.only };
+                let (address, source) = last.ok_or_else(none)?;
                 return Err(ConnectError::Connect { address, source });
             }
         }
@@ -265,9 +276,14 @@ pub enum ConnectError {
         /// What the system said.
         source: io::Error,
     },
-    /// There was nothing to try.
-    #[error("expected at least one address to connect to")]
-    NoAddress,
+    /// There is nothing to try.
+    #[error("expected {} for `{host}`, found none", only.map_or("an address", Family::article))]
+    NoAddress {
+        /// The host that was asked for.
+        host: Host,
+        /// The only family that was wanted.
+        only: Option<Family>,
+    },
     /// The new socket could not be set up.
     #[error("could not set up the socket")]
     Socket {

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::connect::{ConnectError, Route, connect};
 use crate::introduction::{Introduction, IntroductionError};
 use crate::target::{Scheme, Target};
-use crate::tls::{Tls, TlsError};
+use crate::tls::{self, Tls, TlsError, TlsSetupError};
 use crate::transcript::{Ending, Heard, Observer, Step, Tap};
 
 /// All that is settled about connections before the first one.
@@ -90,6 +91,11 @@ impl Connection {
     ///
     /// What could not be done, and what the peer said to it.
     pub async fn open(target: &Target, dial: &Dial, observer: &mut dyn Observer) -> Result<Self, OpenError> {
+        // Reading the system's certificates must not eat into the peer's patience with a header.
+        let tls = match target.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(dial.tls.prepare().map_err(OpenError::TlsSetup)?),
+        };
         let deadline = dial.within(dial.connect_timeout);
         let connected = timeout_at(deadline, connect(&target.host, target.port, &dial.route, observer)).await;
         let stream = connected.map_err(|_| OpenError::SlowConnect)??;
@@ -112,9 +118,12 @@ impl Connection {
             observer.step(Step::Header { bytes, inside_tls: false });
         }
         let tap = Tap::new(stream, outside);
-        let wire = match target.scheme {
-            Scheme::Http => Wire::Plain(tap),
-            Scheme::Https => shake_hands(target, dial, tap, header.as_ref(), deadline, observer).await?,
+        let wire = match tls {
+            None => Wire::Plain(tap),
+            Some(tls) => {
+                let shaking = tls::shake_hands(tls, &target.host, tap);
+                agreed(timeout_at(deadline, shaking).await, dial, header.as_ref(), observer)?
+            }
         };
         if let Some(SentHeader { bytes, inside_tls: true }) = &header {
             observer.step(Step::Header { bytes, inside_tls: true });
@@ -138,18 +147,17 @@ fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), OpenError> {
     both.map_err(|source| OpenError::Connect(ConnectError::Socket { source }))
 }
 
-async fn shake_hands(
-    target: &Target,
+/// What came of a handshake, or of waiting for it.
+fn agreed(
+    outcome: Result<Shaken, Elapsed>,
     dial: &Dial,
-    tap: Tap<TcpStream>,
     header: Option<&SentHeader>,
-    deadline: Instant,
     observer: &mut dyn Observer,
 ) -> Result<Wire, OpenError> {
     // A header that is still to come has no part in a failed handshake.
     let header = header.filter(|header| !header.inside_tls).cloned();
-    let evidence = |heard| Evidence { header: header.clone(), heard, ..Evidence::default() };
-    match timeout_at(deadline, dial.tls.connect(&target.host, tap)).await {
+    let evidence = |heard| Box::new(Evidence { header, heard, ..Evidence::default() });
+    match outcome {
         Ok(Ok(stream)) => {
             observer.step(Step::Tls(&dial.tls.facts(&stream)));
             Ok(Wire::Tls(Box::new(stream)))
@@ -159,11 +167,13 @@ async fn shake_hands(
             if let TlsError::Ended(source) = &error {
                 heard.ending = heard.ending.or(Ending::of(source));
             }
-            Err(OpenError::Tls { error, evidence: Box::new(evidence(heard)) })
+            Err(OpenError::Tls { error, evidence: evidence(heard) })
         }
-        Err(_) => Err(OpenError::SlowTls { evidence: Box::new(evidence(Heard::default())) }),
+        Err(_) => Err(OpenError::SlowTls { evidence: evidence(Heard::default()) }),
     }
 }
+
+type Shaken = Result<TlsStream<Tap<TcpStream>>, (TlsError, Tap<TcpStream>)>;
 
 /// The stream of a connection, with or without TLS.
 #[derive(Debug)]
@@ -217,6 +227,9 @@ pub enum OpenError {
     /// The header cannot be built.
     #[error("could not build the header")]
     Introduction(#[from] IntroductionError),
+    /// TLS cannot be prepared.
+    #[error("could not prepare TLS")]
+    TlsSetup(#[source] TlsSetupError),
     /// The TLS handshake failed.
     #[error("could not speak TLS with the peer")]
     Tls {

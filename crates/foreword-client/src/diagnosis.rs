@@ -55,12 +55,16 @@ pub async fn of_open(
         None => "peer said nothing to our ClientHello".to_owned(),
     };
     let Some(header) = evidence.header.as_ref() else {
-        let hint = hint_for_bare_tls(evidence, tls.is_none());
-        return Some(Diagnosis {
-            verdict: None,
-            message: format!("sent no header, {happened}"),
-            hint: Some(hint),
-        });
+        let inside = dial.introduction.is_some();
+        let before = if inside { " before TLS" } else { "" };
+        let hint = match (inside, evidence.heard.bytes) {
+            (true, 0) => {
+                "this is how a port looks that requires the header first: try without --inside-tls".to_owned()
+            }
+            _ => hint_for_bare_tls(evidence, tls.is_none()),
+        };
+        let message = format!("sent no header{before}, {happened}");
+        return Some(Diagnosis { verdict: None, message, hint: Some(hint) });
     };
     let sent = describe(header);
     if tls.is_none() {

@@ -143,7 +143,7 @@ impl Tls {
     /// # Errors
     ///
     /// A bundle without a usable certificate, no certificates of the system, or a key that does not fit.
-    pub fn prepare(&self) -> Result<&TlsConnector, TlsSetupError> {
+    pub(crate) fn prepare(&self) -> Result<&TlsConnector, TlsSetupError> {
         match self.connector.get() {
             Some(connector) => Ok(connector),
             None => {
@@ -151,27 +151,6 @@ impl Tls {
                 Ok(self.connector.get_or_init(|| connector))
             }
         }
-    }
-
-    /// Shakes hands over a stream.
-    ///
-    /// # Errors
-    ///
-    /// What the handshake failed with; and the stream below, which knows what came.
-    pub(crate) async fn connect<S>(&self, host: &Host, stream: S) -> Result<TlsStream<S>, (TlsError, S)>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let name = match server_name(host) {
-            Ok(name) => name,
-            Err(error) => return Err((error, stream)),
-        };
-        let connector = match self.prepare() {
-            Ok(connector) => connector,
-            Err(error) => return Err((TlsError::Setup(error), stream)),
-        };
-        let shaken = connector.connect(name, stream).into_fallible().await;
-        shaken.map_err(|(error, stream)| (TlsError::from(error), stream))
     }
 
     /// What was agreed on a stream.
@@ -188,6 +167,27 @@ impl Tls {
             verified: !matches!(self.settings.verify, Verify::Nothing),
         }
     }
+}
+
+/// Shakes hands over a stream.
+///
+/// # Errors
+///
+/// What the handshake failed with; and the stream below, which knows what came.
+pub(crate) async fn shake_hands<S>(
+    connector: &TlsConnector,
+    host: &Host,
+    stream: S,
+) -> Result<TlsStream<S>, (TlsError, S)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = match server_name(host) {
+        Ok(name) => name,
+        Err(error) => return Err((error, stream)),
+    };
+    let shaken = connector.connect(name, stream).into_fallible().await;
+    shaken.map_err(|(error, stream)| (TlsError::from(error), stream))
 }
 
 fn server_name(host: &Host) -> Result<ServerName<'static>, TlsError> {

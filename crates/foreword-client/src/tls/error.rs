@@ -29,9 +29,6 @@ pub enum TlsSetupError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The settings cannot be used.
-    #[error("could not prepare TLS")]
-    Setup(#[source] TlsSetupError),
     /// The host is nothing that TLS can name.
     #[error("expected a name that TLS can ask for, found `{0}`")]
     Name(String),

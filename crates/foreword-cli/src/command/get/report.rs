@@ -92,14 +92,14 @@ impl Trouble {
 
 fn of_open(error: &OpenError) -> u8 {
     match error {
-        OpenError::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress) => RESOLVE,
+        OpenError::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => RESOLVE,
         OpenError::Connect(_) => CONNECT,
         OpenError::SlowConnect | OpenError::SlowTls { .. } => TIMEOUT,
         OpenError::Introduction(_) => USAGE,
         OpenError::Tls { error: TlsError::Certificate(_), .. } => PEER_CERTIFICATE,
-        OpenError::Tls { error: TlsError::Setup(TlsSetupError::Identity(_)), .. } => BAD_CERTIFICATE,
-        OpenError::Tls { error: TlsError::Setup(TlsSetupError::Provider(_)), .. } => TLS,
-        OpenError::Tls { error: TlsError::Setup(_), .. } => BAD_CA,
+        OpenError::TlsSetup(TlsSetupError::Identity(_)) => BAD_CERTIFICATE,
+        OpenError::TlsSetup(TlsSetupError::Provider(_)) => TLS,
+        OpenError::TlsSetup(_) => BAD_CA,
         _ => TLS,
     }
 }
