@@ -9,6 +9,7 @@ use clap::Parser;
 
 pub(crate) use self::header::{HeaderArgs, HeaderArgsError};
 pub(crate) use self::log::LogArgs;
+pub(crate) use self::tlv::TlvArg;
 use crate::command::Verb;
 use crate::command::get::GetArgs;
 

@@ -1,11 +1,13 @@
 //! One file per verb. A verb has its `Args` and a `run` that takes them.
 
+mod check;
 mod decode;
 mod demo;
 mod encode;
 mod explain;
 pub(crate) mod get;
 mod run;
+mod why;
 
 use clap::Subcommand;
 
@@ -20,6 +22,10 @@ pub(crate) enum Verb {
     Run(run::RunArgs),
     /// Say what a refusal's code means, why it happens, and what to do
     Explain(explain::ExplainArgs),
+    /// Check a configuration file and run the tests in it
+    Check(check::CheckArgs),
+    /// Explain one decision of a configuration
+    Why(Box<why::WhyArgs>),
     /// Ask for a URL as a proxy would: header, TLS, HTTP
     Get(Box<get::GetArgs>),
     /// Make a PROXY header
@@ -35,6 +41,8 @@ impl Verb {
             Self::Demo(args) => demo::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Explain(args) => explain::run(&args),
+            Self::Check(args) => check::run(&args),
+            Self::Why(args) => why::run(&args),
             Self::Get(args) => get::run("foreword", get::Manner::Get, *args),
             Self::Encode(args) => encode::run(&args),
             Self::Decode(args) => decode::run(&args),

@@ -22,12 +22,18 @@ pub(crate) struct RunArgs {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
     config: PathBuf,
+    /// Check the file as `foreword check` does, and run nothing
+    #[arg(short = 't', long)]
+    check: bool,
     #[command(flatten)]
     log: LogArgs,
 }
 
 /// Runs the gateway until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    if args.check {
+        return super::check::check(args.config.clone());
+    }
     install_logger(&args.log);
     let plan = config::load(&args.config).map_err(|problems| Failure::new(Exit::NO, problems))?;
     serve(plan, &args.config)

@@ -80,6 +80,11 @@ impl Problem {
         (self.position.0 > 0).then_some(self.position)
     }
 
+    /// Which part of the configuration it is about, such as ``listener `web` ``; empty for the file as a whole.
+    pub fn part(&self) -> &str {
+        &self.context
+    }
+
     /// What was expected and what was found.
     pub fn message(&self) -> &str {
         &self.message
