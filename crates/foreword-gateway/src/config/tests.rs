@@ -11,7 +11,7 @@ use super::rules::is_token;
 use super::source::{At, Place};
 use crate::plan::Plan;
 use crate::refusal::Code;
-use crate::trial::{Asked, Explanation, Introduction, Trial, Url, tlv};
+use crate::trial::{Asked, Explanation, Field, Introduction, Trial, Url, tlv};
 
 /// A test of the file.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ fn read_request(table: &Table<'_, '_>) -> Option<Asked> {
 }
 
 /// A field, or several of the same name.
-fn read_field(name: &At<&str>, value: &Value<'_>) -> Result<Vec<(Box<str>, Box<str>)>, Problem> {
+fn read_field(name: &At<&str>, value: &Value<'_>) -> Result<Vec<Field>, Problem> {
     if !is_token(name.value) {
         return Err(name.place.expected("the name of a field", shown(name.value)));
     }

@@ -11,8 +11,11 @@ pub struct Asked {
     /// What it asks for.
     pub url: Url,
     /// Its fields; `Host` is written from the URL unless it is among them.
-    pub fields: Vec<(Box<str>, Box<str>)>,
+    pub fields: Vec<Field>,
 }
+
+/// The name and the value of a field.
+pub type Field = (Box<str>, Box<str>);
 
 impl Asked {
     /// The head as it would come.

@@ -142,7 +142,7 @@ impl Explanation {
         };
         let (listener, outcome) =
             (listener.name.clone(), Outcome::refused(None, &"nothing was decided", None));
-        let peer = peer.clone();
+        let peer = *peer;
         Self {
             listener,
             spoken,

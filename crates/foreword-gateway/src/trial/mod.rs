@@ -15,7 +15,7 @@ use foreword_http1::{NormalPath, RequestHead};
 use foreword_rule::Facts;
 use tokio::time::Instant;
 
-pub use self::asked::{Asked, Url};
+pub use self::asked::{Asked, Field, Url};
 pub use self::explanation::{ClientTold, Explanation, Outcome, PartTold, PathTold, RuleTold, TrustTold};
 pub use self::introduction::{Introduction, tlv};
 use crate::connection::awaited::Awaited;
