@@ -19,6 +19,11 @@ macro_rules! names {
                 match self { $(Self::$name => $text),* }
             }
 
+            /// The name as the key of a JSON object, with its quotes and colon.
+            pub(crate) const fn as_key(self) -> &'static str {
+                match self { $(Self::$name => concat!("\"", $text, "\":")),* }
+            }
+
             /// What it tells, as a sentence.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning),* }

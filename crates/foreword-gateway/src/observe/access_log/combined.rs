@@ -1,9 +1,7 @@
 //! Apache's combined format. The second word, which identd would have filled, holds the peer's address.
 
-use super::Redact;
 use super::clock::{Clock, write};
-use super::escape;
-use super::redact;
+use super::{Redact, digits, escape, redact};
 use crate::observe::Name;
 use crate::observe::entry::{Address, Entry};
 
@@ -53,7 +51,7 @@ fn address(address: Option<&Address>, out: &mut Vec<u8>) {
     match address {
         Some(Address::Unix(_)) => out.extend_from_slice(b"unix:"),
         address => match address.and_then(Address::ip) {
-            Some(ip) => write(out, format_args!("{ip}")),
+            Some(ip) => digits::ip(ip, out),
             None => out.push(b'-'),
         },
     }

@@ -4,7 +4,7 @@ use foreword_rule::Part;
 
 use super::clock::{Clock, write};
 use super::template::Column;
-use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, escape, haproxy, redact};
+use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, digits, escape, haproxy, redact};
 use crate::observe::Name;
 use crate::observe::entry::{Entry, Value};
 use crate::observe::name::Wants;
@@ -65,12 +65,11 @@ impl Format {
             if matches!(value, Value::Absent) {
                 continue;
             }
-            out.extend_from_slice(&[before, b'"']);
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b"\":");
+            out.push(before);
+            out.extend_from_slice(name.as_key().as_bytes());
             before = b',';
             match value {
-                Value::Number(number) => write(out, format_args!("{number}")),
+                Value::Number(number) => digits::number(number, out),
                 Value::Flag(flag) => write(out, format_args!("{flag}")),
                 value => {
                     out.push(b'"');
@@ -108,8 +107,8 @@ impl Format {
             Value::Absent => out.push(b'-'),
             Value::Text(text) => self.text(name, text, &mut |bytes| escape(bytes, out)),
             Value::Word(word) => escape(word.as_bytes(), out),
-            Value::Number(number) => write(out, format_args!("{number}")),
-            Value::Ip(ip) => write(out, format_args!("{ip}")),
+            Value::Number(number) => digits::number(number, out),
+            Value::Ip(ip) => digits::ip(ip, out),
             Value::Unix(path) => {
                 out.extend_from_slice(b"unix:");
                 escape(path, out);

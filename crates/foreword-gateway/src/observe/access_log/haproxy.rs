@@ -5,10 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Redact;
 use super::clock::{Clock, write};
-use super::escape;
-use super::redact;
+use super::{Redact, digits, escape, redact};
 use crate::observe::Name;
 use crate::observe::entry::{Address, Entry};
 use crate::observe::termination;
@@ -125,7 +123,11 @@ fn address(address: Option<&Address>, out: &mut Vec<u8>) {
     match address {
         Some(Address::Unix(_)) => out.extend_from_slice(b"unix:1"),
         Some(address) => match (address.ip(), address.port()) {
-            (Some(ip), Some(port)) => write(out, format_args!("{ip}:{port}")),
+            (Some(ip), Some(port)) => {
+                digits::ip(ip, out);
+                out.push(b':');
+                digits::number(port.into(), out);
+            }
             _ => out.extend_from_slice(b"-:0"),
         },
         None => out.extend_from_slice(b"-:0"),
@@ -134,13 +136,13 @@ fn address(address: Option<&Address>, out: &mut Vec<u8>) {
 
 fn timer(duration: Option<Duration>, out: &mut Vec<u8>) {
     match duration {
-        Some(duration) => write(out, format_args!("{}", millis(duration))),
+        Some(duration) => digits::number(millis(duration), out),
         None => out.extend_from_slice(b"-1"),
     }
 }
 
-fn millis(duration: Duration) -> u128 {
-    duration.as_millis()
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What HAProxy encodes in a request line beside controls.

@@ -5,6 +5,7 @@
 
 mod clock;
 mod combined;
+mod digits;
 mod escape;
 mod format;
 mod haproxy;
