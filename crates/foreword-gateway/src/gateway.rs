@@ -116,7 +116,7 @@ impl Gateway {
                 running: running.clone(),
             })?;
         }
-        observer.plan_took_over();
+        observer.plan_took_over(&plan);
         let gateway =
             Self { state: Mutex::new(state), observer, control, workers: orders, running: still_running };
         gateway.spread(&plan, 1, doors);
@@ -165,6 +165,7 @@ impl Gateway {
         self.control.follow(&plan);
         state.generation += 1;
         state.plan = Arc::clone(&plan);
+        self.observer.plan_took_over(&plan);
         self.spread(&plan, state.generation, doors);
         Ok(())
     }

@@ -206,6 +206,17 @@ impl Parser {
         self
     }
 
+    /// The switches that make this parser take what the requirements refuse by default, as the requirements call them.
+    pub fn switches(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [
+            ("ipv4_in_tcp6", self.ipv4_in_tcp6),
+            ("tlv_malformed", self.ignore_malformed_tlvs),
+            ("tlv_duplicate", self.first_of_duplicate_tlvs),
+        ]
+        .into_iter()
+        .filter_map(|(name, on)| on.then_some(name))
+    }
+
     /// Parses the header that `input`, the first bytes of a connection, begins with.
     ///
     /// # Errors

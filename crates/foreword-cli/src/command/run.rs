@@ -118,6 +118,7 @@ fn announce(gateway: &Gateway) {
     for listener in &plan.listeners {
         announce_certificates(listener);
         announce_trust(listener);
+        announce_switches(listener);
     }
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
@@ -164,6 +165,14 @@ fn announce_trust(listener: &Listener) {
         let forwarded = if group.forwarded { ", is believed in X-Forwarded-For" } else { "" };
         let (name, from) = (&group.name, from.join(", "));
         tracing::info!("listener {}: trust {name} ({from}) {header}{forwarded}", listener.name);
+    }
+}
+
+/// What is taken that would be refused by default must not be forgotten.
+fn announce_switches(listener: &Listener) {
+    let switches: Vec<&str> = listener.header.parser.switches().collect();
+    if !switches.is_empty() {
+        tracing::info!("listener {}: headers are not read strictly: {}", listener.name, switches.join(", "));
     }
 }
 

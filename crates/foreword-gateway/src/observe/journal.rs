@@ -11,6 +11,7 @@ use super::counters::{ClusterCounters, ListenerCounters};
 use super::entry::{Entry, Exchange, Known, Outcome};
 use super::name::Wants;
 use super::teller::Teller;
+use crate::plan::Plan;
 use crate::refusal::{self, Code, Gates, Place, Refusal};
 
 /// What the process knows of itself. Counters outlive reloads: a listener that comes back goes on counting.
@@ -21,6 +22,8 @@ pub struct Observer {
     pub(super) listeners: Mutex<Vec<Arc<ListenerSeries>>>,
     pub(super) clusters: Mutex<Vec<Arc<ClusterSeries>>>,
     pub(super) reloads: Reloads,
+    /// The switches of the plan in force that loosen how a listener's headers are read.
+    pub(super) switches: Mutex<Vec<(Box<str>, &'static str)>>,
     pub(super) log_counters: Arc<[LogCounters]>,
     log: Mutex<Option<Arc<AccessLog>>>,
     /// Logs of earlier plans, which live as long as a connection that began under them.
@@ -39,6 +42,7 @@ impl Observer {
             listeners: Mutex::default(),
             clusters: Mutex::default(),
             reloads: Reloads::default(),
+            switches: Mutex::default(),
             log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
             log: Mutex::default(),
             earlier_logs: Mutex::default(),
@@ -59,20 +63,23 @@ impl Observer {
     }
 
     /// Notes that a plan went into force: the first, or one by a reload.
-    pub fn plan_took_over(&self) {
+    pub(crate) fn plan_took_over(&self, plan: &Plan) {
+        let switches = plan.listeners.iter().flat_map(|listener| {
+            listener.header.parser.switches().map(|switch| (listener.name.clone(), switch))
+        });
+        *locked(&self.switches) = switches.collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.reloads.last_success_millis.store(now.as_millis() as u64, Ordering::Relaxed);
         self.reloads.last_failed.store(0, Ordering::Relaxed);
     }
 
     /// Notes that a reload succeeded.
-    pub fn reload_succeeded(&self) {
+    pub(crate) fn reload_succeeded(&self) {
         self.reloads.succeeded.fetch_add(1, Ordering::Relaxed);
-        self.plan_took_over();
     }
 
     /// Notes that a reload failed and the old plan goes on.
-    pub fn reload_failed(&self) {
+    pub(crate) fn reload_failed(&self) {
         self.reloads.failed.fetch_add(1, Ordering::Relaxed);
         self.reloads.last_failed.store(1, Ordering::Relaxed);
     }

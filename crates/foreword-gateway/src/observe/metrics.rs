@@ -266,6 +266,10 @@ fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
     let failed = reloads.last_failed.load(Ordering::Relaxed) != 0;
     page.gauge(&RELOAD_SUCCESSFUL, f64::from(u8::from(!failed)))?;
     page.gauge(&RELOAD_TIME, reloads.last_success_millis.load(Ordering::Relaxed) as f64 / 1e3)?;
+    let switches = locked(&observer.switches).clone();
+    let on =
+        switches.iter().map(|(listener, switch)| ([("listener", &**listener), ("switch", *switch)], 1.0));
+    page.gauges(&SWITCHES, on)?;
     page.gauge(&READY, f64::from(u8::from(observer.is_ready())))?;
     page.gauge(&WORKERS, observer.workers() as f64)
 }
@@ -347,6 +351,7 @@ families! {
     RELOADS "foreword_config_reloads" () Counter ["result"] "Reloads of the configuration";
     RELOAD_SUCCESSFUL "foreword_config_last_reload_successful" () Gauge [] "Whether the last reload succeeded";
     RELOAD_TIME "foreword_config_last_reload_success_timestamp" (Seconds) Gauge [] "When the plan in force took over";
+    SWITCHES "foreword_listener_switch" () Gauge ["listener" "switch"] "1 for each switch that lets a listener take headers which it would refuse by default";
     READY "foreword_ready" () Gauge [] "Whether new connections are welcome; 0 while draining";
     WORKERS "foreword_workers" () Gauge [] "Worker threads";
     LOG_LINES "foreword_access_log_lines" () Counter [] "Access-log lines that were queued to be written";

@@ -162,3 +162,16 @@ fn counters_go_on_over_reloads_and_reloads_are_counted() {
     assert_eq!(value(&text, "foreword_config_last_reload_successful"), 0.0);
     assert!(value(&text, "foreword_config_last_reload_success_timestamp_seconds") > 1.7e9);
 }
+
+#[test]
+fn a_switch_that_loosens_a_listener_is_seen_until_a_reload_takes_it_away() {
+    let endpoint = web();
+    let strict = http(&endpoint, "");
+    let loose =
+        strict.replace("trust = [\"local\"]\n", "trust = [\"local\"]\nheader = { ipv4_in_tcp6 = true }\n");
+    let running = Running::start(&loose);
+    let switch = "foreword_listener_switch{listener=\"web\",switch=\"ipv4_in_tcp6\"}";
+    assert_eq!(value(&scrape(&running), switch), 1.0);
+    running.reload(&strict);
+    assert!(!scrape(&running).contains(switch));
+}
