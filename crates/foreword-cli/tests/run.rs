@@ -1,0 +1,241 @@
+//! `foreword run` as an operator meets it: the real binary, its lines, its signals.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nothing takes so long unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A gateway process, ended with the test.
+struct Run {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Run {
+    fn start(file: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_foreword"))
+            .args(["run", "-c"])
+            .arg(file)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line that holds `text`.
+    fn line_with(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no line with `{text}` in:\n{}", self.seen.join("\n"));
+            };
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The address that a listener says it is bound to.
+    fn address(&mut self) -> SocketAddr {
+        self.line_with(" on 127.0.0.1:").rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it did not end:\n{}", self.seen.join("\n"));
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It has ended, or it ends here; neither leaves a process behind.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+struct Scene {
+    folder: tempfile::TempDir,
+    endpoint: SocketAddr,
+}
+
+impl Scene {
+    /// An endpoint that sends back what comes.
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                thread::spawn(move || {
+                    let mut reads = stream.try_clone().unwrap();
+                    std::io::copy(&mut reads, &mut stream)
+                });
+            }
+        });
+        Self { folder: tempfile::tempdir().unwrap(), endpoint }
+    }
+
+    fn write(&self, more: &str) -> PathBuf {
+        let path = self.folder.path().join("foreword.toml");
+        let text = format!(
+            "workers = 2\n{more}\n[trust.elb]\nfrom = [\"127.0.0.0/8\"]\nheader = \"optional\"\n\
+             [listener.edge]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ntrust = [\"elb\"]\ncluster = \"app\"\n\
+             [cluster.app]\nendpoints = [\"{}\"]\n",
+            self.endpoint
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn tunnel(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    ask(&mut stream);
+    stream
+}
+
+fn ask(stream: &mut TcpStream) {
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+#[test]
+fn it_says_what_runs_where_it_listens_and_whom_it_trusts() {
+    let scene = Scene::new();
+    let mut run = Run::start(&scene.write(""));
+    let first = run.line_with("workers");
+    assert!(first.contains(concat!("foreword ", env!("CARGO_PKG_VERSION"), ", 2 workers")), "{first}");
+    let address = run.address();
+    let trust = run.line_with("trust elb");
+    assert!(trust.contains("127.0.0.0/8") && trust.contains("may send a header"), "{trust}");
+    tunnel(address);
+}
+
+#[test]
+fn sigterm_waits_for_the_last_connection_and_ends_with_0() {
+    let scene = Scene::new();
+    for signal in ["TERM", "INT"] {
+        let mut run = Run::start(&scene.write(""));
+        let address = run.address();
+        let mut open = tunnel(address);
+        run.signal(signal);
+        run.line_with("ending: 1 connections");
+        while TcpStream::connect(address).is_ok() {}
+        ask(&mut open);
+        drop(open);
+        assert_eq!(run.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_cuts_off_and_ends_with_0() {
+    let scene = Scene::new();
+    let mut run = Run::start(&scene.write(""));
+    let mut open = tunnel(run.address());
+    run.signal("TERM");
+    run.line_with("ending");
+    run.signal("TERM");
+    assert_eq!(run.ended().code(), Some(0));
+    assert_eq!(open.read(&mut [0]).unwrap_or(0), 0);
+}
+
+#[test]
+fn sighup_takes_the_new_file_or_says_what_is_wrong_and_goes_on() {
+    let scene = Scene::new();
+    let file = scene.write("");
+    let mut run = Run::start(&file);
+    let address = run.address();
+    let mut open = tunnel(address);
+
+    fs::write(&file, "workers = 2\nlistner = 1\n").unwrap();
+    run.signal("HUP");
+    let line = run.line_with("FW605");
+    let told = run.seen.join("\n");
+    assert!(told.contains("foreword.toml:2:1") && line.contains("FW605"), "{told}");
+    ask(&mut open);
+    tunnel(address);
+
+    scene.write("drain = \"5s\"");
+    run.signal("HUP");
+    run.line_with("the new configuration is in force");
+    assert_eq!(run.address(), address, "the socket stays");
+    ask(&mut open);
+    tunnel(address);
+}
+
+#[test]
+fn sigusr1_reopens_the_access_log() {
+    let scene = Scene::new();
+    let file = scene.write("log.access = { to = \"file:access.log\", format = \"json\" }");
+    let mut run = Run::start(&file);
+    let address = run.address();
+    let (log, old) = (scene.folder.path().join("access.log"), scene.folder.path().join("access.log.1"));
+    let lines = |path: &Path| fs::read_to_string(path).unwrap_or_default().lines().count();
+    let wait_until = |what: &str, holds: &mut dyn FnMut() -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}: {} lines, then {}", lines(&old), lines(&log));
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    drop(tunnel(address));
+    wait_until("the first line", &mut || lines(&log) == 1);
+    fs::rename(&log, &old).unwrap();
+    run.signal("USR1");
+    run.line_with("reopened");
+    let mut asked = 1;
+    wait_until("a line in the new file", &mut || {
+        drop(tunnel(address));
+        asked += 1;
+        lines(&log) > 0
+    });
+    wait_until("each line in one of them", &mut || lines(&old) + lines(&log) == asked);
+}
+
+#[test]
+fn what_cannot_run_ends_with_1_and_says_why() {
+    let scene = Scene::new();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap();
+    let file = scene.write("");
+    let text = fs::read_to_string(&file).unwrap().replace("127.0.0.1:0", &taken.to_string());
+    fs::write(&file, text).unwrap();
+    let mut run = Run::start(&file);
+    let line = run.line_with("the address is taken");
+    assert!(line.contains("listener `edge`") && line.contains(&taken.to_string()), "{line}");
+    assert_eq!(run.ended().code(), Some(1));
+    drop(held);
+
+    let mut run = Run::start(&scene.folder.path().join("nowhere.toml"));
+    run.line_with("nowhere.toml");
+    assert_eq!(run.ended().code(), Some(1));
+}
