@@ -87,8 +87,9 @@ What the gateway has to say from now on; Ctrl-C ends the demo:
 fn set_in(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
+        let margin = if line.is_empty() { "" } else { "  " };
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {line}");
+        let _ = writeln!(out, "{margin}{line}");
     }
     out.push('\n');
     out
