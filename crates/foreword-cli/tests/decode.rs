@@ -1,7 +1,7 @@
 //! `foreword decode`, as a real program.
 
 use std::io::Write;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use foreword_vectors::{Address, Answer, Family, Transport, Vector, Version, vectors};
@@ -146,6 +146,24 @@ fn a_bad_line_is_answered_in_its_place() {
     assert_eq!((&answers[0]["id"], answers[0]["error"].is_string()), (&json!(7), true));
     assert!(answers[1]["error"].is_string());
     assert_eq!((&answers[2]["id"], &answers[2]["expect"]), (&json!("b"), &json!("reject")));
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_it_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foreword"))
+        .args(["decode", "--jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let mut questions = child.stdin.take().expect("a pipe");
+    // Until it, told by its closed pipe, stops reading.
+    while questions.write_all(b"{\"input_hex\":\"50\"}\n").is_ok() {}
+    drop(questions);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((code(&output), output.stderr), (141, Vec::new()));
 }
 
 #[test]
