@@ -152,10 +152,10 @@ fn a_trial_that_does_not_fit_says_so() {
         fails(Trial { listener: None, ..good() }),
         "expected one of the listeners `web`, `any`, found none named"
     );
-    assert_eq!(fails(Trial { request: None, ..good() }), "expected a URL for listener `web`, found none");
+    assert_eq!(fails(Trial { request: None, ..good() }), "listener `web`: expected a URL, found none");
     assert_eq!(
         fails(web("127.0.0.1", None, "https://www.example.com/")),
-        "expected `http://`, since it ends no TLS for listener `web`, found `https://`"
+        "listener `web`: expected `http://`, since no TLS ends here, found `https://`"
     );
     assert!(matches!(
         Trial { listener: Some("any".into()), ..good() }.run(&plan()),

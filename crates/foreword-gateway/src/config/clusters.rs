@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::document::{Notes, Table, find_name};
+use super::document::{Notes, Table, find_name, shown};
 use super::keys::{CLUSTER, CLUSTER_TIMEOUT};
 use super::problem::Problem;
 use super::source::{At, Place};
@@ -81,7 +81,9 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
     let read: Vec<Endpoint> = endpoints.value.iter().filter_map(|text| read_endpoint(text, notes)).collect();
     for (index, text) in endpoints.value.iter().enumerate() {
         if endpoints.value.iter().take(index).any(|other| other.value == text.value) {
-            notes.problem(text.place.expected("each endpoint once", format_args!("`{}` again", text.value)));
+            notes.problem(
+                text.place.expected("each endpoint once", format_args!("{} again", shown(text.value))),
+            );
         }
     }
     let complete = !read.is_empty() && read.len() == endpoints.value.len();

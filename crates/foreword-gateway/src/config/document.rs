@@ -191,7 +191,7 @@ impl<'d> Value<'d> {
     }
 
     pub(crate) fn expected(&self, expected: impl fmt::Display) -> Problem {
-        self.place.expected(format_args!("{expected} for `{}`", self.name), self.shown())
+        self.place.expected(format_args!("{expected} for {}", shown(&self.name)), self.shown())
     }
 
     /// What stands here, as messages show it.
@@ -236,9 +236,7 @@ impl<'d, 'n> Table<'d, 'n> {
             if !section.names().any(|name| name == key.value) {
                 let expected = format!("one of the keys {}", listed(section.names(), "and"));
                 let near = suggest(key.value, section.names());
-                notes.problem(
-                    key.place.expected(expected, format_args!("`{}`", key.value)).did_you_mean(near),
-                );
+                notes.problem(key.place.expected(expected, shown(key.value)).did_you_mean(near));
             }
         }
         Self { table, section, notes, place }
@@ -303,7 +301,8 @@ impl<'d, 'n> Table<'d, 'n> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let entries = self.notes.keep(value.entries()).unwrap_or_default();
         let named = entries.into_iter().filter_map(|(name, value)| {
-            let context: Arc<str> = format!("{key} `{}`", name.value).into();
+            let context: Arc<str> = format!("{key} {}", shown(name.value)).into();
+            self.notes.keep(check_name(&name));
             let called = At::new(name.value, name.place.called(Arc::clone(&context)));
             let value = Value { place: value.place.called(context), ..value };
             self.notes.keep(value.table(section, self.notes)).map(|table| (called, table))
@@ -372,6 +371,22 @@ pub(crate) fn listed<'w>(words: impl IntoIterator<Item = &'w str>, last: &str) -
         Some((only, [])) => only.clone(),
         Some((end, before)) => format!("{} {last} {end}", before.join(", ")),
     }
+}
+
+/// What the operator may call things by: names end up in logs, metrics and messages.
+pub(crate) fn check_name(name: &At<&str>) -> Result<(), Problem> {
+    let fits = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+    match !name.value.is_empty() && name.value.chars().all(fits) {
+        true => Ok(()),
+        false => Err(name.place.expected("a name of letters, digits, `_`, `-` and `.`", shown(name.value))),
+    }
+}
+
+/// A name in a sentence of its own: any visible text.
+pub(crate) fn title<'d>(value: &Value<'d>) -> Result<&'d str, Problem> {
+    let text = value.text()?;
+    let fits = !text.trim().is_empty() && !text.contains(char::is_control);
+    if fits { Ok(text) } else { Err(value.expected("a name of visible text")) }
 }
 
 /// The one of several names that is meant, or what was found instead. `what` is their plural: `clusters`.

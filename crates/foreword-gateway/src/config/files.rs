@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::{Notes, Table, parse};
+use super::document::{Notes, Table, parse, shown};
 use super::keys::TOP;
 use super::problem::{Problem, ProblemKind};
 use super::source::{At, Place, Source, unreadable};
@@ -39,13 +39,11 @@ pub(crate) fn included(source: &Arc<Source>, notes: &Notes) -> Vec<Arc<Source>> 
 fn matching(pattern: &At<&str>) -> Result<Vec<PathBuf>, Problem> {
     let path = pattern.place.source().path(pattern.value);
     let Some(last) = path.file_name().and_then(|name| name.to_str()) else {
-        return Err(pattern.place.expected("a file", format_args!("`{}`", pattern.value)));
+        return Err(pattern.place.expected("a file", shown(pattern.value)));
     };
     let folder = path.parent().unwrap_or(Path::new(""));
     if folder.to_string_lossy().contains('*') {
-        let problem = pattern
-            .place
-            .expected("`*` in the last part of the path only", format_args!("`{}`", pattern.value));
+        let problem = pattern.place.expected("`*` in the last part of the path only", shown(pattern.value));
         return Err(problem);
     }
     if !last.contains('*') {

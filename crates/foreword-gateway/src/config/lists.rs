@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foreword_rule::List;
 
-use super::document::{Notes, Table, Value};
+use super::document::{Notes, Table, Value, shown};
 use super::keys::LIST_FILE;
 use super::problem::Problem;
 use super::source::{At, Place, Source};
@@ -26,13 +26,11 @@ impl Lists {
         let notes = top.notes();
         let entries = top.get("list").and_then(|value| notes.keep(value.entries())).unwrap_or_default();
         for (name, value) in entries {
-            let place = name.place.called(format!("list `{}`", name.value));
+            let place = name.place.called(format!("list {}", shown(name.value)));
             let value = value.called(&place);
             if !is_name(name.value) {
-                notes.problem(
-                    place
-                        .expected("a name of letters, digits, `_` and `-`", format_args!("`{}`", name.value)),
-                );
+                // Conditions must be able to write it behind `@`.
+                notes.problem(place.expected("a name of letters, digits, `_` and `-`", shown(name.value)));
             }
             if let Some(first) = self.places.get(name.value) {
                 notes.problem(
@@ -128,11 +126,18 @@ fn from_entries(entries: &[At<String>], place: &Place, notes: &Notes) -> Option<
     match List::parse(entries.iter().map(|entry| entry.value.as_str())) {
         Ok(list) => Some(list),
         Err(problems) => {
-            for problem in problems {
+            let more = problems.len().saturating_sub(MOST_TOLD);
+            for problem in problems.into_iter().take(MOST_TOLD) {
                 let place = entries.get(problem.index).map_or(place, |entry| &entry.place);
                 notes.problem(place.problem(problem.message));
+            }
+            if more > 0 {
+                notes.problem(place.problem(format!("{more} more entries do not fit")));
             }
             None
         }
     }
 }
+
+/// A list that is wrong as a whole is told so; nobody reads ten thousand lines.
+const MOST_TOLD: usize = 20;

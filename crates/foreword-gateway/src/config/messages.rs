@@ -428,3 +428,12 @@ fn tests_of_the_file_are_checked_like_the_rest() {
         assert_eq!(told_of(&test(request, expect)), [format!("foreword.toml:{told}")]);
     }
 }
+
+#[test]
+fn names_that_could_deceive_a_reader_are_refused() {
+    let told = told_of("[cluster.\"a\\nb\"]\nendpoints = [\"a:1\"]");
+    assert_eq!(
+        told,
+        ["foreword.toml:1:10: expected a name of letters, digits, `_`, `-` and `.`, found `a\\nb`"]
+    );
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foreword_rule::{Predicate, RuleError, Scope, Template, Variable};
 
 use super::clusters::Clusters;
-use super::document::{Notes, Table, Value, listed, shown};
+use super::document::{Notes, Table, Value, listed, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::lists::Lists;
 use super::problem::Problem;
@@ -66,7 +66,7 @@ fn read_rule(
     names: &mut BTreeMap<String, Place>,
 ) -> Option<(Rule, Place)> {
     let notes = table.notes();
-    let name = table.read("name", |value| value.text()).map(|at| at.value.to_owned());
+    let name = table.read("name", title).map(|at| at.value.to_owned());
     let name = name.unwrap_or_else(|| format!("rule {}", index + 1));
     let context = format!("{}, rule `{name}`", table.place.context());
     let table = table.called(context);

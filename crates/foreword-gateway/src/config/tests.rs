@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use foreword::{PeerAddr, Version};
 
-use super::document::{Table, Value, shown};
+use super::document::{Table, Value, shown, title};
 use super::keys::{EXPECT, REQUEST, TEST};
 use super::problem::Problem;
 use super::rules::is_token;
@@ -94,7 +94,7 @@ pub(crate) struct Names<'a> {
 
 fn read_test(table: Table<'_, '_>, number: usize, names: &Names<'_>) -> Option<Test> {
     let notes = table.notes();
-    let name = table.read("name", |value| value.text());
+    let name = table.read("name", title);
     let name = name.map_or_else(|| format!("test {number}"), |name| name.value.to_owned());
     let table = table.called(format!("test `{name}`"));
     let request = table.require("request", |value| value.table(&REQUEST, notes));

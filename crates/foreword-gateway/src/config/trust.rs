@@ -6,7 +6,7 @@ use foreword::{Group, HeaderPolicy, Trust};
 use foreword_rule::parse_network;
 use ipnet::IpNet;
 
-use super::document::{Notes, Table, find_name};
+use super::document::{Notes, Table, find_name, shown};
 use super::keys::TRUST;
 use super::source::{At, Place};
 
@@ -52,7 +52,9 @@ impl Groups {
         let mut complete = true;
         for name in names {
             if chosen.iter().any(|(other, _)| other.value == name.value) {
-                notes.problem(name.place.expected("each group once", format_args!("`{}` again", name.value)));
+                notes.problem(
+                    name.place.expected("each group once", format_args!("{} again", shown(name.value))),
+                );
                 continue;
             }
             match notes.keep(find_name(&self.by_name, name, "trust groups")) {
@@ -91,8 +93,7 @@ impl Groups {
 
     /// Warns of groups that no listener uses.
     pub(crate) fn warn_of_unused(&self, used: &BTreeSet<String>, notes: &Notes) {
-        for (name, place) in self.places.iter().filter(|(name, _)| !used.contains(*name)) {
-            let _ = name;
+        for (_, place) in self.places.iter().filter(|(name, _)| !used.contains(*name)) {
             notes.warning(place.problem("no listener uses it"));
         }
     }

@@ -58,7 +58,7 @@ pub enum TrialError {
         found: String,
     },
     /// The listener could not be asked so.
-    #[error("expected {expected} for listener `{listener}`, found {found}")]
+    #[error("listener `{listener}`: expected {expected}, found {found}")]
     Unfit {
         /// The listener's name.
         listener: Box<str>,
@@ -116,14 +116,14 @@ impl Trial {
             |expected, found| Err(TrialError::Unfit { listener: listener.name.clone(), expected, found });
         match (listener.mode, &self.request, &listener.tls) {
             (Mode::Http, None, _) => unfit("a URL", "none"),
-            (Mode::Tcp, Some(_), _) => unfit("no request, since it forwards bytes", "one"),
+            (Mode::Tcp, Some(_), _) => unfit("no request, since bytes are forwarded as they come", "one"),
             (Mode::Http, Some(asked), Some(_)) if !asked.url.https => {
-                unfit("`https://`, since it ends TLS", "`http://`")
+                unfit("`https://`, since TLS ends here", "`http://`")
             }
             (Mode::Http, Some(asked), None) if asked.url.https => {
-                unfit("`http://`, since it ends no TLS", "`https://`")
+                unfit("`http://`, since no TLS ends here", "`https://`")
             }
-            (_, _, None) if self.sni.is_some() => unfit("no SNI, since it ends no TLS", "one"),
+            (_, _, None) if self.sni.is_some() => unfit("no SNI, since no TLS ends here", "one"),
             _ => Ok(()),
         }
     }
