@@ -103,9 +103,15 @@ fn claim_an_address() -> TcpListener {
     for _ in 0..TRIES {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let spread = std::process::id().wrapping_mul(257).wrapping_add(step);
-        let [_, b, c, d] = spread.to_be_bytes();
-        // 127.0 is left to whoever says `localhost`.
-        let ip = Ipv4Addr::new(127, b | 1, c, d.clamp(1, 254));
+        let mut left = spread;
+        // Each byte from its own share of the number, so that neighbouring numbers never meet in one address.
+        let [d, c, b] = [254, 256, 254].map(|share| {
+            let digit = left % share;
+            left /= share;
+            u8::try_from(digit).unwrap_or(u8::MAX)
+        });
+        // 127.0 is left to whoever says `localhost`, and no address ends with 0 or 255.
+        let ip = Ipv4Addr::new(127, b + 1, c, d + 1);
         if let Ok(claim) = TcpListener::bind((ip, CLAIM_PORT)) {
             return claim;
         }

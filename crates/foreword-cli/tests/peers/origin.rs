@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::caller::field;
 use crate::ground::Ground;
@@ -15,6 +15,7 @@ use crate::program::PATIENCE;
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -32,18 +33,18 @@ impl Origin {
         let address = ground.address();
         let listener = TcpListener::bind(address).expect("an address for the origin");
         let shared = Arc::new(Shared::default());
-        let accepting = Arc::clone(&shared);
-        thread::spawn(move || {
+        let known = Arc::clone(&shared);
+        let accepting = thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                if accepting.ended.load(Ordering::SeqCst) {
+                if known.ended.load(Ordering::SeqCst) {
                     break;
                 }
-                let shared = Arc::clone(&accepting);
+                let shared = Arc::clone(&known);
                 // How a connection ends is the business of the test at its other end.
                 thread::spawn(move || drop(serve(stream, &shared)));
             }
         });
-        Self { address, shared }
+        Self { address, shared, accepting: Some(accepting) }
     }
 
     /// The heads of all requests so far.
@@ -79,6 +80,8 @@ impl Drop for Origin {
         drop(TcpStream::connect(self.address));
         self.shared.open.store(true, Ordering::SeqCst);
         self.shared.changed.notify_all();
+        // The address is free only when the thread is done. If it panicked, its test has failed for that already.
+        drop(self.accepting.take().map(JoinHandle::join));
     }
 }
 

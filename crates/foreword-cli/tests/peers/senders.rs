@@ -16,11 +16,12 @@ const CALLER: &str = "127.66.7.8";
 
 /// A gateway which only takes connections with a header, and the origin behind it.
 struct Chain {
-    ground: Ground,
-    origin: Origin,
     foreword: Gateway,
+    origin: Origin,
     web: SocketAddr,
     certificate: Certificate,
+    /// Last, so that its address is ours until all that listens there has ended.
+    ground: Ground,
 }
 
 impl Chain {
@@ -32,7 +33,7 @@ impl Chain {
         let web = ground.address();
         let foreword =
             Gateway::start(&ground, &gateway::web(web, origin.address, "require", listener), &[web]);
-        Self { ground, origin, foreword, web, certificate }
+        Self { foreword, origin, web, certificate, ground }
     }
 
     /// The gateway ends TLS itself.

@@ -357,6 +357,40 @@ fn a_large_file_comes_whole_from_apache_however_often_apache_ends_its_connection
     }
 }
 
+#[test]
+fn check_passes_the_file_and_fails_it_with_a_test_that_expects_what_does_not_happen() {
+    let Some(site) = Site::open() else { return };
+    let file = &site.foreword.file;
+    let check = || program::run(foreword().args(["check", "-c"]).arg(file));
+    let passed = check();
+    assert_eq!(passed.status.code(), Some(0), "{passed:?}");
+
+    let text = std::fs::read_to_string(file).expect("the file");
+    std::fs::write(file, text.replace("status = 403 }", "status = 200 }")).expect("the file");
+    let failed = check();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    assert!(format!("{}{}", failed.out, failed.error).contains("403"), "{failed:?}");
+}
+
+#[test]
+fn why_tells_of_the_rule_that_the_running_gateway_applies() {
+    let Some(site) = Site::open() else { return };
+    let why = program::run(
+        foreword()
+            .args(["why", "-c"])
+            .arg(&site.foreword.file)
+            .args(["--listener", "web", "--peer", BALANCER, "--client", OUTSIDE])
+            .arg("https://localhost/x/%2e%2e/%61dmin"),
+    );
+    assert!(why.out.contains("admin is for the office") && why.out.contains("403"), "{why:?}");
+    assert_eq!(site.get(OUTSIDE, "/x/%2e%2e/%61dmin").status, 403);
+    assert_eq!(site.foreword.access_with(OUTSIDE, 1).get("rule"), "admin is for the office");
+}
+
+fn foreword() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_foreword"))
+}
+
 /// The file of the guide, with its addresses on loopback.
 const FILE: &str = r#"
 [trust.elb]
