@@ -123,7 +123,14 @@ impl Observer {
     /// Waits, no longer than `patience` for each target, until all that was told so far is written.
     pub fn flush(&self, patience: Duration) {
         for log in self.logs() {
-            log.flush(patience);
+            if !log.flush(patience) {
+                tracing::warn!(
+                    "access log: expected `{}` to take what waits within {} s, found it standing still [{}]",
+                    log.plan().to,
+                    patience.as_secs(),
+                    Code::LogLinesLost
+                );
+            }
         }
         self.teller.flush(patience);
     }
