@@ -1,5 +1,7 @@
 //! The record of a connection or request: opened once, filled as its story goes, closed once however it ends.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
+
 use std::rc::Rc;
 use std::time::Instant;
 

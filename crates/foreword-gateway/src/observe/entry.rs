@@ -1,5 +1,7 @@
 //! What is known of a connection and of what went on in it: the facts behind one line of the access log.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 

@@ -1,5 +1,7 @@
 //! The line that says why a connection was refused: limited in rate, with what was left out counted.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
+
 use std::array;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,5 +1,7 @@
 //! Bytes from the wire made harmless in each format: no byte of a stranger ever ends a line or leaves its quotes.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
+
 /// JSON, RFC 8259 section 7. Bytes that are not UTF-8 become the text `\xHH`.
 pub(super) fn json(bytes: &[u8], out: &mut Vec<u8>) {
     // Nearly all that is ever logged needs nothing but to be copied.
@@ -79,12 +81,12 @@ pub(super) fn hashed(bytes: &[u8], also: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn hex(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
-    [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
+fn hex(byte: u8, ten: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { ten + (digit - 10) })
 }
 
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const LOWER: u8 = b'a';
+const UPPER: u8 = b'A';
 
 #[cfg(test)]
 mod tests {
