@@ -117,6 +117,13 @@ pub(crate) struct RequestRecord<'c> {
 }
 
 impl RequestRecord<'_> {
+    /// Notes whom a believed X-Forwarded-For names: this request's client, who need not be the connection's.
+    pub(crate) fn client(&mut self, client: Address) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.client = Some(client);
+        }
+    }
+
     /// Closes the record.
     pub(crate) fn close(mut self, outcome: Outcome<'_>) {
         self.finish(outcome);

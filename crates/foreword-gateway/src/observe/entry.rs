@@ -74,6 +74,8 @@ pub(crate) struct Exchange {
     text: Vec<u8>,
     spans: [Span; TEXTS.len()],
     pub(crate) fields: Vec<Span>,
+    /// Whom a believed X-Forwarded-For names; where it has no port, the port is 0.
+    pub(crate) client: Option<Address>,
     pub(crate) version: Option<HttpVersion>,
     pub(crate) status: u16,
     pub(crate) retries: u16,
@@ -97,6 +99,7 @@ impl Exchange {
             text: Vec::new(),
             spans: [Span::ABSENT; TEXTS.len()],
             fields: Vec::new(),
+            client: None,
             version: None,
             status: 0,
             retries: 0,
@@ -336,9 +339,17 @@ impl<'a> Entry<'a> {
             Name::RefusalCode => self.code.map_or(Value::Absent, Value::Code),
             Name::TerminationState => Value::State(termination::state(self)),
             Name::Reused => Value::Absent,
+            Name::ClientIp => ip(self.client()),
+            Name::ClientPort => number(self.client().and_then(Address::port).filter(|&port| port != 0)),
+            Name::ClientAddress => unix(self.client()),
             name if place(name).is_some() => exchange.text(name).map_or(Value::Absent, Value::Text),
             name => self.known.value(name),
         }
+    }
+
+    /// Whom it was for: a request may have a client of its own, whom a proxy behind the connection's client names.
+    pub(crate) fn client(&self) -> Option<&'a Address> {
+        self.exchange.client.as_ref().or(self.known.client())
     }
 
     /// From a request's head, or from a connection's last preparation, until an endpoint was ready.
@@ -356,9 +367,6 @@ impl Known {
     fn value(&self, name: Name) -> Value<'_> {
         let tls = self.tls.as_deref();
         match name {
-            Name::ClientIp => ip(self.client()),
-            Name::ClientPort => number(self.client().and_then(Address::port)),
-            Name::ClientAddress => unix(self.client()),
             Name::PeerIp => ip(self.peer.as_ref()),
             Name::PeerPort => number(self.peer.as_ref().and_then(Address::port)),
             Name::PeerAddress => unix(self.peer.as_ref()),

@@ -176,3 +176,33 @@ fn a_connection_that_carried_a_header_serves_one_client_alone() {
         assert_eq!(endpoint.seen.connections(), clients);
     }
 }
+
+#[test]
+fn the_access_log_names_the_client_that_a_trusted_proxy_names() {
+    let endpoint = Endpoint::polite();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let text = format!(
+        "{}{TRUSTING}[log.access]\nto = \"file:{}\"\nformat = \"{{client.ip}} {{client.port}} {{peer.ip}}\"\n",
+        file(&[endpoint.address], "cluster = \"app\"\ntrust = [\"proxies\"]", ""),
+        path.display()
+    );
+    let gateway = gateway(&text);
+    for forwarded in ["203.0.113.7", "203.0.113.8:99", ""] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {forwarded}\r\n\r\n");
+        assert_eq!(Wire::to(&gateway).ask(&request).status, 200);
+    }
+    let patience = std::time::Instant::now() + PATIENCE;
+    let lines = loop {
+        let log = std::fs::read_to_string(&path).unwrap_or_default();
+        if log.lines().count() == 3 {
+            break log;
+        }
+        assert!(std::time::Instant::now() < patience, "{log}");
+        std::thread::yield_now();
+    };
+    let mut lines = lines.lines();
+    assert_eq!(lines.next(), Some("203.0.113.7 - 127.0.0.1"));
+    assert_eq!(lines.next(), Some("203.0.113.8 99 127.0.0.1"));
+    assert!(lines.next().unwrap().starts_with("127.0.0.1 "));
+}

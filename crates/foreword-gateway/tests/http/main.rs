@@ -3,6 +3,7 @@
 mod bodies;
 mod failures;
 mod forwarding;
+mod going;
 mod keep_alive;
 mod limits;
 mod rules;

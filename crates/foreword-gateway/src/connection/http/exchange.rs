@@ -1,5 +1,7 @@
 //! One request, from its first byte to the last of its answer.
 
+use std::net::SocketAddr;
+
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
 use memchr::memmem;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -272,6 +274,9 @@ fn note_head(request: &Request<'_>, note: &mut RequestRecord<'_>) {
 }
 
 fn note_decision(asked: &Asked<'_>, rule: Option<&Rule>, note: &mut RequestRecord<'_>) {
+    if let Some((ip, port)) = asked.facts.believed.and_then(|believed| believed.client) {
+        note.client(SocketAddr::new(ip, port.unwrap_or_default()).into());
+    }
     let path = asked.facts.path;
     note.text(Name::Path, path.matched().as_bytes());
     if let Some(query) = path.query() {

@@ -120,3 +120,27 @@ impl<'c, S: Downstream> Talk<'c, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+    use crate::connection::stream::Stream;
+
+    fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_between_requests_is_small() {
+        type Parts = (Stream, &'static Connection, &'static Worker, &'static mut Record);
+        let idle = size_of_future(|(stream, connection, worker, record): Parts| {
+            serve(stream, Vec::new(), connection, worker, record)
+        });
+        assert!(idle <= 640, "{idle} bytes between requests");
+        type Busy = (&'static mut Talk<'static, Stream>, &'static Record);
+        let busy = size_of_future(|(talk, record): Busy| exchange::serve(talk, record));
+        assert!(busy <= 4096, "{busy} bytes within one");
+    }
+}

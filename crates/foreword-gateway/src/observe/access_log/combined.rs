@@ -7,7 +7,7 @@ use crate::observe::entry::{Address, Entry};
 
 /// `CLIENT PEER - [TIME] "METHOD TARGET HTTP/1.1" STATUS BYTES "REFERER" "USER-AGENT"`.
 pub(super) fn line(entry: &Entry<'_>, redact: Redact, clock: &mut Clock, out: &mut Vec<u8>) {
-    address(entry.known.client(), out);
+    address(entry.client(), out);
     out.push(b' ');
     address(entry.known.peer.as_ref(), out);
     out.extend_from_slice(b" - [");

@@ -13,7 +13,7 @@ use crate::observe::termination;
 
 /// `CLIENT:PORT [ACCEPT] FRONTEND BACKEND/SERVER TIMERS … "METHOD TARGET HTTP/1.1"`; without the request in tcp mode.
 pub(super) fn line(entry: &Entry<'_>, redact: Redact, clock: &mut Clock, out: &mut Vec<u8>) {
-    address(entry.known.client(), out);
+    address(entry.client(), out);
     out.extend_from_slice(b" [");
     clock.haproxy(entry.began, out);
     out.extend_from_slice(b"] ");
