@@ -22,9 +22,9 @@ pub struct Plan {
     pub workers: NonZeroUsize,
     /// How long connections may take to end once a drain begins.
     pub drain: Duration,
-    /// In the order of their names.
+    /// In the order of the files.
     pub listeners: Vec<Arc<Listener>>,
-    /// In the order of their names; [`Cluster::index`] is a place in it.
+    /// In the order of the files; [`Cluster::index`] is a place in it.
     pub clusters: Vec<Arc<Cluster>>,
     /// Where and how requests are recorded.
     pub access_log: Option<AccessLogPlan>,

@@ -112,6 +112,7 @@ impl Variable {
             Some(variable) => Ok(variable),
             None => Self::indexed(name).unwrap_or_else(|| {
                 let near = crate::suggest(name, Self::names().chain(["uri"]));
+                let name = shown(name);
                 Err(match near {
                     Some(near) => format!("expected a variable, found `{name}`; did you mean `{near}`?"),
                     None => format!("expected a variable such as `client.ip` or `host`, found `{name}`"),
@@ -184,7 +185,7 @@ impl Variable {
                 let quoted = index.strip_prefix('"').and_then(|index| index.strip_suffix('"'));
                 Some(
                     quoted
-                        .ok_or_else(|| format!("expected a quoted field name, found `{index}`"))
+                        .ok_or_else(|| format!("expected a quoted field name, found `{}`", shown(index)))
                         .and_then(field),
                 )
             }
@@ -199,7 +200,7 @@ pub(crate) fn tlv_kind(text: &str) -> Result<u8, String> {
         Some(hex) => u8::from_str_radix(hex, 16),
         None => text.parse(),
     };
-    parsed.map_err(|_| format!("expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `{text}`"))
+    parsed.map_err(|_| format!("expected a TLV kind from 0 to 255 (0x00 to 0xFF), found `{}`", shown(text)))
 }
 
 /// The variable for a field's name, which must be a token (RFC 9110 §5.6.2).

@@ -74,23 +74,21 @@ fn read_rule(
         let found = format!("that of the rule at {}", first.shown());
         notes.problem(table.place.expected("a name of its own", found));
     }
-    let when = match table.read("when", |value| value.text()) {
-        Some(text) => Some(read_condition(&text, room, conditions, notes)),
-        None if table.get("when").is_some() => Some(None),
+    let then =
+        table.require("then", |value| value.table(&THEN, notes)).map(|then| read_then(&then.value, room));
+    let when = match table.get("when") {
+        Some(_) => Some(read_condition(&table.read("when", |value| value.text())?, room, conditions, notes)?),
         None => None,
     };
-    let then = table.require("then", |value| value.table(&THEN, notes))?.value;
-    let ending = read_ending(&then, room);
-    let changes = read_changes(&then, room);
-    if then.all_present().is_empty() {
-        notes.problem(then.place.expected("at least one key", "none, which has no effect"));
-    }
-    let when = match when {
-        Some(None) => return None,
-        Some(Some(predicate)) => Some(predicate),
-        None => None,
-    };
+    let (ending, changes) = then?;
     Some((Rule { name: name.into(), when, changes, ending }, table.place))
+}
+
+fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Option<Ending>, Vec<Change>) {
+    if then.all_present().is_empty() {
+        then.notes().problem(then.place.expected("at least one key", "none, which has no effect"));
+    }
+    (read_ending(then, room), read_changes(then, room))
 }
 
 fn read_condition(
@@ -254,7 +252,9 @@ fn read_template(text: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Temp
     let resolve = |name: &str| {
         let variable = Variable::for_template(name)?;
         match room.scope.why_missing(&variable) {
-            Some(why) => Err(format!("expected a variable that has a value here, found `{name}`: {why}")),
+            Some(why) => {
+                Err(format!("expected a variable that has a value here, found {}: {why}", shown(name)))
+            }
             None => Ok(variable),
         }
     };

@@ -1,6 +1,7 @@
 //! A file's text, and the places in it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,10 +28,13 @@ impl Source {
         if metadata.is_dir() {
             return Err(problem("expected a file, found a directory".to_owned()));
         }
-        if metadata.len() > MAX_LEN {
-            return Err(problem(format!("expected at most {MAX_LEN} bytes, found {}", metadata.len())));
+        let mut bytes = Vec::new();
+        // A device has no length to ask for, and may have no end.
+        let read = File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes));
+        read.map_err(|error| problem(unreadable(&error)))?;
+        if bytes.len() as u64 > MAX_LEN {
+            return Err(problem(format!("expected at most {} MiB, found more", MAX_LEN / (1024 * 1024))));
         }
-        let bytes = std::fs::read(path).map_err(|error| problem(unreadable(&error)))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let before =
