@@ -18,7 +18,7 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// What it takes, in words.
     pub(crate) takes: &'static str,
-    /// As it would be written; empty where there is none.
+    /// As it would be written, or in a word; empty where leaving it out means nothing.
     pub(crate) default: &'static str,
     /// What it does, in a sentence.
     pub(crate) about: &'static str,
@@ -106,11 +106,11 @@ pub(crate) const TRUST: Section = Section {
     title: "[trust.NAME]",
     about: "A group of peers. The peer's source address decides, before a byte is read; the most specific range wins.",
     keys: &[
-        key("from", "a list of addresses, CIDRs and `unix`", "", "Which peers belong to the group."),
+        key("from", "a list of addresses, CIDRs and `unix`", "required", "Which peers belong to the group."),
         key(
             "header",
             "`require`, `optional` or `forbid`",
-            "",
+            "\"require\"",
             "Whether they must, may or must not send a PROXY header. Who sends none under `optional` or `forbid` is its own client.",
         ),
         key(
@@ -125,7 +125,7 @@ pub(crate) const TRUST: Section = Section {
 pub(crate) const LIST_FILE: Section = Section {
     title: "[list] NAME = { … }",
     about: "A list from a file: one entry a line, empty lines and what follows `#` left out.",
-    keys: &[key("file", "a path", "", "The file; it is read again at each reload.")],
+    keys: &[key("file", "a path", "required", "The file; it is read again at each reload.")],
 };
 
 pub(crate) const LISTENER: Section = Section {
@@ -135,13 +135,13 @@ pub(crate) const LISTENER: Section = Section {
         key(
             "bind",
             "a list of addresses",
-            "",
+            "required",
             "`\"[::]:443\"` takes IPv6 and IPv4, `\"10.0.1.10:443\"` one address, `\"unix:/path\"` a unix socket.",
         ),
         key(
             "mode",
             "`http` or `tcp`",
-            "",
+            "required",
             "`http` reads requests and decides each; `tcp` decides once and forwards bytes.",
         ),
         key(
@@ -172,7 +172,7 @@ pub(crate) const TLS: Section = Section {
     keys: &[key(
         "certificates",
         "a directory, or a list of pairs",
-        "",
+        "required",
         "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together; or a list of `{ certificate = \"…\", key = \"…\" }`.",
     )],
 };
@@ -181,8 +181,8 @@ pub(crate) const CERTIFICATE: Section = Section {
     title: "tls = { certificates = [{ … }] }",
     about: "A pair of PEM files.",
     keys: &[
-        key("certificate", "a path", "", "The chain, the server's own certificate first."),
-        key("key", "a path", "", "Its private key."),
+        key("certificate", "a path", "required", "The chain, the server's own certificate first."),
+        key("key", "a path", "required", "Its private key."),
     ],
 };
 
@@ -279,7 +279,7 @@ pub(crate) const RULE: Section = Section {
     keys: &[
         key("name", "text", "rule N", "Names it in logs and tests."),
         key("when", "a condition", "always", "When it holds: see [the rule language](rules.md)."),
-        key("then", "a table", "", "What it does."),
+        key("then", "a table", "required", "What it does."),
     ],
 };
 
@@ -321,7 +321,7 @@ pub(crate) const REDIRECT: Section = Section {
     title: "then = { redirect = { … } }",
     about: "A redirect with a status of your choice.",
     keys: &[
-        key("to", "a template", "", "The `Location`, such as `https://{host}{uri}`."),
+        key("to", "a template", "required", "The `Location`, such as `https://{host}{uri}`."),
         key(
             "status",
             "301, 302, 303, 307 or 308",
@@ -348,7 +348,7 @@ pub(crate) const CLUSTER: Section = Section {
         key(
             "endpoints",
             "a list of endpoints",
-            "",
+            "required",
             "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (its TTL is honoured) or `\"unix:/path\"`.",
         ),
         key("balance", "`round-robin` or `least-connections`", "\"round-robin\"", "Which endpoint is next."),
@@ -410,7 +410,7 @@ pub(crate) const ADMIN: Section = Section {
     keys: &[key(
         "bind",
         "an address",
-        "",
+        "required",
         "`\"unix:/run/foreword/admin.sock\"`, or an address that no stranger can reach.",
     )],
 };
@@ -420,8 +420,8 @@ pub(crate) const TEST: Section = Section {
     about: "A request that `foreword check` tries, without a socket, and what should become of it.",
     keys: &[
         key("name", "text", "test N", "Names it in the answer."),
-        key("request", "a table", "", "What comes in."),
-        key("expect", "a table", "", "What should become of it."),
+        key("request", "a table", "required", "What comes in."),
+        key("expect", "a table", "required", "What should become of it."),
     ],
 };
 
@@ -430,7 +430,12 @@ pub(crate) const REQUEST: Section = Section {
     about: "A connection, and in http mode the request on it.",
     keys: &[
         key("listener", "the name of a listener", "the only one", "Where it comes in."),
-        key("peer", "an address, with a port if it matters, or `unix`", "", "The other end of the socket."),
+        key(
+            "peer",
+            "an address, with a port if it matters, or `unix`",
+            "required",
+            "The other end of the socket.",
+        ),
         key(
             "client",
             "an address, with a port if it matters, or `unknown`",

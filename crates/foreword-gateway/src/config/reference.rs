@@ -28,7 +28,7 @@ fn write_section(section: &Section, page: &mut String) {
         let default = match key.default {
             "" => String::new(),
             words if words.contains(' ') => words.to_owned(),
-            "none" | "always" => key.default.to_owned(),
+            "none" | "always" | "required" => key.default.to_owned(),
             literal => format!("`{literal}`"),
         };
         let about = key.about.replace('|', "\\|");
