@@ -29,7 +29,7 @@ fn installed() -> TempDir {
     let both = format!("{chain}{key}");
     fs::write(certs.join("www.crt"), chain).expect("written");
     for (name, text) in [("both.pem", &both), ("www.key", &key)] {
-        let private = fs::OpenOptions::new().create(true).write(true).mode(0o600).open(certs.join(name));
+        let private = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(certs.join(name));
         private.and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
     }
     folder
