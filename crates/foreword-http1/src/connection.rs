@@ -1,5 +1,6 @@
 //! The options of `Connection`, RFC 9110 §7.6.1.
 
+use crate::error::HeadFault;
 use crate::field::list;
 
 /// What the `Connection` fields of one head ask for.
@@ -13,10 +14,14 @@ pub struct ConnectionOptions {
     pub upgrade: bool,
     /// Other options: names of fields for this hop only.
     pub names_fields: bool,
+    named: u16,
 }
 
+/// Far more than anyone sends. Each field is compared with each of them, so that they must be few.
+const MOST_NAMED: u16 = 32;
+
 impl ConnectionOptions {
-    pub(crate) fn read(&mut self, value: &[u8]) {
+    pub(crate) fn read(&mut self, value: &[u8]) -> Result<(), HeadFault> {
         for option in list(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
@@ -26,8 +31,13 @@ impl ConnectionOptions {
                 self.upgrade = true;
             } else if !option.is_empty() {
                 self.names_fields = true;
+                self.named += 1;
+                if self.named > MOST_NAMED {
+                    return Err(HeadFault::TooManyFields);
+                }
             }
         }
+        Ok(())
     }
 
     /// Whether the connection stays open afterwards, RFC 9112 §9.3.

@@ -18,6 +18,11 @@ impl Field<'_> {
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
+
+    /// Whether some server could take the field for one with this name.
+    pub fn reads_as(&self, name: &str) -> bool {
+        read_alike(self.name, name.as_bytes())
+    }
 }
 
 /// The names whose fields a proxy reads, rebuilt or keeps to itself.
@@ -90,6 +95,12 @@ impl Name {
     pub fn is_barred_from_trailers(self) -> bool {
         self != Self::Other
     }
+}
+
+/// Whether some server could take one name for the other: case does not count, nor does `_` for `-`.
+pub fn read_alike(one: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    one.len() == other.len() && one.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Whether `name` is `known`, which is written in lower case with `-`.

@@ -198,4 +198,26 @@ mod tests {
         assert_eq!(find(&[b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'a'; 200]].concat()).status(), 431);
         assert_eq!(find(b"GET / HTTP/1.1\r\na:1\r\nb:2\r\nc:3\r\nd:4\r\n").fault(), HeadFault::TooManyFields);
     }
+
+    #[test]
+    fn a_first_line_is_too_long_at_the_same_byte_in_pieces() {
+        for (head, target) in [(2048, 512), (100, 100), (64, 512)] {
+            let limits = Limits { head, fields: 10, target };
+            let in_pieces = |bytes: &[u8], piece: usize| {
+                let mut search = HeadEnd::request();
+                let ends = (1..=bytes.len()).filter(|end| end % piece == 0 || *end == bytes.len());
+                ends.map(|end| search.find(&bytes[..end], &limits)).find(|found| *found != Ok(None))
+            };
+            for len in 0..700 {
+                for end in [b"\n".as_slice(), b"\r\n", b" HTTP/1.1\r\n\r\n"] {
+                    let bytes = [vec![b'A'; len].as_slice(), end].concat();
+                    let whole = in_pieces(&bytes, bytes.len());
+                    assert!(
+                        [1, 7].iter().all(|&piece| in_pieces(&bytes, piece) == whole),
+                        "{len} {limits:?}"
+                    );
+                }
+            }
+        }
+    }
 }

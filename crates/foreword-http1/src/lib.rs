@@ -31,7 +31,7 @@ pub mod target;
 pub use chunked::{ChunkError, ChunkFault, Chunked, Step};
 pub use connection::ConnectionOptions;
 pub use error::{Class, HeadError, HeadFault};
-pub use field::{Field, Name, is_token, list};
+pub use field::{Field, Name, is_token, list, read_alike};
 pub use framing::Framing;
 pub use head_end::{HeadEnd, Limits};
 pub use host::Host;

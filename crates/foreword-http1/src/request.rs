@@ -116,7 +116,7 @@ impl RequestHead {
                 }
                 Name::ContentLength => self.framing.content_length(value).map_err(at)?,
                 Name::TransferEncoding => self.framing.transfer_encoding(value).map_err(at)?,
-                Name::Connection => self.connection.read(value),
+                Name::Connection => self.connection.read(value).map_err(at)?,
                 Name::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
                 Name::Host if self.host_field.is_some() => return Err(at(HeadFault::SeveralHosts)),
                 Name::Host => self.host_field = Some(field.value),

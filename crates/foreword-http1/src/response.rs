@@ -91,7 +91,7 @@ impl ResponseHead {
                     }
                 }
                 Name::TransferEncoding => self.framing.transfer_encoding(value).map_err(at)?,
-                Name::Connection => self.connection.read(value),
+                Name::Connection => self.connection.read(value).map_err(at)?,
                 _ => {}
             }
         }

@@ -205,6 +205,8 @@ fn each_fault_has_its_status_and_class() {
     assert_eq!((error(long.as_bytes()).status(), error(long.as_bytes()).class()), (414, Class::TooLarge));
     let many = with(&["a: b"; 100].join("\r\n"));
     assert_eq!((error(&many).status(), error(&many).class()), (431, Class::TooLarge));
+    let naming = with(&format!("Connection: {}", ["x"; 33].join(",")));
+    assert_eq!(error(&naming).status(), 431);
     let wide = with(&format!("a: {}", "b".repeat(17_000)));
     assert_eq!(error(&wide).status(), 431);
     let shown = error(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n").to_string();

@@ -51,6 +51,7 @@ fn no_claim_of_a_stranger_survives_in_any_spelling() {
         "x-real_ip",
         "X-Request-Id",
         "x-request-id",
+        "X_Request_Id",
         "Proxy",
         "Proxy-Connection",
         "Proxy_Connection",

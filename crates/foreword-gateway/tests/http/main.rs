@@ -9,4 +9,5 @@ mod limits;
 mod rules;
 mod smuggling;
 mod support;
+mod tls;
 mod upgrade;

@@ -254,7 +254,7 @@ fn rules_set_and_remove_fields_both_ways() {
          [[listener.web.rule]]\nthen = { forward = \"app\" }\n",
     );
     let mut client = Wire::to(&gateway);
-    let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\nx-client: 6.6.6.6\r\nx-secret: 1\r\n\r\n");
+    let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\nx-client: 6.6.6.6\r\nX_Client: 6.6.6.6\r\nX_Secret: 6.6.6.6\r\nx-secret: 1\r\n\r\n");
     let head = answer.text();
     assert_eq!(field(&head, "X-Client"), Some("127.0.0.1"));
     assert_eq!(field(&head, "X-Forwarded-Proto"), Some("gopher"));

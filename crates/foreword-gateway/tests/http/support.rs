@@ -13,17 +13,17 @@ use foreword_gateway::plan::Bind;
 use foreword_gateway::{Gateway, config};
 
 /// Nothing takes so long unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts a gateway on the file `text`.
-pub fn gateway(text: &str) -> Gateway {
+pub(crate) fn gateway(text: &str) -> Gateway {
     let configuration = config::parse(text, "test.toml", Path::new("."))
         .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     Gateway::start(configuration.plan).unwrap()
 }
 
 /// A file with the listener `web` in front of `endpoints`; `listener` and `cluster` are more keys of both.
-pub fn file(endpoints: &[SocketAddr], listener: &str, cluster: &str) -> String {
+pub(crate) fn file(endpoints: &[SocketAddr], listener: &str, cluster: &str) -> String {
     let mut text = String::new();
     let list: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
     write!(
@@ -37,12 +37,12 @@ pub fn file(endpoints: &[SocketAddr], listener: &str, cluster: &str) -> String {
 }
 
 /// A gateway that forwards everything to `endpoint`.
-pub fn in_front_of(endpoint: &Endpoint) -> Gateway {
+pub(crate) fn in_front_of(endpoint: &Endpoint) -> Gateway {
     gateway(&file(&[endpoint.address], "cluster = \"app\"", ""))
 }
 
 /// The address of the listener `web`.
-pub fn address(gateway: &Gateway) -> SocketAddr {
+pub(crate) fn address(gateway: &Gateway) -> SocketAddr {
     match gateway.addresses().first().map(|bound| bound.address.clone()) {
         Some(Bind::Inet(address)) => address,
         other => panic!("expected an address, found {other:?}"),
@@ -50,35 +50,35 @@ pub fn address(gateway: &Gateway) -> SocketAddr {
 }
 
 /// A server that does with each connection what it is told to, and remembers what came.
-pub struct Endpoint {
-    pub address: SocketAddr,
-    pub seen: Seen,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Seen,
 }
 
 /// All bytes that an endpoint was sent, connection by connection.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Seen {
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.0.lock().unwrap().len()
     }
 
-    pub fn all(&self) -> Vec<u8> {
+    pub(crate) fn all(&self) -> Vec<u8> {
         self.0.lock().unwrap().concat()
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.all()).into_owned()
     }
 
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.0.lock().unwrap().iter_mut().for_each(Vec::clear);
     }
 }
 
 impl Endpoint {
-    pub fn new(serve: impl Fn(&mut Wire) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(serve: impl Fn(&mut Wire) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Seen::default();
@@ -100,7 +100,7 @@ impl Endpoint {
     }
 
     /// Answers every request with 200 and its body with `ok`, for as long as it is asked.
-    pub fn polite() -> Self {
+    pub(crate) fn polite() -> Self {
         Self::new(|wire| {
             while wire.request().is_some() {
                 wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -109,7 +109,7 @@ impl Endpoint {
     }
 
     /// Answers every request with the head that it was sent.
-    pub fn mirror() -> Self {
+    pub(crate) fn mirror() -> Self {
         Self::new(|wire| {
             while let Some((head, _)) = wire.request() {
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
@@ -119,7 +119,7 @@ impl Endpoint {
     }
 
     /// Reads one request and gives one answer, then closes.
-    pub fn once(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn once(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::new(move |wire| {
             if wire.request().is_some() {
@@ -130,38 +130,38 @@ impl Endpoint {
 }
 
 /// Tells the endpoint's side of a story to the test.
-pub fn events<T: Send + 'static>() -> (Arc<Mutex<Sender<T>>>, Receiver<T>) {
+pub(crate) fn events<T: Send + 'static>() -> (Arc<Mutex<Sender<T>>>, Receiver<T>) {
     let (sender, receiver) = channel();
     (Arc::new(Mutex::new(sender)), receiver)
 }
 
 /// One end of a connection, read in the way of a test: blocking, and never for ever.
-pub struct Wire {
-    pub stream: TcpStream,
-    pub buffer: Vec<u8>,
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
+    pub(crate) buffer: Vec<u8>,
     tell: Option<(Seen, usize)>,
 }
 
 /// An answer as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         field(&self.head, name)
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 /// The value of the first field of this name.
-pub fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().skip(1).find_map(|line| {
         let (found, value) = line.split_once(':')?;
         found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -169,31 +169,31 @@ pub fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new(), tell: None }
     }
 
-    pub fn to(gateway: &Gateway) -> Self {
+    pub(crate) fn to(gateway: &Gateway) -> Self {
         Self::new(TcpStream::connect(address(gateway)).unwrap())
     }
 
     /// Writes; the other side may be gone already.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
 
     /// Sends a request and reads its answer.
-    pub fn ask(&mut self, request: &str) -> Answer {
+    pub(crate) fn ask(&mut self, request: &str) -> Answer {
         self.write(request.as_bytes());
         let method = request.split(' ').next().unwrap().to_owned();
         self.answer(&method).unwrap_or_else(|| panic!("no answer to {request}"))
     }
 
     /// Reads what there is; 0 at the end, however it came.
-    pub fn fill(&mut self) -> usize {
+    pub(crate) fn fill(&mut self) -> usize {
         let mut chunk = [0; 16 * 1024];
         let len = match self.stream.read(&mut chunk) {
             Ok(len) => len,
@@ -210,7 +210,7 @@ impl Wire {
     }
 
     /// Reads a head, or nothing if the other side has no more to say.
-    pub fn head(&mut self) -> Option<String> {
+    pub(crate) fn head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 let rest = self.buffer.split_off(end + 4);
@@ -223,7 +223,7 @@ impl Wire {
         }
     }
 
-    pub fn exactly(&mut self, len: usize) -> Option<Vec<u8>> {
+    pub(crate) fn exactly(&mut self, len: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < len {
             if self.fill() == 0 {
                 return None;
@@ -245,7 +245,7 @@ impl Wire {
     }
 
     /// Reads a chunked body; its content, and its trailers.
-    pub fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
+    pub(crate) fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
         let mut content = Vec::new();
         loop {
             let size = usize::from_str_radix(&self.line()?, 16).unwrap();
@@ -267,7 +267,7 @@ impl Wire {
     }
 
     /// Reads a request with its body.
-    pub fn request(&mut self) -> Option<(String, Vec<u8>)> {
+    pub(crate) fn request(&mut self) -> Option<(String, Vec<u8>)> {
         let head = self.head()?;
         let body = if field(&head, "Transfer-Encoding").is_some() {
             self.chunked()?.0
@@ -279,7 +279,7 @@ impl Wire {
     }
 
     /// Reads a final answer to a request with this method; `None` if the connection ended before it was whole.
-    pub fn answer(&mut self, method: &str) -> Option<Answer> {
+    pub(crate) fn answer(&mut self, method: &str) -> Option<Answer> {
         let head = self.head()?;
         let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
         if (100..200).contains(&status) && status != 101 {
@@ -299,20 +299,20 @@ impl Wire {
     }
 
     /// Waits for the end of the connection; true if nothing came before it.
-    pub fn is_closed(&mut self) -> bool {
+    pub(crate) fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && self.fill() == 0
     }
 
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Closes with a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
-pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

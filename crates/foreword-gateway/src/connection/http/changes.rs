@@ -1,6 +1,6 @@
 //! What the rules change about a request and its answer: the last word on each field counts.
 
-use foreword_http1::Name;
+use foreword_http1::{Name, read_alike};
 
 use crate::policy::rules::{Change, SetField};
 
@@ -71,13 +71,13 @@ where
 }
 
 impl Word<'_> {
-    /// Whether it speaks of this name. Framing and the hop's own fields are not for rules to change.
+    /// Whether it speaks of this name, or of one that some server could take for it.
     fn is_about(&self, name: &[u8]) -> bool {
         let ours = match self {
             Self::Set(field) => &field.name,
             Self::Remove(name) => *name,
         };
-        ours.as_bytes().eq_ignore_ascii_case(name)
+        read_alike(ours.as_bytes(), name)
     }
 }
 

@@ -70,7 +70,7 @@ impl<'r> Asked<'r> {
             _ => false,
         };
         by_name
-            && !field.is(self.id_field)
+            && !field.reads_as(self.id_field)
             && !self.request().is_named_in_connection(field.name)
             && !self.changes.replace_in_request(field.name)
     }
