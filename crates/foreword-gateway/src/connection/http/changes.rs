@@ -110,3 +110,49 @@ impl<'r> Iterator for Words<'r> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foreword_rule::Template;
+
+    use super::*;
+
+    fn set(name: &str) -> Change {
+        Change::SetRequestFields(vec![SetField { name: name.into(), value: Template::compile("x").unwrap() }])
+    }
+
+    fn remove(name: &str) -> Change {
+        Change::RemoveRequestFields(vec![name.into()])
+    }
+
+    fn names(changes: &[Change]) -> Vec<&str> {
+        let mut said = Changes::default();
+        changes.iter().for_each(|change| said.push(change));
+        said.set_in_request().map(|field| &*field.name).collect()
+    }
+
+    #[test]
+    fn the_last_word_on_a_field_counts() {
+        assert_eq!(names(&[set("X-A"), set("X-B")]), ["X-A", "X-B"]);
+        assert_eq!(names(&[set("X-A"), set("x_a")]), ["x_a"]);
+        assert_eq!(names(&[set("X-A"), remove("x-a")]), [""; 0]);
+        assert_eq!(names(&[remove("X-A"), set("x-a")]), ["x-a"]);
+    }
+
+    #[test]
+    fn what_came_under_a_name_that_rules_speak_of_stays_behind() {
+        let changes = [set("X-A"), remove("X-B")];
+        let mut said = Changes::default();
+        changes.iter().for_each(|change| said.push(change));
+        assert!(said.replace_in_request(b"x_a") && said.replace_in_request(b"X-B"));
+        assert!(!said.replace_in_request(b"X-C") && !said.replace_in_response(b"X-A"));
+    }
+
+    #[test]
+    fn framing_is_not_for_rules_to_set() {
+        for name in ["Content-Length", "transfer_encoding", "Connection", "Keep-Alive", "Upgrade", "TE"] {
+            assert!(!may_be_set(name), "{name}");
+        }
+        assert!(may_be_set("Host") && may_be_set("X-Forwarded-For"));
+    }
+}
