@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -145,7 +145,8 @@ fn welcome(accepted: Accepted, served: Rc<Served>, worker: &Rc<Worker>) {
         Ok(places) => {
             let worker = Rc::clone(worker);
             spawn_local(async move {
-                if catch_panics(run(accepted, served, worker)).await.is_none() {
+                let story = pin!(run(accepted, served, worker));
+                if catch_panics(story).await.is_none() {
                     tracing::error!("a connection panicked; the others go on [{}]", Code::Panicked);
                 }
                 drop((places, present));
@@ -156,8 +157,7 @@ fn welcome(accepted: Accepted, served: Rc<Served>, worker: &Rc<Worker>) {
 }
 
 /// Sees a future to its end; `None` if it panicked. Its connection is gone then, and nobody else's.
-async fn catch_panics<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+async fn catch_panics<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),
         Err(_) => Poll::Ready(None),

@@ -32,6 +32,26 @@ pub(crate) async fn identify(
         Verdict::Proxy(proxy) => (proxy, true),
         Verdict::Either(proxy) => (proxy, false),
     };
+    // Most of a connection's life comes after this: it should not carry the room for it along.
+    Box::pin(read(stream, listener, awaited, who, buffer, Due { trust, proxy, due })).await
+}
+
+/// Whose header may come, and whether it must.
+struct Due<'t> {
+    trust: &'t Trust,
+    proxy: TrustedProxy<'t>,
+    due: bool,
+}
+
+/// Reads what a trusted proxy has to say, until the deadline.
+async fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    listener: &Listener,
+    awaited: &Awaited,
+    who: Ends<'_>,
+    buffer: &mut Vec<u8>,
+    Due { trust, proxy, due }: Due<'_>,
+) -> Result<Client, ServeError> {
     let deadline = who.accepted + listener.header.deadline;
     let seat = awaited.sit(listener.header.waiting);
     let mut reader = Reader { stream, plan: &listener.header, seat, deadline, buffer };

@@ -107,7 +107,9 @@ async fn serve(
         Some(plan) => {
             let deadline = Instant::now() + listener.timeout.tls;
             let headed = connection.client.header.is_some();
-            let (stream, facts) = acceptor::accept(plan, stream, leftover, headed, deadline).await?;
+            // It lives for the handshake only, and is many times larger than all that comes after.
+            let handshake = Box::pin(acceptor::accept(plan, stream, leftover, headed, deadline));
+            let (stream, facts) = handshake.await?;
             record.tls(|| known(&facts));
             connection.tls = Some(facts);
             speak(stream, Vec::new(), &connection, worker, record).await

@@ -151,7 +151,7 @@ impl Downstream for Stream {
     }
 }
 
-impl Downstream for TlsStream<Rewind<Stream>> {
+impl Downstream for Box<TlsStream<Rewind<Stream>>> {
     fn socket(&self) -> &Stream {
         self.get_ref().0.get_ref()
     }

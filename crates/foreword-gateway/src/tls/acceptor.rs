@@ -69,14 +69,15 @@ impl TlsRefusal {
 
 /// Makes the handshake over a stream of which `first` was read already, until `deadline` at the latest.
 ///
-/// `headed` says whether a PROXY header was read before, for the name of what comes if it is no TLS.
+/// The stream is boxed, since a session is large and the futures of connections without TLS hold room for whatever those with
+/// TLS do. `headed` says whether a PROXY header was read before, for the name of what comes if it is no TLS.
 pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     plan: &TlsPlan,
     mut stream: S,
     mut first: Vec<u8>,
     headed: bool,
     deadline: Instant,
-) -> Result<(TlsStream<Rewind<S>>, TlsFacts), TlsRefusal> {
+) -> Result<(Box<TlsStream<Rewind<S>>>, TlsFacts), TlsRefusal> {
     timeout_at(deadline, look_first(&mut stream, &mut first, headed))
         .await
         .map_err(|_| TlsRefusal::Deadline { after: first.len() })??;
@@ -86,7 +87,7 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     match timeout_at(deadline, handshake).await {
         Ok(Ok(stream)) => {
             let facts = facts(stream.get_ref().1);
-            Ok((stream, facts))
+            Ok((Box::new(stream), facts))
         }
         Ok(Err((error, mut stream))) => {
             // Our alert tells the client what was wrong, if it lives to read it.
