@@ -239,3 +239,44 @@ fn is_shortage(error: &io::Error) -> bool {
 
 /// Long enough to cost nothing, short enough that whoever waits in the queue hardly notices when there is room again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_future_and_nothing_else() {
+        let broken = pin!(async {
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        });
+        assert_eq!(catch_panics::<_>(broken).await, None::<()>);
+        assert_eq!(catch_panics(pin!(async { 7 })).await, Some(7));
+    }
+
+    #[test]
+    fn whoever_is_not_admitted_takes_no_place() {
+        let post = Post::new(&Capacity::new(2));
+        let other = Post::new(&post.everywhere);
+        let _first = post.admit(Some(1)).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(post.admit(Some(1)), Err(ServeError::Full { limit: 1, of_listener: true })));
+        }
+        let second = other.admit(None).unwrap();
+        assert!(matches!(other.admit(None), Err(ServeError::Full { limit: 2, of_listener: false })));
+        drop(second);
+        assert!(other.admit(None).is_ok());
+    }
+
+    #[test]
+    fn only_a_lack_of_means_is_a_shortage() {
+        let shortage = |errno: Errno| is_shortage(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(
+            shortage(Errno::MFILE)
+                && shortage(Errno::NFILE)
+                && shortage(Errno::NOBUFS)
+                && shortage(Errno::NOMEM)
+        );
+        assert!(!shortage(Errno::CONNABORTED));
+    }
+}
