@@ -231,7 +231,10 @@ fn what_cannot_run_ends_with_1_and_says_why() {
     fs::write(&file, text).unwrap();
     let mut run = Run::start(&file);
     let line = run.line_with("the address is taken");
-    assert!(line.contains("listener `edge`") && line.contains(&taken.to_string()), "{line}");
+    assert_eq!(
+        line,
+        format!("foreword: listener `edge`: {taken}: the address is taken; `ss -ltnp` shows by whom [FW703]")
+    );
     assert_eq!(run.ended().code(), Some(1));
     drop(held);
 

@@ -30,7 +30,7 @@ pub struct Gateway {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A listener's address cannot be had. Nothing is bound.
-    #[error("listener `{listener}`: {source}")]
+    #[error("listener `{listener}`")]
     Bind {
         /// The listener's name.
         listener: Box<str>,
@@ -41,8 +41,8 @@ pub enum StartError {
     #[error("the access log cannot be opened")]
     AccessLog(#[source] OpenError),
     /// The address of the admin socket cannot be had.
-    #[error("admin: {0}")]
-    Admin(BindError),
+    #[error("admin")]
+    Admin(#[source] BindError),
     /// The machine gave us no thread or no descriptor.
     #[error("the gateway cannot start")]
     Resources(#[from] io::Error),
@@ -52,7 +52,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// A new address cannot be had.
-    #[error("listener `{listener}`: {source}")]
+    #[error("listener `{listener}`")]
     Bind {
         /// The listener's name.
         listener: Box<str>,
@@ -63,8 +63,8 @@ pub enum ReloadError {
     #[error("the access log cannot be opened")]
     AccessLog(#[source] OpenError),
     /// The new address of the admin socket cannot be had.
-    #[error("admin: {0}")]
-    Admin(BindError),
+    #[error("admin")]
+    Admin(#[source] BindError),
     /// The gateway is on its way out.
     #[error("the gateway drains: it takes no new plan")]
     Draining,
@@ -444,7 +444,7 @@ mod tests {
         let taken = Bind::Inet(held.local_addr().unwrap());
         let before = gateway.addresses();
         let error = gateway.reload(plan(&[open_port(), taken], echo())).unwrap_err();
-        assert!(error.to_string().contains("the address is taken"), "{error}");
+        assert!(why(&error).contains("the address is taken"), "{error}");
         assert_eq!(gateway.addresses(), before);
         ask(&before[0].address);
     }
@@ -453,7 +453,29 @@ mod tests {
     fn the_same_address_twice_is_taken_the_second_time() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = Gateway::start(plan(&[Bind::Inet(free), Bind::Inet(free)], echo())).unwrap_err();
-        assert!(error.to_string().contains("the address is taken"), "{error}");
+        assert!(why(&error).contains("the address is taken"), "{error}");
+    }
+
+    fn why(error: &impl std::error::Error) -> String {
+        error.source().unwrap().to_string()
+    }
+
+    #[test]
+    fn every_address_and_one_of_them_may_both_be_ours_whichever_comes_first() {
+        let open = Bind::Inet("0.0.0.0:0".parse().unwrap());
+        let gateway = Gateway::start(plan(&[open.clone()], echo())).unwrap();
+        let all = gateway.addresses().remove(0).address;
+        let Bind::Inet(address) = all else { panic!("bound to an inet address") };
+        let one = Bind::Inet(([127, 0, 0, 9], address.port()).into());
+        let other = Bind::Inet(([127, 0, 0, 8], address.port()).into());
+        gateway.reload(plan(&[open, one.clone()], echo())).unwrap();
+        ask(&one);
+        ask(&other);
+        gateway.reload(plan(&[one.clone()], echo())).unwrap();
+        ask(&one);
+        gateway.reload(plan(&[one.clone(), all], echo())).unwrap();
+        ask(&one);
+        ask(&other);
     }
 
     #[test]

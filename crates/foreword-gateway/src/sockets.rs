@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use self::bind::BindError;
-pub(crate) use self::bind::{Socket, SocketFile, bind};
+pub(crate) use self::bind::{Beside, Socket, SocketFile, bind};
 use crate::connection::accept::{Capacity, Post};
 use crate::plan::{Bind, Listener, Plan};
 use crate::worker::Door;
@@ -81,13 +81,23 @@ impl Sockets {
             return Ok((kept.door, Vec::new()));
         }
         // Where it is listened on already, binding it once more says that it is taken.
-        let bound = self::bind::bind(bind, self.workers).map_err(|error| (listener.name.clone(), error))?;
+        let beside = self.beside(next, bind);
+        let bound =
+            self::bind::bind(bind, self.workers, beside).map_err(|error| (listener.name.clone(), error))?;
         next.last_door += 1;
         let door = next.last_door;
         let kept = Kept { door, listener: listener.name.clone(), address: bound.address, _file: bound.file };
         next.stays.push(key.clone());
         next.new.insert(key, kept);
         Ok((door, bound.sockets))
+    }
+
+    fn beside(&self, next: &Next, bind: &Bind) -> Beside {
+        let mut ours = self.bound.values().chain(next.new.values());
+        match ours.any(|kept| self::bind::overlap(&kept.address, bind)) {
+            true => Beside::Ourselves,
+            false => Beside::Nobody,
+        }
     }
 
     /// Makes what was prepared the state of things.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Observer;
 use crate::connection::linger::close_lingering;
 use crate::plan::{AdminPlan, Bind, Plan};
-use crate::sockets::{self, BindError, Socket, SocketFile};
+use crate::sockets::{self, Beside, BindError, Socket, SocketFile};
 
 /// What becomes of the admin socket with a new plan.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Change {
         if current.is_some_and(|door| door.wanted == *wanted) {
             return Ok(Self::Stays);
         }
-        let mut bound = sockets::bind(&wanted.bind, 1)?;
+        let mut bound = sockets::bind(&wanted.bind, 1, Beside::Nobody)?;
         let admin = Admin { socket: bound.sockets.pop(), observer: Arc::clone(observer) };
         let door = Door { wanted: wanted.clone(), address: bound.address, _file: bound.file };
         Ok(Self::Becomes(Some((admin, door))))

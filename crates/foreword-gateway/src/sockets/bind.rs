@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, Type};
 
 use crate::plan::Bind;
+use crate::refusal::Code;
 
 /// One worker's socket.
 #[derive(Debug)]
@@ -22,13 +23,12 @@ pub(crate) enum Socket {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{bind}: {}{}", what(source), hint(bind, source))]
+#[error("{bind}: {}{} [{}]", what(cause), hint(bind, cause), Code::AddressTaken)]
 pub struct BindError {
     /// The address, as it was written.
     pub bind: Bind,
-    /// Why.
-    #[source]
-    pub source: io::Error,
+    /// Why; it is told in our own words.
+    pub cause: io::Error,
 }
 
 fn what(error: &io::Error) -> String {
@@ -63,22 +63,42 @@ pub(crate) struct Bound {
     pub(crate) file: Option<SocketFile>,
 }
 
+/// Whether we listen on the same port of an address that holds this one, or of one that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Whoever has any of it is somebody else.
+    Nobody,
+    /// `[::]:443` and `10.0.1.10:443` may both be ours: the kernel gives a connection to the one that says more.
+    Ourselves,
+}
+
 /// Listens on `bind` for so many workers.
 ///
 /// # Errors
 ///
 /// When the address is taken, by whomever, or not ours.
-pub(crate) fn bind(bind: &Bind, workers: usize) -> Result<Bound, BindError> {
+pub(crate) fn bind(bind: &Bind, workers: usize, beside: Beside) -> Result<Bound, BindError> {
     let bound = match bind {
-        Bind::Inet(address) => bind_inet(*address, workers),
+        Bind::Inet(address) => bind_inet(*address, workers, beside),
         Bind::Unix(path) => bind_unix(path, workers),
     };
-    bound.map_err(|source| BindError { bind: bind.clone(), source })
+    bound.map_err(|cause| BindError { bind: bind.clone(), cause })
 }
 
-fn bind_inet(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+/// Whether one of two different addresses holds the other.
+pub(crate) fn overlap(one: &Bind, other: &Bind) -> bool {
+    let (Bind::Inet(one), Bind::Inet(other)) = (one, other) else { return false };
+    let holds = |any: &SocketAddr, other: &SocketAddr| {
+        any.ip().is_unspecified() && (any.is_ipv6() || other.is_ipv4())
+    };
+    one != other && one.port() == other.port() && (holds(one, other) || holds(other, one))
+}
+
+fn bind_inet(address: SocketAddr, workers: usize, beside: Beside) -> io::Result<Bound> {
     let first = socket(address)?;
-    // While the address is claimed without SO_REUSEPORT nobody else may have it; only then may our own join.
+    // While the address is claimed without SO_REUSEPORT nobody else may have it; only then may our own join. Beside
+    // ourselves no such claim is possible; there the kernel keeps out whoever is another user, or did not ask to share.
+    first.set_reuse_port(beside == Beside::Ourselves)?;
     first.bind(&address.into())?;
     first.set_reuse_port(true)?;
     first.listen(BACKLOG)?;
@@ -185,7 +205,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_on_the_same_port() {
-        let bound = bind(&loopback(), 3).unwrap();
+        let bound = bind(&loopback(), 3, Beside::Nobody).unwrap();
         let Bind::Inet(address) = bound.address else { panic!("bound to an inet address") };
         assert_ne!(address.port(), 0);
         for socket in &bound.sockets {
@@ -197,21 +217,59 @@ mod tests {
 
     #[test]
     fn a_port_that_is_shared_by_others_is_taken_for_us() {
-        let others = bind(&loopback(), 2).unwrap();
-        let error = bind(&others.address, 2).unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        let others = bind(&loopback(), 2, Beside::Nobody).unwrap();
+        let error = bind(&others.address, 2, Beside::Nobody).unwrap_err();
+        assert_eq!(error.cause.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains("the address is taken"), "{error}");
     }
 
     #[test]
+    fn an_address_that_holds_another_shares_its_port_with_us_alone() {
+        let any = bind(&Bind::Inet("0.0.0.0:0".parse().unwrap()), 2, Beside::Nobody).unwrap();
+        let Bind::Inet(address) = any.address else { panic!("bound to an inet address") };
+        let one = Bind::Inet(([127, 0, 0, 9], address.port()).into());
+        assert!(overlap(&one, &any.address) && overlap(&any.address, &one));
+        let error = bind(&one, 2, Beside::Nobody).unwrap_err();
+        assert!(error.to_string().ends_with("by whom [FW703]"), "{error}");
+        let ours = bind(&one, 2, Beside::Ourselves).unwrap();
+        // The one that says more gets the connection, whichever was there first.
+        let near = std::net::TcpStream::connect(("127.0.0.9", address.port())).unwrap();
+        assert!(has(&ours, &near) && !has(&any, &near));
+        let far = std::net::TcpStream::connect(("127.0.0.8", address.port())).unwrap();
+        assert!(has(&any, &far) && !has(&ours, &far));
+    }
+
+    /// Whether one of the sockets was given this connection.
+    fn has(bound: &Bound, connection: &std::net::TcpStream) -> bool {
+        let own = connection.local_addr().unwrap();
+        bound.sockets.iter().any(|socket| {
+            let Socket::Tcp(listener) = socket else { panic!("a TCP socket") };
+            listener.accept().is_ok_and(|(_, peer)| peer == own)
+        })
+    }
+
+    #[test]
+    fn only_what_is_in_an_address_overlaps_with_it() {
+        let overlapping = |one: &str, other: &str| {
+            overlap(&Bind::Inet(one.parse().unwrap()), &Bind::Inet(other.parse().unwrap()))
+        };
+        assert!(overlapping("[::]:443", "10.0.1.10:443"));
+        assert!(overlapping("[::1]:443", "[::]:443"));
+        assert!(!overlapping("0.0.0.0:443", "[::1]:443"));
+        assert!(!overlapping("[::]:443", "10.0.1.10:444"));
+        assert!(!overlapping("10.0.1.10:443", "10.0.1.11:443"));
+        assert!(!overlapping("[::]:443", "[::]:443"));
+    }
+
+    #[test]
     fn an_address_of_another_machine_is_said_to_be_one() {
-        let error = bind(&Bind::Inet("192.0.2.1:0".parse().unwrap()), 1).unwrap_err();
+        let error = bind(&Bind::Inet("192.0.2.1:0".parse().unwrap()), 1, Beside::Nobody).unwrap_err();
         assert!(error.to_string().contains("not one of this machine"), "{error}");
     }
 
     #[test]
     fn both_families_come_in_where_no_address_is_given() {
-        let Ok(bound) = bind(&Bind::Inet("[::]:0".parse().unwrap()), 2) else {
+        let Ok(bound) = bind(&Bind::Inet("[::]:0".parse().unwrap()), 2, Beside::Nobody) else {
             return; // this machine has no IPv6
         };
         let Bind::Inet(address) = bound.address else { panic!("bound to an inet address") };
@@ -223,12 +281,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("gateway.sock");
         drop(UnixListener::bind(&path).unwrap());
-        let bound = bind(&Bind::Unix(path.clone()), 2).unwrap();
+        let bound = bind(&Bind::Unix(path.clone()), 2, Beside::Nobody).unwrap();
         assert_eq!(bound.sockets.len(), 2);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
 
-        let error = bind(&Bind::Unix(path.clone()), 1).unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
+        let error = bind(&Bind::Unix(path.clone()), 1, Beside::Nobody).unwrap_err();
+        assert_eq!(error.cause.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
         assert!(!path.exists(), "the file goes with its socket");
     }
@@ -238,7 +296,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notes");
         fs::write(&path, "mine").unwrap();
-        assert!(bind(&Bind::Unix(path.clone()), 1).is_err());
+        assert!(bind(&Bind::Unix(path.clone()), 1, Beside::Nobody).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     }
 }
