@@ -146,8 +146,10 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
                 Ok(()) => {}
                 Err(HeaderFault::CutShort { bytes }) if bytes.is_empty() => return Err(ServeError::Probe),
                 Err(HeaderFault::Silence { .. }) if !due => return Ok(None),
-                // All that a direct client had to say, though it looked like the beginning of a header.
-                Err(HeaderFault::CutShort { .. }) if !due && !begins_like_a_header(self.buffer) => {
+                // All that a direct client has to say for now, though it looks like the beginning of a header.
+                Err(HeaderFault::CutShort { .. } | HeaderFault::Unfinished { .. })
+                    if !due && !begins_like_a_header(self.buffer) =>
+                {
                     return Ok(None);
                 }
                 Err(fault) => return Err(fault.of(proxy.group()).into()),

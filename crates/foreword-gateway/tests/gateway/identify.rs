@@ -226,6 +226,23 @@ fn silence_ends_at_the_deadline_where_a_header_is_due_and_means_direct_where_it_
 }
 
 #[test]
+fn a_direct_client_may_pause_within_what_could_still_become_a_header_but_not_behind_a_signature() {
+    let (endpoint, heard) = Endpoint::recording();
+    let running = Running::start(&file(&endpoint, "deadline = \"200ms\""));
+    let mut slow = client(running.address("optional"));
+    slow.write_all(b"P").unwrap();
+    let mut late = client(running.address("optional"));
+    late.write_all(b"PROXY ").unwrap();
+    assert_eq!(read_all(&mut late), b"");
+    running.log.line_with("FW108");
+    crate::support::wait_until("the deadline settles that it is direct", || !endpoint.is_unvisited());
+    slow.write_all(b"OST / HTTP/1.1").unwrap();
+    drop(slow);
+    let heard = heard.recv().unwrap();
+    assert!(heard.ends_with(b"\r\nPOST / HTTP/1.1"), "{}", heard.escape_ascii());
+}
+
+#[test]
 fn a_header_that_drips_is_unfinished_at_the_same_deadline() {
     let endpoint = Endpoint::echo();
     let running = Running::start(&file(&endpoint, "deadline = \"3s\""));
