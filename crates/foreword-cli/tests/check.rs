@@ -97,6 +97,17 @@ fn a_test_that_fails_is_told_with_what_was_instead() {
 }
 
 #[test]
+fn the_schema_is_printed_without_a_file() {
+    let folder = folder_with("");
+    let output = foreword(folder.path(), &["check", "--print-schema"]);
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/foreword.schema.json");
+    assert_eq!(stdout(&output), fs::read_to_string(page).expect("it is in the repository"));
+    assert_eq!(output.status.code(), Some(0));
+    let output = foreword(folder.path(), &["check", "--print-schema", "--json"]);
+    assert_eq!(output.status.code(), Some(2), "one answer at a time");
+}
+
+#[test]
 fn a_file_that_is_not_there_cannot_be_checked() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = foreword(folder.path(), &["check", "-c", "gone.toml"]);

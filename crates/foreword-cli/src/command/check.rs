@@ -1,6 +1,6 @@
 //! `foreword check`: everything that is wrong with a file, and whether its tests hold.
 
-use std::io::{self, Write};
+use std::io::{self, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,7 +13,8 @@ use crate::output::{Exit, Failure};
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 it is good; 1 it is not; 2 it cannot be read.\n\n\
     Examples:\n  \
-    foreword check -c foreword.toml")]
+    foreword check -c foreword.toml\n  \
+    foreword check --print-schema >foreword.schema.json")]
 pub(crate) struct CheckArgs {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
@@ -21,19 +22,31 @@ pub(crate) struct CheckArgs {
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of the file, for editors, and check nothing
+    #[arg(long, conflicts_with_all = ["config", "json"])]
+    print_schema: bool,
 }
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
+    if args.print_schema {
+        return answer(Exit::DONE, |stdout| stdout.write_all(config::schema().as_bytes()));
+    }
     let report = Report::of(&args.config);
+    answer(report.exit(), |stdout| match args.json {
+        true => writeln!(stdout, "{}", report.json()),
+        false => report.write(stdout),
+    })
+}
+
+fn answer(exit: Exit, write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> Result<Exit, Failure> {
     let mut stdout = io::stdout().lock();
-    let written = if args.json { writeln!(stdout, "{}", report.json()) } else { report.write(&mut stdout) };
-    written.and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(report.exit())
+    write(&mut stdout).and_then(|()| stdout.flush()).map_err(Failure::write)?;
+    Ok(exit)
 }
 
 /// Checks a file as `foreword run --check` does.
 pub(crate) fn check(config: PathBuf) -> Result<Exit, Failure> {
-    run(&CheckArgs { config, json: false })
+    run(&CheckArgs { config, json: false, print_schema: false })
 }
 
 /// What is to be said of a file.

@@ -266,6 +266,25 @@ impl<'d, 'n> Table<'d, 'n> {
         self.notes.keep(read(&value)).map(|read| At::new(read, value.place))
     }
 
+    /// Reads a number within the bounds of its key.
+    pub(crate) fn number(&self, name: &'static str) -> Option<At<u64>> {
+        let (from, to) = self.bounds(name);
+        self.read(name, |value| value.number(from, to))
+    }
+
+    /// Reads a size within the bounds of its key.
+    pub(crate) fn size(&self, name: &'static str) -> Option<At<usize>> {
+        let (from, to) = self.bounds(name);
+        self.read(name, |value| value.size(from, to))
+    }
+
+    fn bounds(&self, name: &'static str) -> (u64, u64) {
+        let key = self.section.keys.iter().find(|key| key.name == name);
+        let bounds = key.and_then(|key| key.takes.bounds());
+        debug_assert!(bounds.is_some(), "`{name}` of {} takes a number", self.section.title);
+        bounds.unwrap_or_default()
+    }
+
     /// Reads a key that must be there.
     pub(crate) fn require<T>(
         &self,

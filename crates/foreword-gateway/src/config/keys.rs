@@ -1,6 +1,13 @@
 //! Every key of the file, once: what it takes, its default, what it does. Reading, "did you mean" and the reference all
 //! come from here.
 
+use foreword::Parser;
+
+use super::takes::Takes::{
+    self, Count, Duration, Flag, Lists, Named, NamedTexts, NamedTextsOrLists, Number, OneNumber, Size,
+    Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, True, Word, Words,
+};
+
 /// A table of the file.
 #[derive(Debug)]
 pub(crate) struct Section {
@@ -16,8 +23,7 @@ pub(crate) struct Section {
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    /// What it takes, in words.
-    pub(crate) takes: &'static str,
+    pub(crate) takes: Takes,
     /// As it would be written, or in a word; empty where leaving it out means nothing.
     pub(crate) default: &'static str,
     /// What it does, in a sentence.
@@ -30,7 +36,7 @@ impl Section {
     }
 }
 
-const fn key(name: &'static str, takes: &'static str, default: &'static str, about: &'static str) -> Key {
+const fn key(name: &'static str, takes: Takes, default: &'static str, about: &'static str) -> Key {
     Key { name, takes, default, about }
 }
 
@@ -65,40 +71,35 @@ pub(crate) const TOP: Section = Section {
     keys: &[
         key(
             "workers",
-            "a number from 1 to 1024",
+            Number(1, 1024),
             "one per core",
             "Threads that serve connections; takes effect at the next start.",
         ),
-        key(
-            "drain",
-            "a duration",
-            "\"30s\"",
-            "How long connections may take to end after SIGTERM or SIGINT.",
-        ),
+        key("drain", Duration, "\"30s\"", "How long connections may take to end after SIGTERM or SIGINT."),
         key(
             "include",
-            "a list of paths",
+            Texts("paths"),
             "[]",
             "More files, read as if they stood here; the last part of a path may hold `*`.",
         ),
         key(
             "request_id",
-            "the name of a field",
+            Text("the name of a field"),
             "\"X-Request-Id\"",
             "The field that carries a request's id upstream; it is taken over from peers whose group says `forwarded = true`.",
         ),
-        key("trust", "tables", "", "`[trust.NAME]`: whose word is taken for the client's address."),
+        key("trust", Named(&TRUST), "", "`[trust.NAME]`: whose word is taken for the client's address."),
         key(
             "list",
-            "lists",
+            Lists(&LIST_FILE),
             "",
             "`[list]`: addresses or words that rules ask as `@name`: `office = [\"198.51.100.0/24\"]`, or `{ file = \"office.txt\" }`.",
         ),
-        key("listener", "tables", "", "`[listener.NAME]`: where connections come in."),
-        key("cluster", "tables", "", "`[cluster.NAME]`: where they go."),
-        key("log", "a table", "", "`[log.access]`: the access log."),
-        key("admin", "a table", "", "`[admin]`: where the gateway answers for itself."),
-        key("test", "tables", "", "`[[test]]`: what `foreword check` tries."),
+        key("listener", Named(&LISTENER), "", "`[listener.NAME]`: where connections come in."),
+        key("cluster", Named(&CLUSTER), "", "`[cluster.NAME]`: where they go."),
+        key("log", Table(&LOG), "", "`[log.access]`: the access log."),
+        key("admin", Table(&ADMIN), "", "`[admin]`: where the gateway answers for itself."),
+        key("test", Tables(&TEST), "", "`[[test]]`: what `foreword check` tries."),
     ],
 };
 
@@ -106,18 +107,18 @@ pub(crate) const TRUST: Section = Section {
     title: "[trust.NAME]",
     about: "A group of peers. The peer's source address decides, before a byte is read; the most specific range wins.",
     keys: &[
-        key("from", "a list of addresses, CIDRs and `unix`", "required", "Which peers belong to the group."),
+        key("from", Texts("addresses, CIDRs and `unix`"), "required", "Which peers belong to the group."),
         key(
             "header",
-            "`require`, `optional` or `forbid`",
+            Word(&["require", "optional", "forbid"]),
             "\"require\"",
             "Whether they must, may or must not send a PROXY header. Who sends none under `optional` or `forbid` is its own client.",
         ),
         key(
             "forwarded",
-            "`true` or `false`",
+            Flag,
             "false",
-            "Whether their `X-Forwarded-For`, `Forwarded` and request ids are believed.",
+            "Whether their `X-Forwarded-For`, `-Proto`, `-Host` and `-Port` and their request ids are believed. `Forwarded` and `X-Real-IP` never are: what the next server gets of them is made from what is believed.",
         ),
     ],
 };
@@ -125,7 +126,7 @@ pub(crate) const TRUST: Section = Section {
 pub(crate) const LIST_FILE: Section = Section {
     title: "[list] NAME = { … }",
     about: "A list from a file: one entry a line, empty lines and what follows `#` left out.",
-    keys: &[key("file", "a path", "required", "The file; it is read again at each reload.")],
+    keys: &[key("file", Text("a path"), "required", "The file; it is read again at each reload.")],
 };
 
 pub(crate) const LISTENER: Section = Section {
@@ -134,35 +135,40 @@ pub(crate) const LISTENER: Section = Section {
     keys: &[
         key(
             "bind",
-            "a list of addresses",
+            Texts("addresses"),
             "required",
             "`\"[::]:443\"` takes IPv6 and IPv4, `\"10.0.1.10:443\"` one address, `\"unix:/path\"` a unix socket.",
         ),
         key(
             "mode",
-            "`http` or `tcp`",
+            Word(&["http", "tcp"]),
             "required",
             "`http` reads requests and decides each; `tcp` decides once and forwards bytes.",
         ),
         key(
             "trust",
-            "a list of groups",
+            Texts("groups"),
             "[]",
             "Whose headers are believed. With groups, a peer in none of them is closed unread; without, everyone is direct and no header is believed.",
         ),
-        key("tls", "a table", "none", "Ends TLS here."),
-        key("header", "a table", "{}", "How PROXY headers are read."),
-        key("timeout", "a table", "{}", "How long is waited."),
-        key("max", "a table", "{}", "How much is taken."),
+        key("tls", Table(&TLS), "none", "Ends TLS here."),
+        key("header", Table(&HEADER), "{}", "How PROXY headers are read."),
+        key("timeout", Table(&TIMEOUT), "{}", "How long is waited."),
+        key("max", Table(&MAX), "{}", "How much is taken."),
         key(
             "encoded_slash",
-            "`refuse` or `keep`",
+            Word(&["refuse", "keep"]),
             "\"refuse\"",
             "What becomes of a request whose path holds `%2F` or `%5C`: 400, or forwarded as it is, where rules see `/`.",
         ),
-        key("ignore_case", "`true` or `false`", "false", "Whether rules compare paths without case."),
-        key("rule", "tables", "[]", "`[[listener.NAME.rule]]`: read top-down until one ends the request."),
-        key("cluster", "the name of a cluster", "none", "A last rule that forwards there."),
+        key("ignore_case", Flag, "false", "Whether rules compare paths without case."),
+        key(
+            "rule",
+            Tables(&RULE),
+            "[]",
+            "`[[listener.NAME.rule]]`: read top-down until one ends the request.",
+        ),
+        key("cluster", Text("the name of a cluster"), "none", "A last rule that forwards there."),
     ],
 };
 
@@ -171,7 +177,7 @@ pub(crate) const TLS: Section = Section {
     about: "TLS 1.2 and 1.3. The names in the certificates decide which one answers which SNI.",
     keys: &[key(
         "certificates",
-        "a directory, or a list of pairs",
+        TextOrTables("a directory, or a list of pairs", &CERTIFICATE),
         "required",
         "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together; or a list of `{ certificate = \"…\", key = \"…\" }`.",
     )],
@@ -181,8 +187,8 @@ pub(crate) const CERTIFICATE: Section = Section {
     title: "tls = { certificates = [{ … }] }",
     about: "A pair of PEM files.",
     keys: &[
-        key("certificate", "a path", "required", "The chain, the server's own certificate first."),
-        key("key", "a path", "required", "Its private key."),
+        key("certificate", Text("a path"), "required", "The chain, the server's own certificate first."),
+        key("key", Text("a path"), "required", "Its private key."),
     ],
 };
 
@@ -192,56 +198,57 @@ pub(crate) const HEADER: Section = Section {
     keys: &[
         key(
             "deadline",
-            "a duration",
+            Duration,
             "\"3s\"",
             "From the connection's first moment until its header is whole, however slowly it drips.",
         ),
-        key("max", "a size from 536 to 65551", "4096", "The longest header that is read."),
+        key(
+            "max",
+            Size(Parser::LEAST_MAX_LEN as u64, foreword::MAX_LEN as u64),
+            "4096",
+            "The longest header that is read.",
+        ),
         key(
             "waiting",
-            "a number",
+            Count,
             "1024",
             "How many connections may owe a header at once; beyond it the oldest goes.",
         ),
         key(
             "unknown",
-            "`accept` or `reject`",
+            Word(&["accept", "reject"]),
             "\"accept\"",
             "What becomes of LOCAL and UNKNOWN headers: the peer is its own client, or it is refused.",
         ),
-        key(
-            "ipv4_in_tcp6",
-            "`true` or `false`",
-            "false",
-            "Whether a v1 line may name IPv4 addresses under TCP6.",
-        ),
+        key("ipv4_in_tcp6", Flag, "false", "Whether a v1 line may name IPv4 addresses under TCP6."),
         key(
             "tlv_malformed",
-            "`reject` or `ignore`",
+            Word(&["reject", "ignore"]),
             "\"reject\"",
             "`ignore` drops all TLVs of a header whose list of them is broken.",
         ),
         key(
             "tlv_duplicate",
-            "`reject` or `first`",
+            Word(&["reject", "first"]),
             "\"reject\"",
             "`first` takes the first of several TLVs of which there may be one.",
         ),
         key(
             "checksum",
-            "`optional` or `require`",
+            Word(&["optional", "require"]),
             "\"optional\"",
             "Whether a v2 header must carry a CRC32C. One that is there is always checked.",
         ),
         key(
             "second_header",
-            "`payload` or `reject`",
+            Word(&["payload", "reject"]),
             "\"payload\"",
             "What a second header is in tcp mode. In http mode it is always refused.",
         ),
         key(
             "chain",
-            "a number from 1 to 8",
+            // More proxies in a row than this are a loop.
+            Number(1, 8),
             "1",
             "How many headers are read; each is judged by the address that the one before it claimed.",
         ),
@@ -252,11 +259,11 @@ pub(crate) const TIMEOUT: Section = Section {
     title: "[listener.NAME] timeout = { … }",
     about: "Durations are written `500ms`, `3s`, `1m` or `2h`.",
     keys: &[
-        key("tls", "a duration", "\"10s\"", "For the TLS handshake."),
-        key("head", "a duration", "\"10s\"", "For the head of a request."),
+        key("tls", Duration, "\"10s\"", "For the TLS handshake."),
+        key("head", Duration, "\"10s\"", "For the head of a request."),
         key(
             "idle",
-            "a duration",
+            Duration,
             "\"60s\"",
             "For which nothing may move: between requests, in a body, in a tcp connection.",
         ),
@@ -267,9 +274,9 @@ pub(crate) const MAX: Section = Section {
     title: "[listener.NAME] max = { … }",
     about: "Sizes are a number of bytes, or written `\"16KiB\"` or `\"1MiB\"`.",
     keys: &[
-        key("head", "a size from 1KiB to 1MiB", "\"16KiB\"", "The longest head of a request."),
-        key("fields", "a number from 1 to 1000", "100", "The most fields in it."),
-        key("connections", "a number", "what the descriptor limit allows", "The most connections at once."),
+        key("head", Size(1024, 1024 * 1024), "\"16KiB\"", "The longest head of a request."),
+        key("fields", Number(1, 1000), "100", "The most fields in it."),
+        key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
     ],
 };
 
@@ -277,9 +284,9 @@ pub(crate) const RULE: Section = Section {
     title: "[[listener.NAME.rule]]",
     about: "Rules are read top-down. Each may change something; the first that ends the request decides. Without one: 404 in http mode, closed in tcp mode.",
     keys: &[
-        key("name", "text", "rule N", "Names it in logs and tests."),
-        key("when", "a condition", "always", "When it holds: see [the rule language](rules.md)."),
-        key("then", "a table", "required", "What it does."),
+        key("name", Text("text"), "rule N", "Names it in logs and tests."),
+        key("when", Text("a condition"), "always", "When it holds: see [the rule language](rules.md)."),
+        key("then", Table(&THEN), "required", "What it does."),
     ],
 };
 
@@ -287,27 +294,32 @@ pub(crate) const THEN: Section = Section {
     title: "then = { … }",
     about: "Any number of changes (the `set_…` and `remove_…` keys), and at most one ending (the others).",
     keys: &[
+        key("deny", Status(400), "", "Answers with this status; in tcp mode the connection is closed."),
+        key("close", True, "", "Closes the connection without an answer."),
         key(
-            "deny",
-            "a status from 400 to 599",
+            "redirect",
+            TextOrTable("a template, or a table", &REDIRECT),
             "",
-            "Answers with this status; in tcp mode the connection is closed.",
+            "Answers with 308 and this `Location`.",
         ),
-        key("close", "`true`", "", "Closes the connection without an answer."),
-        key("redirect", "a template, or a table", "", "Answers with 308 and this `Location`."),
-        key("respond", "a table", "", "Answers with a text of your own."),
-        key("forward", "the name of a cluster", "", "Forwards there."),
-        key("set_fields", "a table of templates", "", "Sets fields of the request that goes upstream."),
-        key("remove_fields", "a list of names", "", "Removes fields of the request that goes upstream."),
+        key("respond", Table(&RESPOND), "", "Answers with a text of your own."),
+        key("forward", Text("the name of a cluster"), "", "Forwards there."),
+        key(
+            "set_fields",
+            NamedTexts("a table of templates"),
+            "",
+            "Sets fields of the request that goes upstream.",
+        ),
+        key("remove_fields", Texts("names"), "", "Removes fields of the request that goes upstream."),
         key(
             "set_response_fields",
-            "a table of templates",
+            NamedTexts("a table of templates"),
             "",
             "Sets fields of the response that goes to the client.",
         ),
         key(
             "remove_response_fields",
-            "a list of names",
+            Texts("names"),
             "",
             "Removes fields of the response that goes to the client.",
         ),
@@ -321,10 +333,10 @@ pub(crate) const REDIRECT: Section = Section {
     title: "then = { redirect = { … } }",
     about: "A redirect with a status of your choice.",
     keys: &[
-        key("to", "a template", "required", "The `Location`, such as `https://{host}{uri}`."),
+        key("to", Text("a template"), "required", "The `Location`, such as `https://{host}{uri}`."),
         key(
             "status",
-            "301, 302, 303, 307 or 308",
+            OneNumber(&[301, 302, 303, 307, 308]),
             "308",
             "308 and 307 keep the method, 301 and 308 may be remembered.",
         ),
@@ -335,9 +347,9 @@ pub(crate) const RESPOND: Section = Section {
     title: "then = { respond = { … } }",
     about: "An answer that needs no upstream.",
     keys: &[
-        key("status", "a status from 200 to 599", "200", "Its status."),
-        key("body", "text", "\"\"", "Its body, as it is."),
-        key("content_type", "text", "\"text/plain; charset=utf-8\"", "Its `Content-Type`."),
+        key("status", Status(200), "200", "Its status."),
+        key("body", Text("text"), "\"\"", "Its body, as it is."),
+        key("content_type", Text("text"), "\"text/plain; charset=utf-8\"", "Its `Content-Type`."),
     ],
 };
 
@@ -347,24 +359,29 @@ pub(crate) const CLUSTER: Section = Section {
     keys: &[
         key(
             "endpoints",
-            "a list of endpoints",
+            Texts("endpoints"),
             "required",
             "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (its TTL is honoured) or `\"unix:/path\"`.",
         ),
-        key("balance", "`round-robin` or `least-connections`", "\"round-robin\"", "Which endpoint is next."),
+        key(
+            "balance",
+            Word(&["round-robin", "least-connections"]),
+            "\"round-robin\"",
+            "Which endpoint is next.",
+        ),
         key(
             "send_header",
-            "`none`, `v1` or `v2`",
+            Word(&["none", "v1", "v2"]),
             "\"none\"",
             "The PROXY header that an endpoint is sent. A connection that carried one is never shared between clients.",
         ),
         key(
             "send_tlvs",
-            "a list of `authority`, `unique_id`, `crc32c`, `ssl`",
+            Words(&["authority", "unique_id", "crc32c", "ssl"]),
             "[]",
             "What a v2 header carries besides addresses.",
         ),
-        key("timeout", "a table", "{}", "How long is waited."),
+        key("timeout", Table(&CLUSTER_TIMEOUT), "{}", "How long is waited."),
     ],
 };
 
@@ -372,16 +389,16 @@ pub(crate) const CLUSTER_TIMEOUT: Section = Section {
     title: "[cluster.NAME] timeout = { … }",
     about: "How long an endpoint may take.",
     keys: &[
-        key("connect", "a duration", "\"5s\"", "For a connection to be made."),
-        key("response", "a duration", "\"60s\"", "For the head of a response."),
-        key("idle", "a duration", "\"30s\"", "For which a kept connection may be unused."),
+        key("connect", Duration, "\"5s\"", "For a connection to be made."),
+        key("response", Duration, "\"60s\"", "For the head of a response."),
+        key("idle", Duration, "\"30s\"", "For which a kept connection may be unused."),
     ],
 };
 
 pub(crate) const LOG: Section = Section {
     title: "[log]",
     about: "What is recorded.",
-    keys: &[key("access", "a table", "none", "`[log.access]`: one line per request or connection.")],
+    keys: &[key("access", Table(&ACCESS), "none", "`[log.access]`: one line per request or connection.")],
 };
 
 pub(crate) const ACCESS: Section = Section {
@@ -390,17 +407,17 @@ pub(crate) const ACCESS: Section = Section {
     keys: &[
         key(
             "to",
-            "`stdout`, `file:PATH` or `syslog:ADDRESS`",
+            Text("`stdout`, `file:PATH` or `syslog:ADDRESS`"),
             "\"stdout\"",
             "`syslog:10.0.0.9:514` is UDP, `syslog:tcp:10.0.0.9:514` TCP, `syslog:unix:/dev/log` a socket.",
         ),
         key(
             "format",
-            "`json`, `combined`, `haproxy` or a template",
+            Text("`json`, `combined`, `haproxy` or a template"),
             "\"json\"",
             "A template names values in braces: `{client.ip} {status}`.",
         ),
-        key("redact", "a list of `query`, `cookies`, `authorization`", "[]", "Whose values are left out."),
+        key("redact", Words(&["query", "cookies", "authorization"]), "[]", "Whose values are left out."),
     ],
 };
 
@@ -409,7 +426,7 @@ pub(crate) const ADMIN: Section = Section {
     about: "`/metrics`, `/healthz` and `/readyz`.",
     keys: &[key(
         "bind",
-        "an address",
+        Text("an address"),
         "required",
         "`\"unix:/run/foreword/admin.sock\"`, or an address that no stranger can reach.",
     )],
@@ -419,9 +436,9 @@ pub(crate) const TEST: Section = Section {
     title: "[[test]]",
     about: "A request that `foreword check` tries, without a socket, and what should become of it.",
     keys: &[
-        key("name", "text", "test N", "Names it in the answer."),
-        key("request", "a table", "required", "What comes in."),
-        key("expect", "a table", "required", "What should become of it."),
+        key("name", Text("text"), "test N", "Names it in the answer."),
+        key("request", Table(&REQUEST), "required", "What comes in."),
+        key("expect", Table(&EXPECT), "required", "What should become of it."),
     ],
 };
 
@@ -429,36 +446,41 @@ pub(crate) const REQUEST: Section = Section {
     title: "[[test]] request = { … }",
     about: "A connection, and in http mode the request on it.",
     keys: &[
-        key("listener", "the name of a listener", "the only one", "Where it comes in."),
+        key("listener", Text("the name of a listener"), "the only one", "Where it comes in."),
         key(
             "peer",
-            "an address, with a port if it matters, or `unix`",
+            Text("an address, with a port if it matters, or `unix`"),
             "required",
             "The other end of the socket.",
         ),
         key(
             "client",
-            "an address, with a port if it matters, or `unknown`",
+            Text("an address, with a port if it matters, or `unknown`"),
             "none",
             "Whom the header names. Without it no header is sent.",
         ),
         key(
             "destination",
-            "an address and port",
+            Text("an address and port"),
             "where the listener listens",
             "Whom the client connected to.",
         ),
-        key("header", "`v1` or `v2`", "\"v2\"", "The header's version."),
+        key("header", Word(&["v1", "v2"]), "\"v2\"", "The header's version."),
         key(
             "tlv",
-            "a table",
+            NamedTexts("a table"),
             "{}",
             "TLVs of the header: `authority`, `unique_id`, `aws_vpce`, or a kind such as `0xE1`.",
         ),
-        key("sni", "a name", "the host of `url`", "The name in the TLS handshake."),
-        key("url", "a URL", "", "Scheme, host, path and query of the request; not in tcp mode."),
-        key("method", "a method", "\"GET\"", "Its method."),
-        key("fields", "a table of text, or lists of text", "{}", "Its fields besides `Host`."),
+        key("sni", Text("a name"), "the host of `url`", "The name in the TLS handshake."),
+        key("url", Text("a URL"), "", "Scheme, host, path and query of the request; not in tcp mode."),
+        key("method", Text("a method"), "\"GET\"", "Its method."),
+        key(
+            "fields",
+            NamedTextsOrLists("a table of text, or lists of text"),
+            "{}",
+            "Its fields besides `Host`.",
+        ),
     ],
 };
 
@@ -468,14 +490,14 @@ pub(crate) const EXPECT: Section = Section {
     keys: &[
         key(
             "rule",
-            "the name of a rule",
+            Text("the name of a rule"),
             "",
             "The rule that ends it. `cluster = \"…\"` on a listener is the rule `cluster`.",
         ),
-        key("status", "a status", "", "The status that we answer with ourselves."),
-        key("cluster", "the name of a cluster", "", "Where it is forwarded."),
-        key("location", "text", "", "Where it is redirected."),
-        key("client", "an address", "", "Who counts as the client."),
-        key("refused", "a code", "", "The refusal, such as `FW201`."),
+        key("status", Status(100), "", "The status that we answer with ourselves."),
+        key("cluster", Text("the name of a cluster"), "", "Where it is forwarded."),
+        key("location", Text("text"), "", "Where it is redirected."),
+        key("client", Text("an address"), "", "Who counts as the client."),
+        key("refused", Text("a code"), "", "The refusal, such as `FW201`."),
     ],
 };

@@ -266,9 +266,7 @@ fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {
     let switch = |name, off: &str, on: &str| {
         table.read(name, |value| value.one_of(&[(off, false), (on, true)])).is_some_and(|at| at.value)
     };
-    let max_len =
-        table.read("max", |value| value.size(Parser::LEAST_MAX_LEN as u64, foreword::MAX_LEN as u64));
-    let max_len = max_len.map_or(default.max_len, |at| at.value);
+    let max_len = table.size("max").map_or(default.max_len, |at| at.value);
     let ipv4_in_tcp6 = table.read("ipv4_in_tcp6", |value| value.boolean()).is_some_and(|at| at.value);
     let parser = Parser::new()
         .max_len(max_len)
@@ -276,7 +274,7 @@ fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {
         .ignore_malformed_tlvs(switch("tlv_malformed", "reject", "ignore"))
         .first_of_duplicate_tlvs(switch("tlv_duplicate", "reject", "first"))
         .require_checksum(switch("checksum", "optional", "require"));
-    let chain = table.read("chain", |value| value.number(1, MAX_CHAIN)).map_or(1, |at| at.value as usize);
+    let chain = table.number("chain").map_or(1, |at| at.value as usize);
     HeaderPlan {
         deadline: table.read("deadline", |value| value.duration()).map_or(default.deadline, |at| at.value),
         max_len,
@@ -308,18 +306,16 @@ fn read_timeouts(listener: &Table<'_, '_>) -> Timeouts {
 fn read_limits(listener: &Table<'_, '_>) -> Limits {
     let default = Limits::default();
     let Some(table) = listener.table("max", &MAX) else { return default };
-    let fields = table.read("fields", |value| value.number(1, MAX_FIELDS)).map(|at| at.value as usize);
+    let fields = table.number("fields").map(|at| at.value as usize);
     Limits {
-        head: table
-            .read("head", |value| value.size(LEAST_HEAD, MAX_HEAD))
-            .map_or(default.head, |at| at.value),
+        head: table.size("head").map_or(default.head, |at| at.value),
         fields: fields.unwrap_or(default.fields),
         connections: count(&table, "connections"),
     }
 }
 
 fn count(table: &Table<'_, '_>, name: &'static str) -> Option<usize> {
-    table.read(name, |value| value.number(1, u32::MAX.into())).map(|at| at.value as usize)
+    table.number(name).map(|at| at.value as usize)
 }
 
 /// The name of a listener that a test gives.
@@ -337,9 +333,3 @@ pub(crate) fn request_id(field: &At<&str>) -> Result<RequestId, Problem> {
         false => Err(field.place.expected("the name of a field", shown(field.value))),
     }
 }
-
-/// More proxies in a row than this are a loop.
-const MAX_CHAIN: u64 = 8;
-const LEAST_HEAD: u64 = 1024;
-const MAX_HEAD: u64 = 1024 * 1024;
-const MAX_FIELDS: u64 = 1000;

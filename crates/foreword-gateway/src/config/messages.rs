@@ -10,6 +10,7 @@ fn told(text: &str) -> Vec<String> {
 }
 
 fn good(text: &str) -> Configuration {
+    super::schema::tests::assert_fits(text);
     parse(text, "foreword.toml", Path::new("/nowhere")).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

@@ -41,6 +41,10 @@ const PREFACE: &str = "# The configuration file
 A TOML file, checked as a whole before anything starts: `foreword check -c FILE`. An unknown key, a key without effect and a
 name that points nowhere are errors. Relative paths start at the file's folder. Durations are written `500ms`, `3s`, `1m` or
 `2h`; sizes as a number of bytes, or `\"16KiB\"`. This page is written by the program from the keys that it knows.
+
+So is the [JSON Schema](foreword.schema.json), with which editors complete keys and underline mistakes while you write. Your
+binary prints its own: `foreword check --print-schema >foreword.schema.json`. Editors with Taplo (Even Better TOML) find it by a
+first line `#:schema ./foreword.schema.json`. What a schema cannot know, such as which names point where, `foreword check` says.
 ";
 
 #[cfg(test)]

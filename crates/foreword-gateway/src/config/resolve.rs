@@ -98,8 +98,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
     groups.warn_of_unused(&listeners.used_groups, notes);
     clusters.warn_of_unused(notes);
 
-    let workers =
-        once(tops, "workers", notes, |top, name| top.read(name, |value| value.number(1, MAX_WORKERS)));
+    let workers = once(tops, "workers", notes, |top, name| top.number(name));
     let workers = workers.and_then(|at: At<u64>| NonZeroUsize::new(at.value as usize));
     let drain = once(tops, "drain", notes, |top, name| top.read(name, |value| value.duration()));
     let access_log = once(tops, "log", notes, |top, _| observing::access_log(top));
@@ -152,4 +151,3 @@ fn one_per_core() -> NonZeroUsize {
 }
 
 const DRAIN: Duration = Duration::from_secs(30);
-const MAX_WORKERS: u64 = 1024;

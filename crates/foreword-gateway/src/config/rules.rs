@@ -118,9 +118,7 @@ fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
         notes.problem(no_effect(&place, name));
     }
     match name {
-        "deny" => {
-            then.read(name, |value| status(value, 400)).map(|status| Ending::Deny { status: status.value })
-        }
+        "deny" => then.number("deny").map(|status| Ending::Deny { status: status.value as u16 }),
         "close" => then.read(name, close).map(|_| Ending::Close),
         "redirect" => read_redirect(then, room),
         "respond" => then.table(name, &RESPOND).map(|table| read_respond(&table)),
@@ -165,7 +163,7 @@ fn read_location(to: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Templa
 }
 
 fn read_respond(table: &Table<'_, '_>) -> Ending {
-    let status = table.read("status", |value| status(value, 200)).map_or(200, |at| at.value);
+    let status = table.number("status").map_or(200, |at| at.value as u16);
     let body = table.read("body", |value| value.text()).map_or("", |at| at.value);
     let content_type = table.read("content_type", field_value);
     let content_type = content_type.map_or("text/plain; charset=utf-8", |at| at.value);
@@ -176,10 +174,6 @@ fn field_value<'d>(value: &Value<'d>) -> Result<&'d str, Problem> {
     let text = value.text()?;
     let fits = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if fits { Ok(text) } else { Err(value.expected("visible text")) }
-}
-
-fn status(value: &Value<'_>, from: u64) -> Result<u16, Problem> {
-    value.number(from, 599).map(|status| status as u16)
 }
 
 fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
