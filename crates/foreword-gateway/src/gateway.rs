@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn every_address_and_one_of_them_may_both_be_ours_whichever_comes_first() {
         let open = Bind::Inet("0.0.0.0:0".parse().unwrap());
-        let gateway = Gateway::start(plan(&[open.clone()], echo())).unwrap();
+        let gateway = Gateway::start(plan(std::slice::from_ref(&open), echo())).unwrap();
         let all = gateway.addresses().remove(0).address;
         let Bind::Inet(address) = all else { panic!("bound to an inet address") };
         let one = Bind::Inet(([127, 0, 0, 9], address.port()).into());
@@ -471,7 +471,7 @@ mod tests {
         gateway.reload(plan(&[open, one.clone()], echo())).unwrap();
         ask(&one);
         ask(&other);
-        gateway.reload(plan(&[one.clone()], echo())).unwrap();
+        gateway.reload(plan(std::slice::from_ref(&one), echo())).unwrap();
         ask(&one);
         gateway.reload(plan(&[one.clone(), all], echo())).unwrap();
         ask(&one);

@@ -276,7 +276,7 @@ fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {
         .require_checksum(switch("checksum", "optional", "require"));
     let chain = table.number("chain").map_or(1, |at| at.value as usize);
     HeaderPlan {
-        deadline: table.read("deadline", |value| value.duration()).map_or(default.deadline, |at| at.value),
+        deadline: read_header_deadline(&table).unwrap_or(default.deadline),
         max_len,
         waiting: count(&table, "waiting").unwrap_or(default.waiting),
         parser,
@@ -290,6 +290,16 @@ fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {
             false => UnknownHeader::Accept,
         },
     }
+}
+
+/// A lost segment is sent again within 3 s; who waits for less refuses those who lost one (R-SEC-07).
+fn read_header_deadline(header: &Table<'_, '_>) -> Option<Duration> {
+    let deadline = header.read("deadline", |value| value.duration())?;
+    if deadline.value < HeaderPlan::default().deadline {
+        let warning = deadline.place.problem("a header whose first segment was lost comes later than this");
+        header.notes().warning(warning.hint("leave it at `\"3s\"` or more"));
+    }
+    Some(deadline.value)
 }
 
 fn read_timeouts(listener: &Table<'_, '_>) -> Timeouts {

@@ -295,6 +295,14 @@ from = ["0.0.0.0/0"]
 unused = ["a"]
 [cluster.y]
 endpoints = ["app:80"]
+[trust.lb]
+from = ["10.0.0.1"]
+[listener.hasty]
+bind = ["127.0.0.1:3"]
+mode = "tcp"
+cluster = "z"
+trust = ["lb"]
+header = { deadline = "500ms" }
 "#;
     assert_eq!(
         good(&format!("{text}{AROUND}")).plan.warnings,
@@ -303,6 +311,7 @@ endpoints = ["app:80"]
             "foreword.toml:3:9: trust `everyone`: everyone who can connect is believed, so anyone can forge an address\nhint: name the addresses of the balancer",
             "foreword.toml:5:1: list `unused`: no rule asks it",
             "foreword.toml:6:10: cluster `y`: nothing forwards to it",
+            "foreword.toml:15:23: listener `hasty`: a header whose first segment was lost comes later than this\nhint: leave it at `\"3s\"` or more",
         ]
     );
 }

@@ -101,6 +101,31 @@ fn the_header_and_the_first_words_leave_together() {
     assert_eq!(heard.recv().unwrap(), b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\nhello");
 }
 
+#[test]
+fn a_client_that_says_nothing_is_introduced_at_once_and_once() {
+    let (tell, heard) = std::sync::mpsc::channel();
+    let endpoint = Endpoint::new(move |mut stream| {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            line.extend(byte);
+        }
+        // Only now does the client speak: nobody waited for it.
+        stream.write_all(b"ready\n").unwrap();
+        stream.read_to_end(&mut line).unwrap();
+        tell.send(line).unwrap();
+    });
+    let running = Running::start(&file("", &to(&endpoint), "send_header = \"v1\""));
+    let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+    stream.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n").unwrap();
+    let mut ready = [0; 6];
+    stream.read_exact(&mut ready).unwrap();
+    stream.write_all(b"hello").unwrap();
+    drop(stream);
+    assert_eq!(heard.recv().unwrap(), b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\nhello");
+}
+
 fn heard_header(heard: &[u8]) -> (HeaderBuf, &[u8]) {
     let Ok(Parse::Complete { len, .. }) = Header::parse(heard) else { panic!("a header first: {heard:?}") };
     let (header, payload) = heard.split_at(len);
