@@ -70,7 +70,7 @@ impl HeaderError {
             HeaderFault::NoHeader { .. } => Code::BytesForHeader,
             HeaderFault::Malformed { malformed, version, .. } => match (malformed.fault(), version) {
                 (Fault::HeaderTooLong { .. }, _) => Code::HeaderTooLong,
-                (Fault::Checksum { .. }, _) => Code::HeaderChecksum,
+                (Fault::Checksum { .. } | Fault::ChecksumMissing, _) => Code::HeaderChecksum,
                 (_, Version::One) => Code::MalformedV1,
                 (_, Version::Two) => Code::MalformedV2,
             },

@@ -35,10 +35,10 @@ pub(crate) enum TlsRefusal {
     #[error("the TLS handshake failed: {}", reason(.0))]
     Failed(rustls::Error),
     /// No end in time.
-    #[error("the TLS handshake was not finished in time, after {after} bytes before it")]
+    #[error("expected a TLS handshake within `timeout.tls`, found {}", if *.begun { "one that was not finished" } else { "silence" })]
     Deadline {
-        /// How many bytes had come with or before the first of the handshake.
-        after: usize,
+        /// Whether any of it had come.
+        begun: bool,
     },
     /// The client went away inside the handshake.
     #[error("the connection was closed inside the TLS handshake")]
@@ -52,6 +52,10 @@ pub(crate) enum TlsRefusal {
 }
 
 impl TlsRefusal {
+    fn bytes(first: &[u8]) -> Self {
+        Self::Bytes(first.iter().copied().take(SHOWN).collect())
+    }
+
     pub(crate) fn code(&self) -> Option<Code> {
         Some(match self {
             Self::Http => Code::HttpForTls,
@@ -78,11 +82,11 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     headed: bool,
     deadline: Instant,
 ) -> Result<(Box<TlsStream<Rewind<S>>>, TlsFacts), TlsRefusal> {
-    timeout_at(deadline, look_first(&mut stream, &mut first, headed))
-        .await
-        .map_err(|_| TlsRefusal::Deadline { after: first.len() })??;
-
-    let after = first.len();
+    match timeout_at(deadline, look_first(&mut stream, &mut first, headed)).await {
+        Ok(looked) => looked?,
+        Err(_) if first.is_empty() => return Err(TlsRefusal::Deadline { begun: false }),
+        Err(_) => return Err(TlsRefusal::bytes(&first)),
+    }
     let handshake = TlsAcceptor::from(plan.config()).accept(Rewind::new(stream, first)).into_fallible();
     match timeout_at(deadline, handshake).await {
         Ok(Ok(stream)) => {
@@ -94,7 +98,7 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
             close_lingering(&mut stream).await;
             Err(refusal(error))
         }
-        Err(_) => Err(TlsRefusal::Deadline { after }),
+        Err(_) => Err(TlsRefusal::Deadline { begun: true }),
     }
 }
 
@@ -105,7 +109,11 @@ async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
     headed: bool,
 ) -> Result<(), TlsRefusal> {
     while first.is_empty() {
-        read_more(stream, first).await?.ok_or(TlsRefusal::Silent)?;
+        match read_more(stream, first).await {
+            Ok(Some(())) => {}
+            // A health check says nothing after its header, and some reset the connection to be done sooner.
+            Ok(None) | Err(_) => return Err(TlsRefusal::Silent),
+        }
     }
     if first.first() == Some(&HANDSHAKE) {
         return Ok(());
@@ -126,7 +134,7 @@ async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
             break;
         }
     }
-    Err(TlsRefusal::Bytes(first.iter().copied().take(SHOWN).collect()))
+    Err(TlsRefusal::bytes(first))
 }
 
 /// Reads once. Nothing is said about the end of the stream but that it came.

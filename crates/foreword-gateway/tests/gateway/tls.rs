@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::ServerName;
@@ -195,6 +195,24 @@ fn what_is_no_handshake_is_named() {
         running.log.line_with_after(before, code);
     }
     assert!(scene.endpoint.is_unvisited());
+}
+
+#[test]
+fn a_health_check_that_resets_after_its_header_is_no_refusal() {
+    let scene = Scene::new();
+    let running = scene.start("");
+    let mut check = client_from([127, 0, 0, 2].into(), running.address("web"));
+    check.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    // Unsent data thrown away at the close is a reset, as HAProxy's checks end.
+    socket2::SockRef::from(&check).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(check);
+    // What comes after it is told after it.
+    let mut other = client(running.address("web"));
+    other.write_all(b"SSH-2.0-x and a bit more of it\r\n").unwrap();
+    other.shutdown(Shutdown::Write).unwrap();
+    read_all(&mut other);
+    running.log.line_with("FW302");
+    assert!(!running.log.holds("FW305"), "{}", running.log.all());
 }
 
 #[test]

@@ -100,8 +100,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::HeaderChecksum,
-        meaning: "The header carries a CRC32C checksum, and the checksum does not fit the bytes that came; or the \
-                  listener requires one and there is none.",
+        meaning: "The header carries a CRC32C checksum that does not fit the bytes that came; or the listener \
+                  requires one (`header.checksum = \"require\"`) and there is none. A v1 line has no place for one.",
         cause: "Something between the sender and here rewrote the header, or the sender computes the checksum wrongly \
                 (it covers the whole header, with its own four bytes as zero).",
         remedy: "Compare both sides: `foreword decode` prints the checksum that the bytes should have had. Switch the \
@@ -151,7 +151,8 @@ pub(super) const PAGES: &[Page] = &[
         cause: "A proxy in the middle of the chain that is not listed, or fewer proxies on this path than on the \
                 others.",
         remedy: "List every proxy of the chain in a trust group of the listener; the line names the address that was \
-                 not found. `chain` is the number of headers at most.",
+                 not found. `chain` says how many headers are due: paths with fewer proxies need a listener \
+                 of their own.",
     },
     Page {
         code: Code::Stranger,

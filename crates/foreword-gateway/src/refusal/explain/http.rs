@@ -41,12 +41,12 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::UnsettledPath,
         meaning: "The path can be read in more than one way, so a rule about it could be got around: an encoded slash \
-                  or backslash, a NUL or control byte, `..;`, bad UTF-8, or dots that climb above the root. Answered \
-                  400.",
+                  or backslash, an encoding of an encoding, a NUL or control byte, `..;`, or bad UTF-8. Answered 400.",
         cause: "Mostly attempts to reach a protected path by another spelling. Some applications put `%2F` into paths \
                 on purpose (package registries, object stores).",
-        remedy: "If an application needs encoded slashes, set `path = { encoded_slash = \"keep\" }` on its listener; they \
-                 are then neither decoded nor taken for slashes. The other spellings stay refused.",
+        remedy: "If an application needs encoded slashes, set `encoded_slash = \"keep\"` on its listener: they are then \
+                 forwarded as they came, and rules take them for slashes, since some servers do. The other \
+                 spellings stay refused.",
     },
     Page {
         code: Code::WrongHost,
@@ -62,7 +62,8 @@ pub(super) const PAGES: &[Page] = &[
         cause: "A client with a great many cookies, a search form that puts everything into the address, or somebody \
                 who tries how much memory a head can take.",
         remedy: "Clear the cookies first. Raise `max = { head = …, fields = … }` on the listener if the application \
-                 needs it; the servers behind must then take as much.",
+                 needs it; the servers behind must then take as much. A target has at most 8000 bytes, which RFC 9112 \
+                 asks everyone to take; what is longer belongs into a body.",
     },
     Page {
         code: Code::HeadDeadline,
@@ -73,7 +74,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::TlsForHttp,
-        meaning: "A TLS handshake came to a listener that serves plain HTTP. It was closed.",
+        meaning: "A TLS handshake came to a listener that serves plain HTTP. It was answered with 400 and closed.",
         cause: "A client that uses `https://` with the port of `http://`, or a balancer that passes TLS on to a \
                 listener without `tls`.",
         remedy: "Use `http://`, or give the listener `tls = { certificates = … }`.",
@@ -81,7 +82,7 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::OtherHttpVersion,
         meaning: "The request is not HTTP/1.0 or HTTP/1.1: a line without a version (HTTP/0.9), the preface of HTTP/2 \
-                  without TLS, or a version that does not exist. Answered 505, or 400 where there is no version.",
+                  without TLS, or a version that does not exist. Answered 505 and closed.",
         cause: "A scanner, or a client or balancer that was told to speak HTTP/2 without TLS.",
         remedy: "Let the client speak HTTP/1.1 here; `--http1.1` does so in curl.",
     },
@@ -95,11 +96,12 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::BrokenBody,
         meaning: "The body of a request breaks its framing: a chunk size that is no number, a chunk without its line \
-                  end, a wrong trailer, or an end before the promised length. The request was cut off; where nothing \
-                  had been answered yet, with 400.",
-        cause: "A client that died in the middle of an upload, a client written by hand, or an attempt at request \
+                  end, or a wrong trailer. The request was cut off; where nothing had been answered yet, with 400. \
+                  A client that leaves before the promised end gets no answer and no line of its own: the access \
+                  log says that it left.",
+        cause: "A client written by hand, or an attempt at request \
                 smuggling.",
-        remedy: "Correct the client. An upload that ends early shows up here too: look at its side for the reason.",
+        remedy: "Correct the client; there is no switch that lets such bodies pass.",
     },
     Page {
         code: Code::BodyDeadline,

@@ -6,8 +6,8 @@ use crate::refusal::Code;
 pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::HttpForTls,
-        meaning: "The listener ends TLS, and an HTTP request came in clear text. It was closed; nothing of it was \
-                  served.",
+        meaning: "The listener ends TLS, and an HTTP request came in clear text. It was answered with a bare 400 \
+                  that says so, and closed; nothing of it was served.",
         cause: "A client that uses `http://` with the port of `https://`, or a balancer that already ended TLS and \
                 forwards the clear text here.",
         remedy: "Use `https://`. If the balancer ends TLS, either let it pass the connection on untouched, or remove \

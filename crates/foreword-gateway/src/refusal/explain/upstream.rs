@@ -27,7 +27,7 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "The cluster has no address to connect to: its endpoints are names, and none of them resolves. \
                   Answered 503 in http mode, closed in tcp mode.",
         cause: "A mistyped name, a name server that does not answer, or a service that is not registered yet.",
-        remedy: "Ask the name server for the name in the line. Addresses that were known stay in use until their \
+        remedy: "Ask the name server for the names among the cluster's `endpoints`; `getent hosts NAME` does. Addresses that were known stay in use until their \
                  time to live ends, so a short outage of the name server does no harm.",
     },
     Page {
