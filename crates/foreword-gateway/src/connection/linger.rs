@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+/// Ends our side, for as long as that may take: TLS ends with an alert, which waits behind whatever the client does not take.
+pub(crate) async fn close(stream: &mut (impl AsyncWrite + Unpin)) {
+    // However it ends, the connection is over: there is nobody left to tell.
+    let _over = tokio::time::timeout(LONGEST, stream.shutdown()).await;
+}
+
 /// Ends our side, then reads and throws away what still comes, within bounds.
 ///
 /// A socket that is closed with bytes unread is reset, and a reset takes the answer away from whoever has not read it yet.
@@ -20,10 +26,30 @@ pub(crate) async fn close_lingering(stream: &mut (impl AsyncRead + AsyncWrite + 
         }
         std::io::Result::Ok(())
     };
-    // However it ends, the connection is over: there is nobody left to tell.
     let _over = tokio::time::timeout(LONGEST, farewell).await;
 }
 
 const CHUNK: usize = 4096;
 const MOST: usize = 64 * 1024;
 const LONGEST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::BufWriter;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_delays_a_close_by_taking_nothing() {
+        // What is buffered must be taken before the end can be told, as the records of TLS must.
+        let (stream, _client_that_never_reads) = tokio::io::duplex(4);
+        let mut stream = BufWriter::new(stream);
+        stream.write_all(b"not taken").await.unwrap();
+        let begun = Instant::now();
+        close(&mut stream).await;
+        assert_eq!(begun.elapsed(), LONGEST);
+        close_lingering(&mut stream).await;
+        assert_eq!(begun.elapsed(), 2 * LONGEST);
+    }
+}

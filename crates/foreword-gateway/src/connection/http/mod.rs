@@ -17,7 +17,6 @@ mod sending;
 mod settled;
 mod shelf;
 
-use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use self::exchange::After;
@@ -25,7 +24,7 @@ use self::link::Mine;
 use self::shelf::{BUFFER, Buffer};
 use super::Connection;
 use super::error::ServeError;
-use super::linger::close_lingering;
+use super::linger::{close, close_lingering};
 use super::record::Record;
 use super::tcp::Downstream;
 use crate::policy::facts::ConnectionFacts;
@@ -64,7 +63,7 @@ pub(crate) async fn serve(
         }
     }
     // Nobody waits for an answer. TLS ends with an alert, if the client still takes it.
-    let _gone = talk.stream.shutdown().await;
+    close(&mut talk.stream).await;
     Ok(())
 }
 
