@@ -1,5 +1,6 @@
 //! Endpoints that are down, silent, early, broken or full of garbage; clients that leave.
 
+use std::io::Write;
 use std::net::TcpListener;
 
 use crate::support::*;
@@ -240,18 +241,53 @@ fn a_client_that_leaves_takes_its_request_with_it() {
         told.lock().unwrap().send("gone").unwrap();
     });
     let gateway = in_front_of(&endpoint);
-    for leaves in [Wire::reset, drop::<Wire>] {
-        let mut client = Wire::to(&gateway);
-        client.write(GET.as_bytes());
-        assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
-        leaves(client);
-        assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
-    }
+    let mut client = Wire::to(&gateway);
+    client.write(GET.as_bytes());
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
+    client.reset();
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
     let mut client = Wire::to(&gateway);
     client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
     drop(client);
     // What came of the body was no request; then the endpoint's connection ends.
     assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
+}
+
+#[test]
+fn a_client_that_closed_is_found_out_by_its_answer() {
+    let (told, gone) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        wire.request();
+        told.lock().unwrap().send("asked").unwrap();
+        wire.write(b"HTTP/1.1 200 OK\r\n\r\n");
+        // Whoever writes to a gateway that has let go gets an error, once it is told.
+        while wire.stream.write_all(&[b'x'; 1024]).is_ok() {}
+        told.lock().unwrap().send("gone").unwrap();
+    });
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    client.write(GET.as_bytes());
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
+    drop(client);
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
+}
+
+#[test]
+fn a_client_that_closed_holds_its_endpoint_no_longer_than_an_answer_may_take() {
+    let (told, gone) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        wire.request();
+        told.lock().unwrap().send("asked").unwrap();
+        while wire.fill() > 0 {}
+        told.lock().unwrap().send("gone").unwrap();
+    });
+    let gateway =
+        gateway(&file(&[endpoint.address], "cluster = \"app\"", "timeout = { response = \"100ms\" }"));
+    let mut client = Wire::to(&gateway);
+    client.write(GET.as_bytes());
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
+    drop(client);
     assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use foreword_http1::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::sleep;
 
 use super::carry::{Body, CarryError, Meter, carry};
 use super::refused::Refused;
@@ -79,15 +78,13 @@ pub(super) struct Terms<'t> {
 
 /// Watches a client that waits for its answer: requests that come early are kept for later, as far as there is room.
 ///
-/// A client that closed looks the same as one that only said that it will send no more, as `nc -N` does. So the end of
-/// its stream is not the end of the exchange at once; but it will not keep an endpoint busy for long.
+/// The end of its stream is not the end of the exchange. `nc -N` and whoever ends TLS early still wait for their answer,
+/// and one that closed altogether looks the same until something is written to it. So the answer goes on, under its own
+/// timeouts; a client that is gone fails the next write.
 async fn watch(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -> Failed {
     while buffer.has_room(BUFFER) {
         match buffer.fill(source, BUFFER).await {
-            Ok(0) => {
-                sleep(HALF_CLOSED).await;
-                return Failed::ClientGone;
-            }
+            Ok(0) => break,
             Ok(_) => {}
             Err(_) => return Failed::ClientGone,
         }
@@ -95,5 +92,43 @@ async fn watch(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -
     pending().await
 }
 
-/// Long enough for an answer that is already being made.
-const HALF_CLOSED: Duration = Duration::from_secs(2);
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::connection::http::shelf::Shelf;
+
+    struct Unmetered;
+
+    impl Meter for Unmetered {
+        fn moved(&self, _taken: usize, _written: usize) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_no_more_is_waited_for_as_long_as_its_answer_takes() {
+        for answer_has_begun in [false, true] {
+            let (mut client, mut source) = duplex(64);
+            let (mut target, mut endpoint) = duplex(64);
+            let shelf = Shelf::default();
+            let mut buffer = shelf.buffer();
+            let progress = Progress::default();
+            progress.answer_has_begun.set(answer_has_begun);
+            let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
+            let terms = Terms { progress: &progress, endpoint: "an endpoint", idle, response };
+            client.write_all(b"body").await.unwrap();
+            client.shutdown().await.unwrap();
+            let framing = Framing::Length(4);
+            let sending = send(b"head ", framing, &mut source, &mut buffer, &mut target, terms, &Unmetered);
+            let hour = Duration::from_secs(3600);
+            assert!(timeout(hour, pin!(sending)).await.is_err(), "the exchange ended: {answer_has_begun}");
+            assert!(progress.request_is_whole.get());
+            let mut sent = [0; 9];
+            endpoint.read_exact(&mut sent).await.unwrap();
+            assert_eq!(&sent, b"head body");
+        }
+    }
+}
