@@ -113,27 +113,27 @@ fn path(text: &str, ignore_case: bool) -> Result<String, NeverEqual> {
     {
         return Err(NeverEqual::new("a path without `//`, `/./` and `/../`, since paths are normalised"));
     }
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'%' => {
-                let (high, low) = (bytes.next(), bytes.next());
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '%' => {
+                let (high, low) = (chars.next(), chars.next());
                 escape(high, low)?;
             }
-            b'!'..=b'~' if !b"\"<>[\\]^`{|}".contains(&byte) => {}
+            '!'..='~' if !"\"<>[\\]^`{|}".contains(char) => {}
             other => {
-                return Err(NeverEqual::new("a path of the characters that a path can hold").hint(format!(
-                    "write `{}` as `%{other:02X}`",
-                    shown(char::from(other).encode_utf8(&mut [0; 4]))
-                )));
+                let escaped: String =
+                    other.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
+                return Err(NeverEqual::new("a path of the characters that a path can hold")
+                    .hint(format!("write `{}` as `{escaped}`", shown(other.encode_utf8(&mut [0; 4])))));
             }
         }
     }
     Ok(if ignore_case { text.to_ascii_lowercase() } else { text.to_owned() })
 }
 
-fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
-    let digit = |byte: Option<u8>| byte.map(char::from).and_then(|digit| digit.to_digit(16));
+fn escape(high: Option<char>, low: Option<char>) -> Result<(), NeverEqual> {
+    let digit = |digit: Option<char>| digit.and_then(|digit| digit.to_digit(16));
     let (Some(high_digit), Some(low_digit)) = (digit(high), digit(low)) else {
         return Err(NeverEqual::new("two hexadecimal digits after `%`"));
     };
@@ -147,7 +147,7 @@ fn escape(high: Option<u8>, low: Option<u8>) -> Result<(), NeverEqual> {
         let hint = format!("did you mean `{value}`?");
         return Err(NeverEqual::new(format!("`{value}` as it is, since paths are normalised")).hint(hint));
     }
-    if [high, low].into_iter().flatten().any(|byte| byte.is_ascii_lowercase()) {
+    if [high, low].into_iter().flatten().any(|digit| digit.is_ascii_lowercase()) {
         let hint = format!("did you mean `%{:02X}`?", high_digit * 16 + low_digit);
         return Err(NeverEqual::new("`%` with capitals, since paths are normalised").hint(hint));
     }

@@ -391,6 +391,14 @@ mod tests {
                 "[\"/%61\"] expected `a` as it is, since paths are normalised, found `/%61`; did you mean `a`?",
             ),
             (
+                "path == \"/für\"",
+                "[\"/für\"] expected a path of the characters that a path can hold, found `/für`; write `ü` as `%C3%BC`",
+            ),
+            (
+                "path.under(\"/a b\")",
+                "[\"/a b\"] expected a path of the characters that a path can hold, found `/a b`; write ` ` as `%20`",
+            ),
+            (
                 "path == \"/a?b\"",
                 "[\"/a?b\"] expected a path without query, found `/a?b`; the query is the variable `query`",
             ),
