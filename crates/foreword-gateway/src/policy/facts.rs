@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use foreword::{Client, ClientAddr, Group, Tlvs, Trust, Verdict, Version};
-use foreword_http1::{Name, NormalPath, Request};
+use foreword_http1::{Field, Name, NormalPath, Request};
 use foreword_rule::{Facts, Variable};
 
-use super::forwarded::Believed;
+use super::forwarded::{Believed, is_forged};
 use crate::tls::TlsFacts;
 
 /// The facts of a connection: its ends, its header, its handshake. Requests add theirs.
@@ -180,12 +180,16 @@ impl Facts for RequestFacts<'_> {
     }
 
     fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        // What a stranger claims about addresses is as if it were not there.
-        let is_claim =
-            |known| matches!(known, Name::XForwardedFor | Name::XForwarded | Name::Forwarded | Name::XRealIp);
+        // What a stranger claims about addresses is as if it were not there; so is what came past a proxy that we trust.
+        let is_heard = |field: &Field<'_>| match field.known {
+            Name::XForwardedFor | Name::XForwarded | Name::Forwarded | Name::XRealIp => {
+                self.believed.is_some() && !is_forged(field)
+            }
+            _ => true,
+        };
         self.request
             .fields()
-            .filter(|field| field.is(name) && (self.believed.is_some() || !is_claim(field.known)))
+            .filter(|field| field.reads_as(name) && is_heard(field))
             .any(|field| test(field.value))
     }
 }
@@ -200,6 +204,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use foreword::{Builder, Group, HeaderBuf, HeaderPolicy, PeerAddr, Tlv, Trust, Verdict};
+    use foreword_http1::{Limits, RequestHead};
 
     use super::*;
 
@@ -262,5 +267,28 @@ mod tests {
         assert_eq!(facts.text(&Variable::TlsSni), Some(&b"www.example.com"[..]));
         assert_eq!(facts.text(&Variable::TlsVersion), Some(&b"TLSv1.3"[..]));
         assert_eq!(facts.text(&Variable::TlsClientCn), None);
+    }
+
+    #[test]
+    fn what_came_past_a_trusted_proxy_is_not_its_word() {
+        let head =
+            b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: b\r\nX_Forwarded_Host: c\r\nX_A: d\r\n\r\n";
+        let client = Client::direct(address("192.0.2.1:5").into(), address("192.0.2.2:443").into());
+        let mut index = RequestHead::default();
+        index.parse(head, &Limits::default()).unwrap();
+        let (path, trust) = (NormalPath::default(), Trust::new(Vec::new()).unwrap());
+        let heard = |trust: Option<&Trust>, name: &str| {
+            let connection = ConnectionFacts { client: &client, tls: None };
+            let facts = RequestFacts::new(connection, index.view(head), &path, trust, false);
+            let mut heard = Vec::new();
+            facts.any_field(name, &mut |value| {
+                heard.extend_from_slice(value);
+                false
+            });
+            String::from_utf8(heard).unwrap()
+        };
+        assert_eq!(heard(Some(&trust), "x-forwarded-host"), "b");
+        assert_eq!(heard(None, "x-forwarded-host"), "");
+        assert_eq!(heard(None, "x-a"), "d");
     }
 }

@@ -40,6 +40,9 @@ impl<'r> Believed<'r> {
 
     /// A field said twice is believed in its last word: proxies append.
     fn read_field(&mut self, field: &Field<'r>) {
+        if field.known != Name::XForwarded {
+            return;
+        }
         let Some(last) = list(field.value).last().and_then(|last| str::from_utf8(last).ok()) else { return };
         if field.is("X-Forwarded-Proto") {
             self.https = match last {
@@ -73,7 +76,7 @@ fn client(request: &Request<'_>, is_ours: impl Fn(IpAddr) -> bool) -> Option<(Ip
 }
 
 /// A proxy of ours writes the name as everyone does; with `_` it came from someone who hoped to slip past it.
-fn is_forged(field: &Field<'_>) -> bool {
+pub(super) fn is_forged(field: &Field<'_>) -> bool {
     field.name.contains(&b'_')
 }
 

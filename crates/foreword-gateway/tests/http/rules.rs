@@ -244,6 +244,18 @@ fn an_answer_of_ours_to_a_body_that_is_still_coming_ends_the_connection() {
 }
 
 #[test]
+fn a_rule_asks_for_a_field_however_some_server_may_read_its_name() {
+    let (_endpoint, gateway) = ruled(
+        "[[listener.web.rule]]\nwhen = 'field[\"x-debug\"] == \"1\"'\nthen = { deny = 403 }\n\
+         [[listener.web.rule]]\nthen = { forward = \"app\" }\n",
+    );
+    for (name, status) in [("X-Debug", 403), ("x_debug", 403), ("X-DEBUG", 403), ("X-Debugs", 200)] {
+        let answer = Wire::to(&gateway).ask(&format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n"));
+        assert_eq!(answer.status, status, "{name}");
+    }
+}
+
+#[test]
 fn rules_set_and_remove_fields_both_ways() {
     let (_endpoint, gateway) = ruled(
         "[[listener.web.rule]]\nthen = { set_fields = { \"X-Client\" = \"{client.ip}\", \"X-Forwarded-Proto\" = \"gopher\", \"Host\" = \"inner\" }, remove_fields = [\"X-Secret\"], set_response_fields = { \"Strict-Transport-Security\" = \"max-age=1\" } }\n\
