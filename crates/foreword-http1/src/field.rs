@@ -91,6 +91,20 @@ impl Name {
         }
     }
 
+    /// Whether it belongs to one connection, RFC 9110 §7.6.1: where a message ends, and what holds for the hop, whoever
+    /// passes it on settles anew.
+    pub fn is_for_one_hop(self) -> bool {
+        matches!(
+            self,
+            Self::ContentLength
+                | Self::TransferEncoding
+                | Self::Connection
+                | Self::Upgrade
+                | Self::HopByHop
+                | Self::Te
+        )
+    }
+
     /// Whether no trailer may carry it: it frames, routes, or says who the client is, RFC 9110 §6.5.1.
     pub fn is_barred_from_trailers(self) -> bool {
         self != Self::Other
@@ -160,6 +174,18 @@ mod tests {
         assert_eq!(Name::of(b"X_Real_IP"), Name::XRealIp);
         assert_eq!(Name::of(b"X-Forward"), Name::Other);
         assert_eq!(Name::of(b""), Name::Other);
+    }
+
+    #[test]
+    fn framing_and_what_holds_for_a_hop_is_for_one_hop() {
+        for name in
+            ["Content-Length", "transfer_encoding", "Connection", "Keep-Alive", "Upgrade", "TE", "Proxy"]
+        {
+            assert!(Name::of(name.as_bytes()).is_for_one_hop(), "{name}");
+        }
+        for name in ["Host", "X-Forwarded-For", "Expect", "Trailer", "X-A"] {
+            assert!(!Name::of(name.as_bytes()).is_for_one_hop(), "{name}");
+        }
     }
 
     #[test]

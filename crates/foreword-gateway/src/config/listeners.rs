@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foreword::Parser;
+use foreword_http1::Name;
 use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
@@ -336,10 +337,13 @@ pub(crate) fn check_listener_name(name: &At<&str>, places: &BTreeMap<String, Pla
     }
 }
 
-/// The field that carries request ids.
+/// The field that carries request ids. It is written to every request, so it must not be one that means something else.
 pub(crate) fn request_id(field: &At<&str>) -> Result<RequestId, Problem> {
-    match rules::is_token(field.value) {
-        true => Ok(RequestId { field: field.value.into() }),
-        false => Err(field.place.expected("the name of a field", shown(field.value))),
+    match Name::of(rules::token(field)?.as_bytes()) {
+        Name::Other => Ok(RequestId { field: field.value.into() }),
+        _ => {
+            let expected = "a field that the gateway does not use for anything else";
+            Err(field.place.expected(expected, shown(field.value)).hint("take one such as `X-Request-Id`"))
+        }
     }
 }

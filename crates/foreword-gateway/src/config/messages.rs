@@ -197,7 +197,15 @@ fn rules_are_checked_in_their_strings() {
         ),
         (
             "then = { set_fields = { Content-Length = \"1\" } }",
-            "5:25: listener `a`, rule `rule 1`: expected a field other than `Connection`, `Content-Length`, `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding` and `Upgrade`, which belong to the connection, found `Content-Length`",
+            "5:25: listener `a`, rule `rule 1`: expected a field that does not belong to the connection, found `Content-Length`\nhint: framing, `Connection`, `Keep-Alive`, `TE`, `Upgrade` and `Proxy-…` are written by the gateway itself",
+        ),
+        (
+            "then = { set_response_fields = { proxy_authenticate = \"1\" } }",
+            "5:34: listener `a`, rule `rule 1`: expected a field that does not belong to the connection, found `proxy_authenticate`\nhint: framing, `Connection`, `Keep-Alive`, `TE`, `Upgrade` and `Proxy-…` are written by the gateway itself",
+        ),
+        (
+            "then = { remove_fields = [\"Host\"] }",
+            "5:27: listener `a`, rule `rule 1`: expected a field that a request can do without, found `Host`\nhint: `set_fields` can change it",
         ),
         (
             "then = { set_fields = { X-A = \"{tls.sni}\" } }",
@@ -366,6 +374,19 @@ fn the_log_and_its_template_are_checked() {
     ] {
         assert_eq!(told_of(&format!("[log.access]\n{access}")), [expected]);
     }
+}
+
+#[test]
+fn the_id_of_a_request_takes_no_field_that_means_something_else() {
+    for name in ["Content-Length", "host", "Transfer-Encoding", "X_Forwarded_For", "Expect"] {
+        let expected = format!(
+            "1:14: expected a field that the gateway does not use for anything else, found `{name}`\nhint: take one such as `X-Request-Id`"
+        );
+        let told = told(&format!("request_id = \"{name}\"{AROUND}"));
+        assert_eq!(told, [format!("foreword.toml:{expected}")]);
+    }
+    let told = told(&format!("request_id = \"X Y\"{AROUND}"));
+    assert_eq!(told, ["foreword.toml:1:14: expected the name of a field, found `X Y`"]);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foreword_http1::{Name, is_token};
 use foreword_rule::{Predicate, RuleError, Scope, Template, Variable};
 
 use super::clusters::Clusters;
-use super::document::{Notes, Table, Value, listed, shown, title};
+use super::document::{Notes, Table, Value, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::lists::Lists;
 use super::problem::Problem;
@@ -181,12 +182,14 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
     for (name, place) in then.all_present() {
         let change = match name {
             "set_fields" => read_set(then, "set_fields", room).map(Change::SetRequestFields),
-            "remove_fields" => read_remove(then, "remove_fields").map(Change::RemoveRequestFields),
+            "remove_fields" => {
+                read_remove(then, "remove_fields", removable_name).map(Change::RemoveRequestFields)
+            }
             "set_response_fields" => {
                 read_set(then, "set_response_fields", room).map(Change::SetResponseFields)
             }
             "remove_response_fields" => {
-                read_remove(then, "remove_response_fields").map(Change::RemoveResponseFields)
+                read_remove(then, "remove_response_fields", field_name).map(Change::RemoveResponseFields)
             }
             _ => continue,
         };
@@ -212,34 +215,50 @@ fn read_set(then: &Table<'_, '_>, key: &'static str, room: &Room<'_>) -> Option<
     Some(set.collect())
 }
 
-fn read_remove(then: &Table<'_, '_>, key: &'static str) -> Option<Vec<Box<str>>> {
+fn read_remove(
+    then: &Table<'_, '_>,
+    key: &'static str,
+    check: fn(&At<&str>) -> Result<Box<str>, Problem>,
+) -> Option<Vec<Box<str>>> {
     let notes = then.notes();
     let names = then.read(key, |value| value.texts())?;
     if names.value.is_empty() {
         notes.problem(names.place.expected("at least one field", "none"));
     }
-    Some(names.value.iter().filter_map(|name| notes.keep(field_name(name))).collect())
+    Some(names.value.iter().filter_map(|name| notes.keep(check(name))).collect())
 }
 
-/// The name of a field that a rule may touch.
+/// The name of a field that a rule may touch. Where a message ends and how long a connection lasts is ours to write.
 fn field_name(name: &At<&str>) -> Result<Box<str>, Problem> {
-    if !is_token(name.value) {
-        return Err(name.place.expected("the name of a field", shown(name.value)));
-    }
-    if FRAMING.iter().any(|framing| framing.eq_ignore_ascii_case(name.value)) {
-        let expected = format!(
-            "a field other than {}, which belong to the connection",
-            listed(FRAMING.iter().copied(), "and")
-        );
-        return Err(name.place.expected(expected, shown(name.value)));
+    if Name::of(token(name)?.as_bytes()).is_for_one_hop() {
+        let problem =
+            name.place.expected("a field that does not belong to the connection", shown(name.value));
+        return Err(problem.hint(
+            "framing, `Connection`, `Keep-Alive`, `TE`, `Upgrade` and `Proxy-…` are written by the gateway itself",
+        ));
     }
     Ok(name.value.into())
 }
 
-/// A token, RFC 9110 §5.6.2.
-pub(crate) fn is_token(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(fits)
+/// The name of a field of the request that a rule may take away.
+fn removable_name(name: &At<&str>) -> Result<Box<str>, Problem> {
+    let removable = field_name(name)?;
+    match Name::of(removable.as_bytes()) {
+        // RFC 9112 §3.2: a request without it is answered with 400.
+        Name::Host => Err(name
+            .place
+            .expected("a field that a request can do without", shown(name.value))
+            .hint("`set_fields` can change it")),
+        _ => Ok(removable),
+    }
+}
+
+/// The name of a field.
+pub(crate) fn token<'d>(name: &At<&'d str>) -> Result<&'d str, Problem> {
+    match is_token(name.value.as_bytes()) {
+        true => Ok(name.value),
+        false => Err(name.place.expected("the name of a field", shown(name.value))),
+    }
 }
 
 fn read_template(text: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Template> {
@@ -267,15 +286,3 @@ pub(crate) fn inside(place: &Place, error: &RuleError) -> Problem {
 
 /// How the last rule is called that `cluster = "…"` stands for.
 pub(crate) const CLUSTER_RULE: &str = "cluster";
-
-/// What says where a message ends and how long a connection lasts is ours to write.
-const FRAMING: &[&str] = &[
-    "Connection",
-    "Content-Length",
-    "Keep-Alive",
-    "Proxy-Connection",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-];

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use foreword::{PeerAddr, Version};
+use foreword_http1::is_token;
 
 use super::document::{Table, Value, shown, title};
 use super::keys::{EXPECT, REQUEST, TEST};
 use super::problem::Problem;
-use super::rules::is_token;
+use super::rules;
 use super::source::{At, Place};
 use crate::plan::Plan;
 use crate::refusal::Code;
@@ -190,7 +191,7 @@ fn read_request(table: &Table<'_, '_>) -> Option<Asked> {
     });
     let method = table.read("method", |value| {
         let text = value.text()?;
-        if is_token(text) { Ok(text) } else { Err(value.expected("a method such as `GET`")) }
+        if is_token(text.as_bytes()) { Ok(text) } else { Err(value.expected("a method such as `GET`")) }
     });
     let fields = table.read("fields", |value| value.entries()).map(|at| at.value).unwrap_or_default();
     if table.get("url").is_none() {
@@ -206,9 +207,7 @@ fn read_request(table: &Table<'_, '_>) -> Option<Asked> {
 
 /// A field, or several of the same name.
 fn read_field(name: &At<&str>, value: &Value<'_>) -> Result<Vec<Field>, Problem> {
-    if !is_token(name.value) {
-        return Err(name.place.expected("the name of a field", shown(name.value)));
-    }
+    rules::token(name)?;
     let texts =
         if value.is_list() { value.texts()? } else { vec![At::new(value.text()?, value.place.clone())] };
     let fields = texts.into_iter().map(|text| match text.value.contains(['\r', '\n', '\0']) {

@@ -1,6 +1,6 @@
 //! What the rules change about a request and its answer: the last word on each field counts.
 
-use foreword_http1::{Name, read_alike};
+use foreword_http1::read_alike;
 
 use crate::policy::rules::{Change, SetField};
 
@@ -81,19 +81,6 @@ impl Word<'_> {
     }
 }
 
-/// Whether rules may set this field: where a message ends, and what holds for this hop, is settled by the bytes alone.
-pub(super) fn may_be_set(name: &str) -> bool {
-    !matches!(
-        Name::of(name.as_bytes()),
-        Name::ContentLength
-            | Name::TransferEncoding
-            | Name::Connection
-            | Name::Upgrade
-            | Name::HopByHop
-            | Name::Te
-    )
-}
-
 enum Words<'r> {
     Set(std::slice::Iter<'r, SetField>),
     Remove(std::slice::Iter<'r, Box<str>>),
@@ -146,13 +133,5 @@ mod tests {
         changes.iter().for_each(|change| said.push(change));
         assert!(said.replace_in_request(b"x_a") && said.replace_in_request(b"X-B"));
         assert!(!said.replace_in_request(b"X-C") && !said.replace_in_response(b"X-A"));
-    }
-
-    #[test]
-    fn framing_is_not_for_rules_to_set() {
-        for name in ["Content-Length", "transfer_encoding", "Connection", "Keep-Alive", "Upgrade", "TE"] {
-            assert!(!may_be_set(name), "{name}");
-        }
-        assert!(may_be_set("Host") && may_be_set("X-Forwarded-For"));
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use foreword_http1::{Field, Framing, Name, Request, Response, Version, list};
 
-use super::changes::{Changes, may_be_set};
+use super::changes::Changes;
 use super::request_id::RequestId;
 use crate::policy::facts::RequestFacts;
 use crate::policy::forwarded::Forwarded;
@@ -120,7 +120,7 @@ impl<'r> Asked<'r> {
     }
 
     fn write_set<'s>(&self, fields: impl Iterator<Item = &'s SetField>, out: &mut Vec<u8>) {
-        for field in fields.filter(|field| may_be_set(&field.name)) {
+        for field in fields {
             out.extend_from_slice(field.name.as_bytes());
             out.extend_from_slice(b": ");
             field.value.write(&self.facts, out);
@@ -188,16 +188,7 @@ fn write_answer_fields(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec
     out.extend_from_slice(response.reason());
     out.extend_from_slice(b"\r\n");
     for field in response.fields() {
-        let for_this_hop = matches!(
-            field.known,
-            Name::Connection
-                | Name::HopByHop
-                | Name::ContentLength
-                | Name::TransferEncoding
-                | Name::Upgrade
-                | Name::Te
-        );
-        if !for_this_hop
+        if !field.known.is_for_one_hop()
             && !response.is_named_in_connection(field.name)
             && !asked.changes.replace_in_response(field.name)
         {

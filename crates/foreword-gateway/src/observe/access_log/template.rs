@@ -53,6 +53,5 @@ fn column(text: &str) -> Result<Column, String> {
 /// The name in `field["name"]`, if it can be the name of a field (RFC 9110 section 5.1).
 fn field_name(text: &str) -> Option<&str> {
     let name = text.strip_prefix("field[\"")?.strip_suffix("\"]")?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (!name.is_empty() && name.bytes().all(is_token)).then_some(name)
+    foreword_http1::is_token(name.as_bytes()).then_some(name)
 }
