@@ -119,7 +119,7 @@ impl Gateway {
         observer.plan_took_over(&plan);
         let gateway =
             Self { state: Mutex::new(state), observer, control, workers: orders, running: still_running };
-        gateway.spread(&plan, 1, doors);
+        gateway.spread(1, doors);
         Ok(gateway)
     }
 
@@ -166,16 +166,16 @@ impl Gateway {
         state.generation += 1;
         state.plan = Arc::clone(&plan);
         self.observer.plan_took_over(&plan);
-        self.spread(&plan, state.generation, doors);
+        self.spread(state.generation, doors);
         Ok(())
     }
 
     /// Hands the plan to every worker, and waits until it is in force everywhere.
-    fn spread(&self, plan: &Arc<Plan>, generation: u64, mut doors: Vec<Doorway>) {
+    fn spread(&self, generation: u64, mut doors: Vec<Doorway>) {
         let (taken, answers) = mpsc::channel();
         for worker in &self.workers {
             let doors = doors.iter_mut().map(|door| door.for_next_worker()).collect();
-            let new = NewPlan { generation, plan: Arc::clone(plan), doors, taken: taken.clone() };
+            let new = NewPlan { generation, doors, taken: taken.clone() };
             if worker.send(Order::Plan(new)).is_err() {
                 tracing::error!("a worker is gone: it takes no plan");
             }

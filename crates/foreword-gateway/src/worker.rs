@@ -15,7 +15,7 @@ use crate::connection::http::Shelf;
 use crate::drain::{GRACE, Phase, Progress};
 use crate::observe::Observer;
 use crate::observe::journal::{Journal, Scribe, Unit};
-use crate::plan::{Listener, Mode, Plan};
+use crate::plan::{Listener, Mode};
 use crate::sockets::Socket;
 use crate::threads;
 use crate::upstream::endpoints::Endpoints;
@@ -64,7 +64,6 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct NewPlan {
     pub(crate) generation: u64,
-    pub(crate) plan: Arc<Plan>,
     pub(crate) doors: Vec<Door>,
     /// Told when the plan is in force here.
     pub(crate) taken: std::sync::mpsc::Sender<()>,
@@ -222,9 +221,9 @@ impl OpenDoor {
 
 impl Doors {
     fn follow(&mut self, new: NewPlan, worker: &Rc<Worker>) {
-        let NewPlan { generation, plan, doors, taken } = new;
+        let NewPlan { generation, doors, taken } = new;
         worker.progress.replace_plan(generation);
-        worker.endpoints.keep_those_of(&plan);
+        worker.endpoints.forget_the_gone();
         let mut before = std::mem::take(&mut self.open);
         for Door { key, listener, post, socket } in doors {
             let unit = match listener.mode {

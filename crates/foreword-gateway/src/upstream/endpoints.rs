@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::ptr;
+use std::rc::{Rc, Weak};
+use std::sync::{self, Arc};
 
 use super::connect::ConnectError;
 use super::names::{Names, Table};
 use crate::observe::journal::{ClusterAccount, Scribe};
-use crate::plan::{Balance, Cluster, Plan, Target};
+use crate::plan::{Balance, Cluster, Target};
 use crate::policy::balance;
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
@@ -52,13 +53,14 @@ impl Drop for Chosen {
 pub(crate) struct Endpoints {
     names: Arc<Names>,
     scribe: Rc<Scribe>,
-    /// By the clusters' names, so that a new plan finds what is counted under the old one.
-    clusters: RefCell<HashMap<Box<str>, View>>,
+    /// By [`Cluster::index`]. There is more than one view in a place while connections of several plans go on.
+    views: RefCell<Vec<Vec<View>>>,
+    in_use: InUse,
 }
 
 impl Endpoints {
     pub(crate) fn new(names: Arc<Names>, scribe: Rc<Scribe>) -> Self {
-        Self { names, scribe, clusters: RefCell::new(HashMap::new()) }
+        Self { names, scribe, views: RefCell::default(), in_use: InUse::default() }
     }
 
     /// Chooses the next endpoint of `cluster` but for the one that was `tried` already; `None` if there is no other.
@@ -74,27 +76,57 @@ impl Endpoints {
 
     fn view<T>(&self, cluster: &Arc<Cluster>, look: impl FnOnce(&mut View) -> T) -> T {
         let table = self.names.table();
-        let mut clusters = self.clusters.borrow_mut();
-        if let Some(view) = clusters.get_mut(&cluster.name) {
-            view.refresh(cluster, &table);
+        let mut views = self.views.borrow_mut();
+        if let Some(views) = views.get_mut(cluster.index)
+            && let Some(view) = views.iter_mut().find(|view| view.is_of(cluster))
+        {
+            view.refresh(cluster, &table, &self.in_use);
             return look(view);
         }
-        let mut view = View::new(cluster, &table, self.scribe.cluster(&cluster.name));
+        let mut view = View::new(cluster, &table, &self.in_use, self.scribe.cluster(&cluster.name));
         let seen = look(&mut view);
-        clusters.insert(cluster.name.clone(), view);
+        if views.len() <= cluster.index {
+            views.resize_with(cluster.index + 1, Vec::new);
+        }
+        if let Some(views) = views.get_mut(cluster.index) {
+            views.push(view);
+        }
         seen
     }
 
-    /// Forgets the clusters that `plan` no longer has.
-    pub(crate) fn keep_those_of(&self, plan: &Plan) {
-        self.clusters.borrow_mut().retain(|name, _| plan.cluster(name).is_some());
+    /// Forgets the clusters under which no connection goes on, and to which none will come.
+    pub(crate) fn forget_the_gone(&self) {
+        let mut views = self.views.borrow_mut();
+        views.iter_mut().for_each(|views| views.retain(|view| view.cluster.strong_count() > 0));
+        self.in_use.forget_the_gone();
     }
 }
 
-/// One cluster: its addresses as of a plan and a version of the names.
+/// How many connections of this worker go to each address, whichever cluster or plan they belong to.
+#[derive(Debug, Default)]
+struct InUse(RefCell<HashMap<Address, Weak<Cell<u32>>>>);
+
+impl InUse {
+    fn of(&self, address: &Address) -> Rc<Cell<u32>> {
+        let mut counted = self.0.borrow_mut();
+        if let Some(count) = counted.get(address).and_then(Weak::upgrade) {
+            return count;
+        }
+        let count = Rc::default();
+        counted.insert(address.clone(), Rc::downgrade(&count));
+        count
+    }
+
+    fn forget_the_gone(&self) {
+        self.0.borrow_mut().retain(|_, count| count.strong_count() > 0);
+    }
+}
+
+/// One cluster of one plan: its addresses as of a version of the names.
 #[derive(Debug)]
 struct View {
-    cluster: Arc<Cluster>,
+    /// It does not keep the cluster alive: when all its connections are gone, so is its need for names.
+    cluster: sync::Weak<Cluster>,
     version: u64,
     slots: Vec<Slot>,
     turn: usize,
@@ -108,13 +140,12 @@ struct Slot {
 }
 
 impl View {
-    fn new(cluster: &Arc<Cluster>, table: &Table, account: ClusterAccount) -> Self {
-        let slot = |address| Slot { address, in_use: Rc::default() };
-        let slots: Vec<Slot> = addresses(cluster, table).into_iter().map(slot).collect();
+    fn new(cluster: &Arc<Cluster>, table: &Table, in_use: &InUse, account: ClusterAccount) -> Self {
+        let slots = slots(cluster, table, in_use);
         // Workers that all began with the first endpoint would send it their first requests together.
         let turn = fastrand::usize(..slots.len().max(1));
         Self {
-            cluster: Arc::clone(cluster),
+            cluster: Arc::downgrade(cluster),
             version: table.version(),
             slots,
             turn,
@@ -122,19 +153,18 @@ impl View {
         }
     }
 
-    /// Takes over what another plan or another answer of the name servers says.
-    fn refresh(&mut self, cluster: &Arc<Cluster>, table: &Table) {
-        if Arc::ptr_eq(&self.cluster, cluster) && self.version == table.version() {
+    fn is_of(&self, cluster: &Arc<Cluster>) -> bool {
+        ptr::eq(self.cluster.as_ptr(), Arc::as_ptr(cluster))
+    }
+
+    /// Takes over another answer of the name servers.
+    fn refresh(&mut self, cluster: &Cluster, table: &Table, in_use: &InUse) {
+        if self.version == table.version() {
             return;
         }
-        let before = self.slots.drain(..).map(|slot| (slot.address, slot.in_use));
-        let mut counted: HashMap<Address, Rc<Cell<u32>>> = before.collect();
-        for address in addresses(cluster, table) {
-            let in_use = counted.remove(&address).unwrap_or_default();
-            self.slots.push(Slot { address, in_use });
-        }
-        self.cluster = Arc::clone(cluster);
+        self.slots = slots(cluster, table, in_use);
         self.version = table.version();
+        in_use.forget_the_gone();
     }
 
     fn choose(&mut self, balance: Balance, tried: Option<&Address>) -> Option<Chosen> {
@@ -153,6 +183,11 @@ impl View {
             in_use: Rc::clone(&slot.in_use),
         })
     }
+}
+
+fn slots(cluster: &Cluster, table: &Table, in_use: &InUse) -> Vec<Slot> {
+    let slot = |address| Slot { in_use: in_use.of(&address), address };
+    addresses(cluster, table).into_iter().map(slot).collect()
 }
 
 fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
@@ -216,6 +251,27 @@ mod tests {
         for _ in 0..4 {
             assert_ne!(endpoints.choose(&next, None).unwrap().address, held.address);
         }
+    }
+
+    #[test]
+    fn two_plans_that_take_turns_keep_a_view_each_until_one_is_gone() {
+        let endpoints = endpoints();
+        let addresses = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"];
+        let plans = [cluster(Balance::RoundRobin, &addresses), cluster(Balance::RoundRobin, &addresses)];
+        let mut chosen = [HashMap::<Address, u32>::new(), HashMap::new()];
+        for turn in 0..30 {
+            let plan = turn % 2;
+            let address = endpoints.choose(&plans[plan], None).unwrap().address.clone();
+            *chosen[plan].entry(address).or_default() += 1;
+        }
+        for counts in chosen {
+            assert_eq!(counts.into_values().collect::<Vec<_>>(), [5, 5, 5], "each plan goes round by itself");
+        }
+        let [before, _after] = plans;
+        drop(before);
+        endpoints.forget_the_gone();
+        assert_eq!(endpoints.views.borrow()[0].len(), 1);
+        assert_eq!(endpoints.in_use.0.borrow().len(), addresses.len());
     }
 
     #[test]
