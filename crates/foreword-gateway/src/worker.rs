@@ -244,7 +244,9 @@ impl Doors {
                 }),
             };
             if let Some(socket) = socket {
-                spawn_local(accept::accept(socket, Rc::clone(&door), Rc::clone(worker)));
+                // Counted from now on: a drain that comes before its first turn waits for it as well.
+                let present = worker.enter();
+                spawn_local(accept::accept(socket, Rc::clone(&door), Rc::clone(worker), present));
             }
             self.open.insert(key, door);
         }

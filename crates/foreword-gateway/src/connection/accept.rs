@@ -23,7 +23,7 @@ use super::stream::Stream;
 use super::{Accepted, refuse, run};
 use crate::refusal::Code;
 use crate::sockets::Socket;
-use crate::worker::{OpenDoor, Served, Worker};
+use crate::worker::{OpenDoor, Present, Served, Worker};
 
 /// What all workers know together of one listener; it outlives plans.
 #[derive(Debug)]
@@ -105,8 +105,7 @@ impl Drop for Place {
 }
 
 /// Takes in whoever comes through a door, until it closes; then those who had come before.
-pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker>) {
-    let _present = worker.enter();
+pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker>, _present: Present) {
     let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
