@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 
+use hickory_resolver::net::NetError;
 use tokio::sync::mpsc as async_mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
 use crate::observe::admin::Admin;
 use crate::plan::Plan;
 use crate::threads;
-use crate::upstream::names::{Names, Resolving};
+use crate::upstream::names::{Ask, Names, Resolving};
 
 /// The way to the control thread. The thread ends with it.
 #[derive(Debug)]
@@ -26,10 +27,13 @@ enum Task {
 }
 
 impl Control {
-    /// Starts the control thread.
-    pub(crate) fn start(names: Arc<Names>) -> io::Result<Self> {
+    /// Starts the control thread. `find` says whom to ask for names.
+    pub(crate) fn start<A: Ask>(
+        names: Arc<Names>,
+        find: impl Fn() -> Result<A, NetError> + Send + 'static,
+    ) -> io::Result<Self> {
         let (tasks, received) = async_mpsc::unbounded_channel();
-        threads::start("control".to_owned(), move || run(received, names))?;
+        threads::start("control".to_owned(), move || run(received, Resolving::new(names, find)))?;
         Ok(Self { tasks })
     }
 
@@ -47,8 +51,10 @@ impl Control {
     }
 }
 
-async fn run(mut tasks: async_mpsc::UnboundedReceiver<Task>, names: Arc<Names>) {
-    let mut resolving = Resolving::new(names);
+async fn run<A: Ask, F: Fn() -> Result<A, NetError>>(
+    mut tasks: async_mpsc::UnboundedReceiver<Task>,
+    mut resolving: Resolving<F>,
+) {
     let mut answering: Option<AbortHandle> = None;
     while let Some(task) = tasks.recv().await {
         match task {

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use hickory_resolver::net::NetError;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::control::Control;
@@ -11,7 +12,7 @@ use crate::observe::{AccessLog, Observer, OpenError, admin};
 use crate::plan::{Bind, Plan};
 pub use crate::sockets::{BindError, BoundAddress};
 use crate::sockets::{Doorway, Sockets};
-use crate::upstream::names::Names;
+use crate::upstream::names::{self, Ask, Names};
 use crate::worker::{self, NewPlan, Order};
 
 /// A running gateway.
@@ -26,10 +27,10 @@ pub struct Gateway {
     running: watch::Receiver<usize>,
 }
 
-/// Why a gateway did not start.
+/// What a plan names and cannot have. Nothing is bound or opened for it.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener's address cannot be had. Nothing is bound.
+pub enum PlanError {
+    /// A listener's address cannot be had.
     #[error("listener `{listener}`")]
     Bind {
         /// The listener's name.
@@ -43,6 +44,14 @@ pub enum StartError {
     /// The address of the admin socket cannot be had.
     #[error("admin")]
     Admin(#[source] BindError),
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The plan names what cannot be had.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The machine gave us no thread or no descriptor.
     #[error("the gateway cannot start")]
     Resources(#[from] io::Error),
@@ -51,20 +60,9 @@ pub enum StartError {
 /// Why a plan was not put into force. The one before goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// A new address cannot be had.
-    #[error("listener `{listener}`")]
-    Bind {
-        /// The listener's name.
-        listener: Box<str>,
-        /// The address and why not.
-        source: BindError,
-    },
-    /// The new access log cannot be written.
-    #[error("the access log cannot be opened")]
-    AccessLog(#[source] OpenError),
-    /// The new address of the admin socket cannot be had.
-    #[error("admin")]
-    Admin(#[source] BindError),
+    /// The plan names what cannot be had.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The gateway is on its way out.
     #[error("the gateway drains: it takes no new plan")]
     Draining,
@@ -86,22 +84,25 @@ impl Gateway {
     ///
     /// When an address cannot be had, or the machine gives no threads.
     pub fn start(plan: Plan) -> Result<Self, StartError> {
+        Self::start_asking(plan, names::of_the_system)
+    }
+
+    /// The same, with names resolved by whom `find` finds.
+    fn start_asking<A: Ask>(
+        plan: Plan,
+        find: impl Fn() -> Result<A, NetError> + Send + 'static,
+    ) -> Result<Self, StartError> {
         let workers = plan.workers.get();
         let plan = Arc::new(plan);
-        let mut sockets = Sockets::new(&plan, workers);
-        let doors =
-            sockets.follow(&plan).map_err(|(listener, source)| StartError::Bind { listener, source })?;
+        let sockets = Sockets::new(&plan, workers);
         let mut state =
             State { plan: Arc::clone(&plan), generation: 1, draining: false, sockets, admin: None };
 
         let observer = Observer::new(workers);
-        let log = open_access_log(&observer, &plan).map_err(StartError::AccessLog)?;
-        observer.use_access_log(log);
-        let admin =
-            admin::Change::prepare(&plan, state.admin.as_ref(), &observer).map_err(StartError::Admin)?;
+        let prepared = state.prepare(&plan, &observer)?;
         let names = Arc::<Names>::default();
-        let control = Control::start(Arc::clone(&names))?;
-        state.change_admin(admin, &control);
+        let control = Control::start(Arc::clone(&names), find)?;
+        let doors = state.take(prepared, &observer, &control);
         control.follow(&plan);
         let (running, still_running) = watch::channel(workers);
         let mut orders = Vec::with_capacity(workers);
@@ -153,15 +154,8 @@ impl Gateway {
             );
         }
         let plan = Arc::new(plan);
-        let log = open_access_log(&self.observer, &plan).map_err(ReloadError::AccessLog)?;
-        let admin = admin::Change::prepare(&plan, state.admin.as_ref(), &self.observer)
-            .map_err(ReloadError::Admin)?;
-        let doors = state
-            .sockets
-            .follow(&plan)
-            .map_err(|(listener, source)| ReloadError::Bind { listener, source })?;
-        self.observer.use_access_log(log);
-        state.change_admin(admin, &self.control);
+        let prepared = state.prepare(&plan, &self.observer)?;
+        let doors = state.take(prepared, &self.observer, &self.control);
         self.control.follow(&plan);
         state.generation += 1;
         state.plan = Arc::clone(&plan);
@@ -275,16 +269,34 @@ impl Gateway {
     }
 }
 
-fn open_access_log(observer: &Observer, plan: &Plan) -> Result<Option<Arc<AccessLog>>, OpenError> {
-    plan.access_log.as_ref().map(|log| observer.open_access_log(log)).transpose()
+/// What a plan needs, before it is in force.
+struct Prepared {
+    log: Option<Arc<AccessLog>>,
+    admin: admin::Change,
+    doors: Vec<Doorway>,
 }
 
 impl State {
-    fn change_admin(&mut self, change: admin::Change, control: &Control) {
-        let admin::Change::Becomes(admin) = change else { return };
-        let (admin, door) = admin.unzip();
-        control.answer(admin);
-        self.admin = door;
+    /// Has all that `plan` needs, or nothing. Sockets come last: they are the only ones that are taken over at once.
+    fn prepare(&mut self, plan: &Plan, observer: &Arc<Observer>) -> Result<Prepared, PlanError> {
+        let log = plan.access_log.as_ref().map(|log| observer.open_access_log(log)).transpose();
+        let log = log.map_err(PlanError::AccessLog)?;
+        let admin = admin::Change::prepare(plan, self.admin.as_ref(), observer).map_err(PlanError::Admin)?;
+        let doors =
+            self.sockets.follow(plan).map_err(|(listener, source)| PlanError::Bind { listener, source })?;
+        Ok(Prepared { log, admin, doors })
+    }
+
+    /// Makes what was prepared the state of things, and gives the doors for the workers.
+    fn take(&mut self, prepared: Prepared, observer: &Observer, control: &Control) -> Vec<Doorway> {
+        let Prepared { log, admin, doors } = prepared;
+        observer.use_access_log(log);
+        if let admin::Change::Becomes(admin) = admin {
+            let (admin, door) = admin.unzip();
+            control.answer(admin);
+            self.admin = door;
+        }
+        doors
     }
 }
 
@@ -295,198 +307,4 @@ const LOG_PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
-    use std::num::NonZeroUsize;
-    use std::thread;
-
-    use foreword::Parser;
-    use foreword_http1::path::PathPolicy;
-
-    use super::*;
-    use crate::plan::{
-        Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Limits, Listener, Mode, RequestId,
-        SecondHeader, SendHeader, Target, Timeouts, UnknownHeader,
-    };
-    use crate::policy::rules::{Ending, Rule, Rules};
-
-    fn plan(binds: &[Bind], endpoint: SocketAddr) -> Plan {
-        let cluster = Arc::new(Cluster {
-            name: "echo".into(),
-            index: 0,
-            endpoints: vec![Endpoint {
-                text: endpoint.to_string().into(),
-                target: Target::Address(endpoint),
-            }],
-            balance: Balance::RoundRobin,
-            send_header: SendHeader::None,
-            send_tlvs: Vec::new(),
-            timeout: ClusterTimeouts::default(),
-        });
-        let forward = Rule {
-            name: "all".into(),
-            when: None,
-            changes: Vec::new(),
-            ending: Some(Ending::Forward(Arc::clone(&cluster))),
-        };
-        let listener = Listener {
-            name: "edge".into(),
-            binds: binds.to_vec(),
-            mode: Mode::Tcp,
-            trust: None,
-            header: HeaderPlan {
-                deadline: Duration::from_secs(3),
-                max_len: 4096,
-                waiting: 1024,
-                parser: Parser::new(),
-                second_header: SecondHeader::Payload,
-                chain: NonZeroUsize::MIN,
-                unknown: UnknownHeader::Accept,
-            },
-            tls: None,
-            rules: Rules::new(vec![forward]),
-            timeout: Timeouts::default(),
-            max: Limits::default(),
-            path: PathPolicy::default(),
-            request_id: RequestId::default(),
-        };
-        Plan {
-            workers: NonZeroUsize::new(2).unwrap(),
-            drain: Duration::from_secs(30),
-            listeners: vec![Arc::new(listener)],
-            clusters: vec![cluster],
-            access_log: None,
-            admin: None,
-            warnings: Vec::new(),
-        }
-    }
-
-    fn open_port() -> Bind {
-        Bind::Inet("127.0.0.1:0".parse().unwrap())
-    }
-
-    /// Sends back what comes, connection by connection, until the test ends.
-    fn echo() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
-            }
-        });
-        address
-    }
-
-    fn ask(address: &Bind) -> TcpStream {
-        let Bind::Inet(address) = address else { panic!("bound to an inet address") };
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"hello").unwrap();
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"hello");
-        stream
-    }
-
-    #[tokio::test]
-    async fn bytes_go_both_ways_and_a_drain_ends_when_the_last_connection_does() {
-        let gateway = Gateway::start(plan(&[open_port(), open_port()], echo())).unwrap();
-        let addresses = gateway.addresses();
-        assert_eq!(addresses.len(), 2);
-        let open = ask(&addresses[0].address);
-        drop(ask(&addresses[1].address));
-        let Bind::Inet(address) = &addresses[0].address else { panic!("bound to an inet address") };
-
-        let drain = gateway.drain();
-        let close = async {
-            tokio::task::spawn_blocking({
-                let address = *address;
-                move || {
-                    while TcpStream::connect(address).is_ok() {}
-                    drop(open);
-                }
-            })
-            .await
-            .unwrap();
-        };
-        tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(drain, close) }).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_does_not_end_is_cut_off_at_the_deadline() {
-        let mut short = plan(&[open_port()], echo());
-        short.drain = Duration::from_millis(50);
-        let gateway = Gateway::start(short).unwrap();
-        let mut open = ask(&gateway.addresses()[0].address);
-        gateway.drain().await;
-        assert_eq!(open.read(&mut [0]).unwrap_or(0), 0, "the connection is gone");
-    }
-
-    #[test]
-    fn a_reload_keeps_the_socket_of_a_listener_that_stays() {
-        let gateway = Gateway::start(plan(&[open_port()], echo())).unwrap();
-        let before = gateway.addresses();
-        let open = ask(&before[0].address);
-        gateway.reload(plan(&[open_port(), open_port()], echo())).unwrap();
-        let after = gateway.addresses();
-        assert_eq!(after[0], before[0]);
-        assert_eq!(after.len(), 2);
-        ask(&after[0].address);
-        ask(&after[1].address);
-        drop(open);
-    }
-
-    #[test]
-    fn a_plan_that_cannot_be_bound_changes_nothing() {
-        let gateway = Gateway::start(plan(&[open_port()], echo())).unwrap();
-        let held = TcpListener::bind("127.0.0.1:0").unwrap();
-        let taken = Bind::Inet(held.local_addr().unwrap());
-        let before = gateway.addresses();
-        let error = gateway.reload(plan(&[open_port(), taken], echo())).unwrap_err();
-        assert!(why(&error).contains("the address is taken"), "{error}");
-        assert_eq!(gateway.addresses(), before);
-        ask(&before[0].address);
-    }
-
-    #[test]
-    fn the_same_address_twice_is_taken_the_second_time() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = Gateway::start(plan(&[Bind::Inet(free), Bind::Inet(free)], echo())).unwrap_err();
-        assert!(why(&error).contains("the address is taken"), "{error}");
-    }
-
-    fn why(error: &impl std::error::Error) -> String {
-        error.source().unwrap().to_string()
-    }
-
-    #[test]
-    fn every_address_and_one_of_them_may_both_be_ours_whichever_comes_first() {
-        let open = Bind::Inet("0.0.0.0:0".parse().unwrap());
-        let gateway = Gateway::start(plan(std::slice::from_ref(&open), echo())).unwrap();
-        let all = gateway.addresses().remove(0).address;
-        let Bind::Inet(address) = all else { panic!("bound to an inet address") };
-        let one = Bind::Inet(([127, 0, 0, 9], address.port()).into());
-        let other = Bind::Inet(([127, 0, 0, 8], address.port()).into());
-        gateway.reload(plan(&[open, one.clone()], echo())).unwrap();
-        ask(&one);
-        ask(&other);
-        gateway.reload(plan(std::slice::from_ref(&one), echo())).unwrap();
-        ask(&one);
-        gateway.reload(plan(&[one.clone(), all], echo())).unwrap();
-        ask(&one);
-        ask(&other);
-    }
-
-    #[test]
-    fn a_gateway_that_is_dropped_lets_go_of_its_addresses() {
-        let gateway = Gateway::start(plan(&[open_port()], echo())).unwrap();
-        let Bind::Inet(address) = gateway.addresses().remove(0).address else {
-            panic!("bound to an inet address")
-        };
-        let mut open = ask(&Bind::Inet(address));
-        drop(gateway);
-        assert_eq!(open.read(&mut [0]).unwrap_or(0), 0, "the connection is gone");
-        while TcpStream::connect(address).is_ok() {}
-    }
-}
+mod tests;

@@ -1,17 +1,21 @@
 //! Names of endpoints, resolved on the control thread for as long as their answers are good.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
-use tokio::task::JoinHandle;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_local};
 
-use crate::plan::{Plan, Target};
+use crate::plan::{Cluster, Plan, Target};
 
 /// What is known of every name. Workers read it; only the control thread writes.
 #[derive(Debug, Default)]
@@ -64,37 +68,63 @@ impl Names {
     }
 }
 
-/// Keeps the names of a plan resolved. Lives on the control thread.
-pub(crate) struct Resolving {
-    names: Arc<Names>,
-    tasks: HashMap<Box<str>, JoinHandle<()>>,
+/// Somebody who knows what names resolve to.
+pub(crate) trait Ask: Sized + 'static {
+    /// Asks once: the addresses in a fixed order, and for how long they are good.
+    async fn ask(&self, host: &str) -> Result<(Arc<[IpAddr]>, Duration), NetError>;
 }
 
-impl Resolving {
-    pub(crate) fn new(names: Arc<Names>) -> Self {
-        Self { names, tasks: HashMap::new() }
+/// Keeps the names of the plans resolved. Lives on the control thread.
+pub(crate) struct Resolving<F> {
+    names: Arc<Names>,
+    /// Finds out whom to ask; anew with each plan that brings names, since the machine may be set up otherwise by then.
+    find: F,
+    hosts: HashMap<Box<str>, Host>,
+}
+
+/// A name, and the task that keeps it resolved for as long as somebody may connect to it.
+struct Host {
+    named_by: Rc<NamedBy>,
+    task: JoinHandle<()>,
+}
+
+/// The clusters that name a host. A connection keeps the clusters of its own plan alive, however many plans came since.
+#[derive(Default)]
+struct NamedBy(RefCell<Vec<Weak<Cluster>>>);
+
+impl NamedBy {
+    fn anyone(&self) -> bool {
+        let mut clusters = self.0.borrow_mut();
+        clusters.retain(|cluster| cluster.strong_count() > 0);
+        !clusters.is_empty()
+    }
+}
+
+impl<A: Ask, F: Fn() -> Result<A, NetError>> Resolving<F> {
+    pub(crate) fn new(names: Arc<Names>, find: F) -> Self {
+        Self { names, find, hosts: HashMap::new() }
     }
 
-    /// Resolves the names of `plan` from now on, and those of earlier plans no more.
+    /// Resolves the names of `plan` from now on as well. Those of an earlier one go on until nobody can ask for them: its
+    /// connections, and the workers that have not taken the new plan yet.
     ///
     /// It comes back when every new name has been asked for once, or after [`FIRST`]: a name that does not resolve is
     /// warned of and keeps nobody from starting.
     pub(crate) async fn follow(&mut self, plan: &Plan) {
-        let wanted = hosts(plan);
-        self.tasks.retain(|host, task| {
-            let stays = wanted.contains(host);
-            if !stays {
-                task.abort();
-                self.names.forget(host);
-            }
-            stays
-        });
-        let new: Vec<Box<str>> = wanted.into_iter().filter(|host| !self.tasks.contains_key(host)).collect();
+        self.hosts.retain(|_, host| !host.task.is_finished());
+        let mut new = BTreeMap::<Box<str>, Rc<NamedBy>>::new();
+        for (host, cluster) in hosts(plan) {
+            let named_by = match self.hosts.get(host) {
+                Some(known) => &known.named_by,
+                None => new.entry(host.into()).or_default(),
+            };
+            named_by.0.borrow_mut().push(Arc::downgrade(cluster));
+        }
         if new.is_empty() {
             return;
         }
-        let resolver = match resolver() {
-            Ok(resolver) => Arc::new(resolver),
+        let resolver = match (self.find)() {
+            Ok(resolver) => Rc::new(resolver),
             Err(error) => {
                 tracing::warn!(
                     "names of endpoints cannot be resolved: the system's resolver configuration: {error}"
@@ -102,7 +132,8 @@ impl Resolving {
                 return;
             }
         };
-        let first = new.into_iter().map(|host| self.keep(host, &resolver)).collect::<Vec<_>>();
+        let keep = |(host, named_by)| self.keep(host, named_by, &resolver);
+        let first = new.into_iter().map(keep).collect::<Vec<_>>();
         let all = async {
             for asked in first {
                 // A sender that is gone has been asked as well.
@@ -112,74 +143,88 @@ impl Resolving {
         let _late = tokio::time::timeout(FIRST, all).await;
     }
 
-    fn keep(&mut self, host: Box<str>, resolver: &Arc<TokioResolver>) -> tokio::sync::oneshot::Receiver<()> {
-        let (asked, first) = tokio::sync::oneshot::channel();
-        let task = keep_resolved(host.clone(), Arc::clone(resolver), Arc::clone(&self.names), asked);
-        self.tasks.insert(host, tokio::task::spawn_local(task));
+    fn keep(&mut self, host: Box<str>, named_by: Rc<NamedBy>, resolver: &Rc<A>) -> oneshot::Receiver<()> {
+        let (asked, first) = oneshot::channel();
+        let kept =
+            Kept { host: host.clone(), named_by: Rc::clone(&named_by), names: Arc::clone(&self.names) };
+        let task = spawn_local(kept.resolve(Rc::clone(resolver), asked));
+        self.hosts.insert(host, Host { named_by, task });
         first
     }
 }
 
-impl Drop for Resolving {
+impl<F> Drop for Resolving<F> {
     fn drop(&mut self) {
-        self.tasks.values().for_each(JoinHandle::abort);
+        self.hosts.values().for_each(|host| host.task.abort());
     }
 }
 
-async fn keep_resolved(
+/// What the task of one name has.
+struct Kept {
     host: Box<str>,
-    resolver: Arc<TokioResolver>,
+    named_by: Rc<NamedBy>,
     names: Arc<Names>,
-    asked: tokio::sync::oneshot::Sender<()>,
-) {
-    let mut asked = Some(asked);
-    let mut fails = false;
-    loop {
-        let wait = match lookup(&resolver, &host).await {
-            Ok((addresses, good_for)) => {
-                if fails {
-                    tracing::info!("`{host}` resolves again");
-                }
-                fails = false;
-                names.publish(&host, addresses);
-                good_for
-            }
-            Err(error) => {
-                if !fails {
-                    let known = names.table().addresses(&host).len();
-                    match known {
-                        0 => tracing::warn!(
-                            "`{host}` does not resolve: {error}; endpoints of this name are left out"
-                        ),
-                        known => tracing::warn!(
-                            "`{host}` does not resolve: {error}; its {known} known addresses stay"
-                        ),
+}
+
+impl Kept {
+    /// Asks again whenever the last answer is no longer good, until nobody names the host.
+    async fn resolve(self, resolver: Rc<impl Ask>, asked: oneshot::Sender<()>) {
+        let Self { host, named_by, names } = self;
+        let mut asked = Some(asked);
+        let mut fails = false;
+        while named_by.anyone() {
+            let wait = match resolver.ask(&host).await {
+                Ok((addresses, good_for)) => {
+                    if fails {
+                        tracing::info!("`{host}` resolves again");
                     }
+                    fails = false;
+                    names.publish(&host, addresses);
+                    good_for
                 }
-                fails = true;
-                RETRY
+                Err(error) => {
+                    if !fails {
+                        warn(&host, &error, names.table().addresses(&host).len());
+                    }
+                    fails = true;
+                    RETRY
+                }
+            };
+            if let Some(asked) = asked.take() {
+                // Nobody waits for it any more if it came late.
+                let _late = asked.send(());
             }
-        };
-        if let Some(asked) = asked.take() {
-            // Nobody waits for it any more if it came late.
-            let _late = asked.send(());
+            tokio::time::sleep(wait).await;
         }
-        tokio::time::sleep(wait).await;
+        names.forget(&host);
     }
 }
 
-/// Asks once: the addresses in a fixed order, and for how long they are good.
-async fn lookup(resolver: &TokioResolver, host: &str) -> Result<(Arc<[IpAddr]>, Duration), NetError> {
-    let answer = resolver.lookup_ip(host).await?;
-    // Servers turn their answers around; the same addresses are the same answer.
-    let addresses: BTreeSet<IpAddr> = answer.iter().collect();
-    let good_for = answer.valid_until().saturating_duration_since(Instant::now());
-    Ok((addresses.into_iter().collect(), good_for.clamp(SHORTEST, LONGEST)))
+fn warn(host: &str, error: &NetError, known: usize) {
+    match known {
+        0 => {
+            tracing::warn!("`{host}` does not resolve: {error}; endpoints of this name are left out");
+        }
+        known => tracing::warn!("`{host}` does not resolve: {error}; its {known} known addresses stay"),
+    }
+}
+
+impl Ask for TokioResolver {
+    async fn ask(&self, host: &str) -> Result<(Arc<[IpAddr]>, Duration), NetError> {
+        let answer = self.lookup_ip(host).await?;
+        // Servers turn their answers around; the same addresses are the same answer.
+        let addresses: BTreeSet<IpAddr> = answer.iter().collect();
+        let good_for = answer.valid_until().saturating_duration_since(Instant::now());
+        Ok((addresses.into_iter().collect(), good_for.clamp(SHORTEST, LONGEST)))
+    }
 }
 
 /// The resolver as this machine is set up for: `/etc/resolv.conf` and `/etc/hosts`.
-fn resolver() -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_tokio()?;
+pub(crate) fn of_the_system() -> Result<TokioResolver, NetError> {
+    resolver(TokioResolver::builder_tokio()?)
+}
+
+fn resolver(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
     // Few upstream networks have both families, and those of one name are mostly the same machines.
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
     // The wait between two questions is ours, and the answer must not be older than that.
@@ -187,13 +232,14 @@ fn resolver() -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
-fn hosts(plan: &Plan) -> BTreeSet<Box<str>> {
-    let endpoints = plan.clusters.iter().flat_map(|cluster| &cluster.endpoints);
-    let names = endpoints.filter_map(|endpoint| match &endpoint.target {
-        Target::Name { host, .. } => Some(host.clone()),
-        Target::Address(_) | Target::Unix(_) => None,
-    });
-    names.collect()
+/// Each name of a plan, with a cluster that names it.
+fn hosts(plan: &Plan) -> impl Iterator<Item = (&str, &Arc<Cluster>)> {
+    plan.clusters.iter().flat_map(|cluster| {
+        cluster.endpoints.iter().filter_map(move |endpoint| match &endpoint.target {
+            Target::Name { host, .. } => Some((&**host, cluster)),
+            Target::Address(_) | Target::Unix(_) => None,
+        })
+    })
 }
 
 /// How long a start waits for names.
@@ -209,29 +255,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_addresses_are_no_new_version() {
-        let names = Names::default();
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        names.publish("app.test", [address].into());
-        let version = names.table().version();
-        names.publish("app.test", [address].into());
-        assert_eq!(names.table().version(), version);
-        assert_eq!(names.table().addresses("app.test"), [address]);
-        names.forget("app.test");
-        assert!(names.table().version() > version);
-        assert_eq!(names.table().addresses("app.test"), [] as [IpAddr; 0]);
-    }
-
-    #[test]
-    fn localhost_resolves_by_the_systems_own_files() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (addresses, good_for) =
-            runtime.block_on(async { lookup(&resolver().unwrap(), "localhost").await }).unwrap();
-        assert!(addresses.contains(&"127.0.0.1".parse().unwrap()), "{addresses:?}");
-        assert!((SHORTEST..=LONGEST).contains(&good_for));
-    }
-}
+pub(crate) mod server;
+#[cfg(test)]
+mod tests;
