@@ -44,10 +44,13 @@ pub(super) fn log_line(line: &str) -> String {
 
 /// Commands to copy while the demo stays up.
 pub(super) fn try_it(chain: &Chain, programs: &Path) -> String {
-    let port = chain.gateway.port();
-    let foreword = programs.join("foreword");
-    let (foreword, cat) = (foreword.display(), programs.join("ppcurlcat"));
-    let (cat, file) = (cat.display(), chain.file.display());
+    let foreword = programs.join("foreword").display().to_string();
+    let cat = programs.join("ppcurlcat").display().to_string();
+    let gateway = format!("https://localhost:{}/", chain.gateway.port());
+    let (admin, file) = (format!("{gateway}admin"), chain.file.display().to_string());
+    let outside = ["get", "-k", "-i", "--source", CLIENT];
+    let office = ["get", "-k", "-i", "--source", OFFICE];
+    let why = ["why", "-c", &file, "--listener", "web", "--peer", "127.0.0.1", "--client", CLIENT];
     format!(
         "\
 Try it, from another terminal.
@@ -55,33 +58,54 @@ Try it, from another terminal.
 Straight to the gateway, past the balancer: curl begins with TLS where a header
 is due, and fails. The reason appears below.
 
-  curl -k -I https://localhost:{port}/
+{bare}
 
 With the header:
 
-  {cat} https://localhost:{port}/ | head -1
+{cat}
 
 /admin from outside is 403, from the office 200, whatever the spelling:
 
-  {foreword} get -k -i --source {CLIENT} https://localhost:{port}/admin
-  {foreword} get -k -i --source {CLIENT} https://localhost:{port}/x/..//%61dmin
-  {foreword} get -k -i --source {OFFICE} https://localhost:{port}/admin
+{from_outside}
+{spelled_otherwise}
+{from_the_office}
 
 Why is that so?
 
-  {foreword} why -c {file} \\
-      --listener web --peer 127.0.0.1 --client {CLIENT} \\
-      https://localhost:{port}/admin
+{why}
 
 Through the balancer, as yourself:
 
-  curl -k https://localhost:{balancer}/
+{through}
 
 What the gateway has to say from now on; Ctrl-C ends the demo:
 
 ",
-        balancer = chain.balancer.port(),
+        bare = command("curl", &["-k", "-I"], &gateway),
+        cat = command(&cat, &[], &format!("{gateway} | head -1")),
+        from_outside = command(&foreword, &outside, &admin),
+        spelled_otherwise = command(&foreword, &outside, &format!("{gateway}x/..//%61dmin")),
+        from_the_office = command(&foreword, &office, &admin),
+        why = command(&foreword, &why, &admin),
+        through = command("curl", &["-k"], &format!("https://localhost:{}/", chain.balancer.port())),
     )
+}
+
+/// A command as it can be copied into a shell, on as many lines of 80 columns as it takes.
+fn command(program: &str, flags: &[&str], url: &str) -> String {
+    let mut text = format!("  {program}");
+    let mut column = text.len();
+    for word in flags.iter().copied().chain([url]) {
+        // Room for the backslash that may have to follow.
+        if column + 1 + word.len() > 80 - 2 {
+            text.push_str(" \\\n     ");
+            column = 5;
+        }
+        text.push(' ');
+        text.push_str(word);
+        column += 1 + word.len();
+    }
+    text
 }
 
 fn set_in(text: &str) -> String {
@@ -93,4 +117,18 @@ fn set_in(text: &str) -> String {
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_goes_on_in_the_next_line_and_stays_one_command() {
+        let text = command(&"p".repeat(60), &["--source", CLIENT], "https://localhost:65535/admin");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        let joined = text.replace("\\\n", "");
+        let words: Vec<&str> = joined.split_whitespace().skip(1).collect();
+        assert_eq!(words, ["--source", CLIENT, "https://localhost:65535/admin"]);
+    }
 }
