@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foreword::{ClaimRefused, Command, Fault, Group, Looks, Malformed, PeerAddr, Version};
 
-use crate::refusal::{Code, Hex, server_name};
+use crate::refusal::{Code, Hex, largest_tlv, server_name};
 
 /// What is wrong with a header, and whose it was.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub(super) enum HeaderFault {
     /// The bytes are something else.
     NoHeader { looks: Looks, server_name: Option<Box<str>>, bytes: Box<[u8]> },
     /// A header that went wrong.
-    Malformed { malformed: Malformed, version: Version, bytes: Box<[u8]> },
+    Malformed { malformed: Malformed, version: Version, bytes: Box<[u8]>, largest: Option<(u8, usize)> },
     /// Nothing came.
     Silence { deadline: Duration },
     /// It came too slowly.
@@ -54,7 +54,9 @@ impl HeaderFault {
     /// Bytes that begin like a header and go on otherwise.
     pub(super) fn malformed(malformed: Malformed, bytes: &[u8]) -> Self {
         let version = Version::announced(bytes).unwrap_or(Version::One);
-        Self::Malformed { malformed, version, bytes: shown(header_of(version, bytes)) }
+        let is_too_long = version == Version::Two && matches!(malformed.fault(), Fault::HeaderTooLong { .. });
+        let largest = is_too_long.then(|| largest_tlv(bytes)).flatten();
+        Self::Malformed { malformed, version, bytes: shown(header_of(version, bytes)), largest }
     }
 
     pub(super) fn of(self, group: &Group) -> Box<HeaderError> {
@@ -108,11 +110,15 @@ impl fmt::Display for HeaderFault {
                 (looks, Some(name)) => write!(f, "expected a PROXY header, found {looks} (SNI {name})"),
                 (looks, None) => write!(f, "expected a PROXY header, found {looks}"),
             },
-            Self::Malformed { malformed, version: Version::One, bytes } => {
+            Self::Malformed { malformed, version: Version::One, bytes, .. } => {
                 write!(f, "v1 header, {malformed}, in `{}`", bytes.escape_ascii())
             }
-            Self::Malformed { malformed, version: Version::Two, bytes } => {
-                write!(f, "v2 header, {malformed}, in {}", Hex(bytes))
+            Self::Malformed { malformed, version: Version::Two, bytes, largest } => {
+                write!(f, "v2 header, {malformed}")?;
+                if let Some((kind, len)) = largest {
+                    write!(f, ", {len} of them in TLV {kind:#04x}")?;
+                }
+                write!(f, ", in {}", Hex(bytes))
             }
             Self::Silence { deadline } => {
                 write!(f, "expected a PROXY header, found nothing for {} s", deadline.as_secs_f32())

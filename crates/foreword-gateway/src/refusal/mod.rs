@@ -3,6 +3,7 @@
 mod code;
 mod explain;
 mod hello;
+mod largest_tlv;
 mod line;
 #[cfg(test)]
 mod reference;
@@ -10,5 +11,6 @@ mod reference;
 pub use code::Code;
 pub use explain::Page;
 pub(crate) use hello::server_name;
+pub(crate) use largest_tlv::largest_tlv;
 pub(crate) use line::{Gates, Place, TICK, line, rest};
 pub(crate) use line::{Hex, Refusal};

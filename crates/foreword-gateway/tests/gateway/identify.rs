@@ -155,6 +155,33 @@ fn the_answer_does_not_depend_on_how_the_bytes_were_split() {
 }
 
 #[test]
+fn a_longer_header_is_taken_where_the_file_allows_it_and_else_the_longest_tlv_is_named() {
+    let (endpoint, heard) = Endpoint::recording();
+    let header = foreword::Builder::v2()
+        .proxy("203.0.113.7:1".parse().unwrap(), "192.0.2.1:2".parse().unwrap())
+        .raw_tlv(0xe1, &[7; 900])
+        .max_len(2000)
+        .build()
+        .unwrap();
+    for (max, is_taken) in [(header.len(), true), (header.len() - 1, false)] {
+        let running = Running::start(&file(&endpoint, &format!("max = {max}")));
+        let mut peer = client(running.address("require"));
+        peer.write_all(&[&header, PAYLOAD].concat()).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&mut peer), b"");
+        if is_taken {
+            assert!(heard.recv_timeout(PATIENCE).unwrap().ends_with(PAYLOAD));
+        } else {
+            let line = running.log.line_with("FW106");
+            assert!(
+                line.contains(&format!("at most {max} bytes")) && line.contains("900 of them in TLV 0xe1"),
+                "{line}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_bare_client_hello_is_named_with_its_server_name() {
     let endpoint = Endpoint::echo();
     let running = Running::start(&file(&endpoint, ""));
