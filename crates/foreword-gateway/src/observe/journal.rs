@@ -349,14 +349,11 @@ impl Journal {
     /// Counts a refusal, and tells of it as often as its gate allows.
     pub(crate) fn refused(&self, known: &Known, refusal: &Refusal<'_>) {
         self.counters().refused(refusal.code, refusal.requirement);
-        if !refusal.code.is_told() {
-            return;
-        }
         let now = Instant::now();
         let Some(left_out) = self.series.gates.admit(refusal.code, now) else { return };
         let (local, peer) = (known.local.as_ref(), known.peer.as_ref());
         let place = Place { listener: &self.series.name, local, peer };
-        if !self.scribe.observer.teller.line(refusal::line(&place, refusal, left_out)) {
+        if !self.scribe.observer.teller.line(refusal.code, refusal::line(&place, refusal, left_out)) {
             self.series.gates.not_written(refusal.code, now);
         }
     }

@@ -16,7 +16,7 @@ pub(super) struct Teller(SyncSender<Message>);
 
 #[derive(Debug)]
 enum Message {
-    Line(String),
+    Line(Code, String),
     /// Everything before it was written, and so were the counts that no line has told: say so.
     Flush(SyncSender<()>),
 }
@@ -37,8 +37,8 @@ impl Teller {
     }
 
     /// Hands a line over, unless too many wait already.
-    pub(super) fn line(&self, line: String) -> bool {
-        self.0.try_send(Message::Line(line)).is_ok()
+    pub(super) fn line(&self, code: Code, line: String) -> bool {
+        self.0.try_send(Message::Line(code, line)).is_ok()
     }
 
     /// Waits, no longer than `patience`, until everything handed over so far is written.
@@ -54,7 +54,7 @@ fn tell(messages: &Receiver<Message>, observer: &Weak<Observer>) {
     let mut next_tick = Instant::now() + refusal::TICK;
     loop {
         match messages.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
-            Ok(Message::Line(line)) => tracing::warn!("{line}"),
+            Ok(Message::Line(code, line)) => write(code, &line),
             Ok(Message::Flush(done)) => {
                 tell_rest(observer, Instant::now() + FAR);
                 let _ = done.send(());
@@ -68,6 +68,13 @@ fn tell(messages: &Receiver<Message>, observer: &Weak<Observer>) {
     }
 }
 
+fn write(code: Code, line: &str) {
+    match code.is_fault() {
+        true => tracing::warn!("{line}"),
+        false => tracing::info!("{line}"),
+    }
+}
+
 /// Tells the counts that are overdue at `now`.
 fn tell_rest(observer: &Weak<Observer>, now: Instant) {
     let Some(observer) = observer.upgrade() else { return };
@@ -75,7 +82,7 @@ fn tell_rest(observer: &Weak<Observer>, now: Instant) {
     for listener in listeners {
         let overdue: Vec<(Code, u64)> = listener.gates.overdue(now).collect();
         for (code, left_out) in overdue {
-            tracing::warn!("{}", refusal::rest(&listener.name, code, left_out));
+            write(code, &refusal::rest(&listener.name, code, left_out));
         }
     }
     observer.tell_lost_lines(now);

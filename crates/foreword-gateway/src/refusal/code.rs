@@ -135,8 +135,8 @@ impl Code {
         explain::page(self)
     }
 
-    /// Whether a refusal is worth a line in the log: what a rule refuses is the operator's wish and only counted.
-    pub(crate) const fn is_told(self) -> bool {
+    /// Whether somebody may have to do something about it: what a rule refuses is the operator's own wish.
+    pub(crate) const fn is_fault(self) -> bool {
         !matches!(self, Self::RefusedByRule)
     }
 }

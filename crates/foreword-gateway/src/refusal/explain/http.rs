@@ -89,7 +89,7 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::RefusedByRule,
         meaning: "A rule of the listener refused the connection with `close`, or with `deny` in tcp mode. This is \
-                  counted and written to the access log, and not told as a fault.",
+                  counted, written to the access log, and told in the log as information, not as a fault.",
         cause: "The rule does what it was written for. The access log names it under `rule`.",
         remedy: "If it should have passed, ask `foreword why` which rule ended it and what it saw.",
     },
