@@ -193,6 +193,31 @@ fn sighup_takes_the_new_file_or_says_what_is_wrong_and_goes_on() {
 }
 
 #[test]
+fn sighup_reads_the_lists_again() {
+    let scene = Scene::new();
+    fs::write(scene.folder.path().join("barred.txt"), "192.0.2.0/24\n").unwrap();
+    let file = scene.write("list.barred = { file = \"barred.txt\" }");
+    let rule = "[[listener.edge.rule]]\nwhen = 'client.ip in @barred'\nthen = { close = true }\n";
+    let text = fs::read_to_string(&file).unwrap().replace("[cluster", &format!("{rule}[cluster"));
+    fs::write(&file, text).unwrap();
+    let mut run = Run::start(&file);
+    let address = run.address();
+    tunnel(address);
+
+    fs::write(scene.folder.path().join("barred.txt"), "127.0.0.0/8\n").unwrap();
+    run.signal("HUP");
+    run.line_with("the new configuration is in force");
+    let mut refused = TcpStream::connect(address).unwrap();
+    refused.set_read_timeout(Some(PATIENCE)).unwrap();
+    refused.write_all(b"hello").unwrap();
+    let mut rest = Vec::new();
+    // It may be reset rather than ended; either way nothing comes.
+    let _reset = refused.read_to_end(&mut rest);
+    assert_eq!(rest, b"");
+    run.line_with("FW411");
+}
+
+#[test]
 fn sigusr1_reopens_the_access_log() {
     let scene = Scene::new();
     let file = scene.write("log.access = { to = \"file:access.log\", format = \"json\" }");

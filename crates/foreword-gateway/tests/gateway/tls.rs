@@ -292,6 +292,29 @@ fn what_the_handshake_settled_goes_to_the_endpoint_in_the_header() {
 }
 
 #[test]
+fn pairs_that_the_file_names_are_served_like_those_of_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut roots = RootCertStore::empty();
+    for (file, name) in [("one.pem", "one.test"), ("two.pem", "two.test")] {
+        certificate(folder.path(), file, &[name], &mut roots);
+    }
+    let endpoint = Endpoint::echo();
+    let pair = |file| format!("{{ certificate = \"{file}\", key = \"{file}\" }}");
+    let file = format!(
+        "[listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ncluster = \"app\"\n\
+         tls = {{ certificates = [{}, {}] }}\n[cluster.app]\nendpoints = [\"{}\"]\n",
+        pair("one.pem"),
+        pair("two.pem"),
+        endpoint.address
+    );
+    let running = Running::start_in(folder.path(), &file);
+    let config = Arc::new(builder().with_root_certificates(roots).with_no_client_auth());
+    for name in ["one.test", "two.test"] {
+        echo(tls(&config, name, client(running.address("web"))));
+    }
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_changes_nothing() {
     let scene = Scene::new();
     let running = scene.start("");

@@ -1,7 +1,8 @@
 //! Endpoints that are down, silent, early, broken or full of garbage; clients that leave.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use crate::support::*;
 
@@ -31,6 +32,41 @@ fn another_endpoint_is_asked_when_the_first_is_down() {
         let mut client = Wire::to(&gateway);
         let answer = client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
         assert_eq!(answer.status, 200);
+    }
+}
+
+#[test]
+fn an_endpoint_that_does_not_take_the_connection_is_504_and_another_one_is_asked() {
+    let full = Full::new();
+    let cluster = "timeout = { connect = \"100ms\" }";
+    let alone = gateway(&file(&[full.address], "cluster = \"app\"", cluster));
+    assert_eq!(Wire::to(&alone).ask(GET).status, 504);
+    let endpoint = Endpoint::polite();
+    let both = gateway(&file(&[full.address, endpoint.address], "cluster = \"app\"", cluster));
+    for _ in 0..2 {
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+        assert_eq!(Wire::to(&both).ask(post).status, 200);
+    }
+}
+
+/// An address whose queue is full, so that the kernel leaves newcomers without an answer.
+struct Full {
+    address: std::net::SocketAddr,
+    _listener: socket2::Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl Full {
+    fn new() -> Self {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            queue.push(stream);
+        }
+        Self { address, _listener: listener, _queue: queue }
     }
 }
 

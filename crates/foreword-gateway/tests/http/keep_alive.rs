@@ -115,6 +115,23 @@ fn a_connection_that_is_idle_too_long_is_closed_without_a_word() {
 }
 
 #[test]
+fn an_endpoints_connection_that_is_unused_too_long_is_closed() {
+    let (told, closed) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        while wire.request().is_some() {
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        told.lock().unwrap().send(()).unwrap();
+    });
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", "timeout = { idle = \"100ms\" }"));
+    let mut client = Wire::to(&gateway);
+    assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    closed.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    assert_eq!(endpoint.seen.connections(), 2);
+}
+
+#[test]
 fn a_client_that_says_nothing_and_leaves_disturbs_nobody() {
     let endpoint = Endpoint::polite();
     let gateway = in_front_of(&endpoint);
