@@ -26,30 +26,41 @@ pub async fn write_header_with<S>(stream: &mut S, header: &[u8], first_payload: 
 where
     S: AsyncWrite + Unpin,
 {
-    if first_payload.is_empty() {
-        stream.write_all(header).await?;
-    } else if stream.is_write_vectored() {
-        write_all_vectored(stream, header, first_payload).await?;
+    write_together(stream, [header, first_payload]).await
+}
+
+/// Writes pieces one behind the other: in one vectored write where the stream has them, as one piece otherwise. What a
+/// short write leaves is written after it, and all of it is flushed.
+///
+/// # Errors
+///
+/// When the stream fails.
+pub async fn write_together<S, const N: usize>(stream: &mut S, pieces: [&[u8]; N]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    if stream.is_write_vectored() {
+        let mut slices = pieces.map(IoSlice::new);
+        write_all_vectored(stream, &mut slices).await?;
     } else {
-        stream.write_all(&[header, first_payload].concat()).await?;
+        stream.write_all(&pieces.concat()).await?;
     }
     stream.flush().await
 }
 
-async fn write_all_vectored<S>(stream: &mut S, mut first: &[u8], mut second: &[u8]) -> io::Result<()>
+async fn write_all_vectored<S>(stream: &mut S, mut left: &mut [IoSlice<'_>]) -> io::Result<()>
 where
     S: AsyncWrite + Unpin,
 {
-    while !first.is_empty() {
-        let written = stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+    // Empty pieces at the beginning are gone with this.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match stream.write_vectored(left).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut left, written),
         }
-        let of_first = written.min(first.len());
-        first = first.get(of_first..).unwrap_or_default();
-        second = second.get(written - of_first..).unwrap_or_default();
     }
-    stream.write_all(second).await
+    Ok(())
 }
 
 #[cfg(test)]
@@ -132,6 +143,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn several_pieces_leave_in_one_write_and_empty_ones_leave_no_trace() {
+        for vectored in [true, false] {
+            let mut stream = Recorder { vectored, ..Recorder::default() };
+            write_together(&mut stream, [b"", b"a header, ", b"", b"a head, ", b"a body", b""])
+                .await
+                .unwrap();
+            assert_eq!(stream.writes, [b"a header, a head, a body"]);
+        }
+        let mut stream = Recorder { vectored: true, ..Recorder::default() };
+        write_together(&mut stream, [b"", b""]).await.unwrap();
+        assert!(stream.writes.is_empty());
     }
 
     #[tokio::test]

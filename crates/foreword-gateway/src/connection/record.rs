@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -195,11 +196,15 @@ pub(crate) trait Fill {
         self.text(Name::Rule, name.as_bytes());
     }
 
+    /// Notes which cluster it is for.
+    fn cluster(&mut self, name: &str) {
+        self.text(Name::Cluster, name.as_bytes());
+    }
+
     /// Notes where it is forwarded to; with another attempt, the last endpoint counts.
-    fn forwarding(&mut self, cluster: &str, endpoint: &str) {
-        self.text(Name::Cluster, cluster.as_bytes());
-        self.text(Name::Endpoint, endpoint.as_bytes());
-        if let Some((_, exchange)) = self.parts() {
+    fn forwarding(&mut self, endpoint: &dyn fmt::Display) {
+        if let Some((journal, exchange)) = self.parts() {
+            exchange.keep_shown(journal.wants(), Name::Endpoint, endpoint);
             exchange.forwarded = true;
         }
     }

@@ -3,8 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use foreword::{Client, Trust, Verdict};
 use foreword_tokio::Rewind;
@@ -13,16 +12,17 @@ use tokio_rustls::server::TlsStream;
 
 use super::Connection;
 use super::error::ServeError;
-use super::forward::{Forward, Traffic};
+use super::forward::{Forward, Scratch, Traffic};
 use super::header_watch::HeaderWatch;
 use super::record::{Fill, Record};
 use super::stream::Stream;
 use crate::observe::Name;
-use crate::plan::{Cluster, Listener, SecondHeader};
+use crate::plan::{Listener, SecondHeader};
 use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
-use crate::upstream::connect::{ConnectError, Opened, open};
+use crate::upstream::connect::open;
 use crate::upstream::endpoints::Chosen;
+use crate::upstream::reach::{Attempt, reach};
 use crate::worker::Worker;
 
 /// Serves a connection in tcp mode. `leftover` was read behind the header.
@@ -47,8 +47,15 @@ pub(crate) async fn serve(
     let mut first = leftover;
     let headed = connection.client.header.is_some();
     let mut watch = HeaderWatch::new(refuses_header(&connection.listener, &connection.client));
-    let (chosen, opened) = connect(cluster, worker, record).await?;
-    take_what_is_there(&mut stream, &mut first, worker).await;
+    record.cluster(&cluster.name);
+    let tell = |attempt: Attempt<'_>| match attempt {
+        Attempt::To(address) => record.forwarding(address),
+        Attempt::Again => record.retried(),
+    };
+    let connect = async |chosen: &Chosen| open(cluster, chosen).await;
+    let (chosen, opened) = reach(&worker.endpoints, cluster, tell, connect).await?;
+    record.connected(false);
+    take_what_is_there(&mut stream, &mut first, &worker.scratch).await.map_err(ServeError::Downstream)?;
     if watch.finds(&first) {
         return Err(ServeError::HeaderAsPayload { second: headed });
     }
@@ -70,53 +77,27 @@ pub(crate) async fn serve(
     outcome
 }
 
-/// Connects to an endpoint, and to another one if the first cannot be had: nothing was said to it yet.
-async fn connect(
-    cluster: &Arc<Cluster>,
-    worker: &Worker,
-    record: &mut Record,
-) -> Result<(Chosen, Opened), ConnectError> {
-    let mut failed: Option<(Chosen, ConnectError)> = None;
-    loop {
-        let tried = failed.as_ref().map(|(chosen, _)| &chosen.address);
-        let Some(chosen) = worker.endpoints.choose(cluster, tried) else {
-            return Err(match failed {
-                Some((_, error)) => error,
-                None => worker.endpoints.none(cluster),
-            });
-        };
-        record.forwarding(&cluster.name, &chosen.address.to_string());
-        match open(cluster, &chosen).await {
-            Ok(opened) => {
-                record.connected(false);
-                return Ok((chosen, opened));
-            }
-            Err(error) if failed.is_some() => return Err(error),
-            Err(error) => {
-                record.retried();
-                failed = Some((chosen, error));
-            }
-        }
-    }
-}
-
 /// Takes the client's first words if they came while we connected, so that they go out with the header. It waits for
 /// nothing: where the server speaks first there are none.
-async fn take_what_is_there(stream: &mut impl Downstream, first: &mut Vec<u8>, worker: &Worker) {
+async fn take_what_is_there(
+    stream: &mut impl Downstream,
+    first: &mut Vec<u8>,
+    scratch: &Scratch,
+) -> io::Result<()> {
     if !first.is_empty() {
-        return;
+        return Ok(());
     }
-    poll_fn(|cx| {
-        worker.scratch.lend(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            // An error or the end is found again by whoever forwards.
-            if let Poll::Ready(Ok(())) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                first.extend_from_slice(buffer.filled());
-            }
-        });
-        Poll::Ready(())
-    })
-    .await;
+    let mut look = |cx: &mut Context<'_>, buffer: &mut [u8]| {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            // The end is found again by whoever forwards. A reset is told once: after it there is only an end.
+            Poll::Ready(Ok(())) => first.extend_from_slice(buffer.filled()),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => {}
+        }
+        Ok(())
+    };
+    poll_fn(|cx| Poll::Ready(scratch.lend(|buffer| look(cx, buffer)))).await
 }
 
 /// Whether a header that comes here as payload ends the connection: a second one, or one that nobody here believes.
@@ -154,5 +135,28 @@ impl Downstream for Stream {
 impl Downstream for Box<TlsStream<Rewind<Stream>>> {
     fn socket(&self) -> &Stream {
         self.get_ref().0.get_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_resets_while_we_connect_has_not_just_ended() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let (scratch, mut first) = (Scratch::new(), Vec::new());
+        let mut stream = Stream::Tcp(stream);
+        take_what_is_there(&mut stream, &mut first, &scratch).await.unwrap();
+        client.set_zero_linger().unwrap();
+        drop(client);
+        let Stream::Tcp(socket) = &stream else { panic!("over TCP") };
+        socket.readable().await.unwrap();
+        let reset = take_what_is_there(&mut stream, &mut first, &scratch).await.unwrap_err();
+        assert!(is_reset(&reset), "{reset}");
     }
 }

@@ -2,6 +2,8 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
 
+use std::fmt;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -132,6 +134,22 @@ impl Exchange {
             return;
         }
         let span = self.copy(bytes, longest(name));
+        self.settle(name, span);
+    }
+
+    /// Writes out `shown` if the format wants it; the last one counts.
+    pub(crate) fn keep_shown(&mut self, wants: Wants, name: Name, shown: &dyn fmt::Display) {
+        if !wants.has(name) {
+            return;
+        }
+        let start = self.text.len();
+        // Writing to memory cannot fail.
+        let _ = write!(self.text, "{shown}");
+        self.text.truncate(start + longest(name));
+        self.settle(name, Span { start: start as u32, end: self.text.len() as u32 });
+    }
+
+    fn settle(&mut self, name: Name, span: Span) {
         if let Some(kept) = place(name).and_then(|place| self.spans.get_mut(place)) {
             *kept = span;
         }

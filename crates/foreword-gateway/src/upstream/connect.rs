@@ -1,11 +1,11 @@
 //! A connection to an endpoint, with the header that introduces the client, if the cluster wants one.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::Duration;
 
 use foreword::build::{ClientCertificate, SslStatement};
 use foreword::{Authority, BuildError, Builder, ClientAddr, PeerAddr, Tlv};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use foreword_tokio::write_together;
 use tokio::net::{TcpSocket, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
@@ -142,42 +142,41 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Makes the cluster's header for this client, if it wants one: whoever asks writes it, first and together with
+    /// what comes behind it.
+    pub(crate) fn introducing(
+        self,
+        cluster: &Cluster,
+        address: &Address,
+        connection: &Connection,
+    ) -> Result<(Upstream, Vec<u8>), ConnectError> {
+        match header(cluster, connection) {
+            Ok(Some(header)) => Ok((Upstream::Personal(Personal(self.stream)), header)),
+            Ok(None) => Ok((Upstream::Shared(Shared(self.stream)), Vec::new())),
+            Err(source) => Err(ConnectError::Header { address: address.clone(), source }),
+        }
+    }
+
     /// Sends the cluster's header for this client, if it wants one, and `first` behind it in the same write.
     ///
     /// # Errors
     ///
     /// The connection is gone with the error: a header is never repeated on it (R-SEND-17).
     pub(crate) async fn introduce(
-        mut self,
+        self,
         cluster: &Cluster,
         address: &Address,
         connection: &Connection,
         first: &[u8],
     ) -> Result<Upstream, ConnectError> {
-        let header = header(cluster, connection)
-            .map_err(|source| ConnectError::Header { address: address.clone(), source })?;
-        let words = write_both(&mut self.stream, header.as_deref().unwrap_or_default(), first);
-        match timeout_at(self.deadline, words).await {
-            Ok(Ok(())) if header.is_some() => Ok(Upstream::Personal(Personal(self.stream))),
-            Ok(Ok(())) => Ok(Upstream::Shared(Shared(self.stream))),
+        let deadline = self.deadline;
+        let (mut upstream, header) = self.introducing(cluster, address, connection)?;
+        match timeout_at(deadline, write_together(upstream.stream(), [&header, first])).await {
+            Ok(Ok(())) => Ok(upstream),
             Ok(Err(source)) => Err(ConnectError::Failed { address: address.clone(), source }),
             Err(_) => Err(ConnectError::Timeout { address: address.clone(), after: cluster.timeout.connect }),
         }
     }
-}
-
-/// Writes one behind the other, in one call where the kernel takes both.
-async fn write_both(stream: &mut (impl AsyncWrite + Unpin), header: &[u8], first: &[u8]) -> io::Result<()> {
-    let mut slices = [IoSlice::new(header), IoSlice::new(first)];
-    let mut left = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match stream.write_vectored(left).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut left, written),
-        }
-    }
-    Ok(())
 }
 
 /// Makes the header that introduces the client of `connection`; `None` if the cluster wants none.

@@ -150,6 +150,27 @@ fn a_tcp_connection_has_one_line_with_its_bytes() {
     assert_eq!(lines(&dir.path().join("access.log"), 1), ["edge 5 5 complete"]);
 }
 
+#[test]
+fn a_request_that_no_endpoint_took_names_the_cluster_and_the_last_endpoint() {
+    let dir = TempDir::new().unwrap();
+    let nobody = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (one, other) = (nobody(), nobody());
+    for mode in ["http", "tcp"] {
+        let file = format!(
+            "[listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"{mode}\"\ncluster = \"app\"\n\
+             [cluster.app]\nendpoints = [\"{one}\", \"{other}\"]\n\
+             [log.access]\nto = \"file:{mode}.log\"\nformat = \"{{cluster}} {{endpoint}} {{upstream.retries}}\"\n",
+        );
+        let running = Running::start_in(dir.path(), &file);
+        let mut stream = client(running.address("web"));
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        read_all(&mut stream);
+        let lines = lines(&dir.path().join(format!("{mode}.log")), 1);
+        let expected = [one, other].map(|endpoint| format!("app {endpoint} 1"));
+        assert!(expected.contains(&lines[0]), "{mode}: {lines:?}");
+    }
+}
+
 /// Has so many clients ask so often, each on one connection.
 fn crowd(address: SocketAddr, clients: usize, each: usize) -> Vec<std::thread::JoinHandle<()>> {
     (0..clients)

@@ -207,3 +207,19 @@ fn the_access_log_names_the_client_that_a_trusted_proxy_names() {
     assert_eq!(lines.next(), Some("203.0.113.8 99 127.0.0.1"));
     assert!(lines.next().unwrap().starts_with("127.0.0.1 "));
 }
+
+#[test]
+fn the_header_leaves_in_one_write_with_the_request_that_it_introduces() {
+    let (tell, heard) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        let mut first = [0; 4096];
+        let len = std::io::Read::read(&mut wire.stream, &mut first).unwrap();
+        tell.lock().unwrap().send(String::from_utf8_lossy(&first[..len]).into_owned()).unwrap();
+        wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", "send_header = \"v1\""));
+    let answer = Wire::to(&gateway).ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(answer.status, 200);
+    let first = heard.recv().unwrap();
+    assert!(first.starts_with("PROXY TCP4 127.0.0.1 ") && first.ends_with("\r\n\r\nhi"), "{first:?}");
+}

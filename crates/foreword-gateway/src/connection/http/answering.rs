@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::task::Poll;
 
 use foreword_http1::{Framing, HeadEnd, ResponseHead, Version};
+use foreword_tokio::write_together;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
-use super::carry::{Body, CarryError, Meter, carry, write_both};
+use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::fields::{Asked, Persistence, write_answer, write_interim};
 use super::refused::Refused;
 use super::sending::{Failed, Terms};
@@ -133,7 +134,7 @@ impl Answering<'_, '_, '_, '_> {
 
     /// Writes what is to be said for a head of `len` bytes.
     async fn say(&mut self, len: usize, target: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
-        match timeout(self.terms.idle, write_both(target, self.out, &[])).await {
+        match timeout(self.terms.idle, write_together(target, [self.out])).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Failed::ClientGone),
             Err(_) => return Err(Failed::ClientStalls),
@@ -166,7 +167,8 @@ impl Answering<'_, '_, '_, '_> {
         self.note.borrow_mut().head_sent(self.out.len() as u64);
         self.buffer.consume(len);
         Downwards(self.note).moved(len, 0);
-        carry(self.out, &mut body, source, self.buffer, target, self.terms.idle, &Downwards(self.note))
+        let head = Head { head: self.out, ..Head::default() };
+        carry(head, &mut body, source, self.buffer, target, self.terms.idle, &Downwards(self.note))
             .await
             .map_err(|error| self.broken(error))?;
         // Bytes behind the answer belong to nothing that was asked.

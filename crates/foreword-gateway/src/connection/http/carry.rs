@@ -1,10 +1,11 @@
 //! Carries a message across: its head and body, checked on the way, no faster than the other side takes it.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::Duration;
 
 use foreword_http1::{ChunkError, Chunked, Framing, Step};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use foreword_tokio::write_together;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::shelf::{BUFFER, Buffer};
@@ -83,11 +84,19 @@ pub(super) trait Meter {
     fn moved(&self, taken: usize, written: usize);
 }
 
+/// What goes out before a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Head<'h> {
+    /// The header that introduces the client to an endpoint. It is no part of the message, and not told of.
+    pub(super) introduction: &'h [u8],
+    pub(super) head: &'h [u8],
+}
+
 /// Writes `head`, together with what is at hand of the body, then the rest of the body as it comes.
 ///
 /// `idle` bounds each wait, so that neither side can hold the other for ever.
 pub(super) async fn carry(
-    head: &[u8],
+    head: Head<'_>,
     body: &mut Body,
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
@@ -99,14 +108,14 @@ pub(super) async fn carry(
     loop {
         let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
         let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
-        if !head.is_empty() || !piece.is_empty() {
-            timeout(idle, write_both(target, head, piece))
+        if !head.head.is_empty() || !piece.is_empty() {
+            timeout(idle, write_together(target, [head.introduction, head.head, piece]))
                 .await
                 .map_err(|_| CarryError::TargetIdle)?
                 .map_err(|_| CarryError::Target)?;
         }
-        meter.moved(step.taken, head.len() + step.kept);
-        head = &[];
+        meter.moved(step.taken, head.head.len() + step.kept);
+        head = Head::default();
         buffer.consume(step.taken);
         if body.is_done() {
             return Ok(());
@@ -121,23 +130,4 @@ pub(super) async fn carry(
             (_, _) => {}
         }
     }
-}
-
-/// Writes one behind the other, in one call where the stream takes both, and has it sent.
-pub(super) async fn write_both(
-    target: &mut (impl AsyncWrite + Unpin),
-    head: &[u8],
-    piece: &[u8],
-) -> io::Result<()> {
-    let mut slices = [IoSlice::new(head), IoSlice::new(piece)];
-    let mut left = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match target.write_vectored(left).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut left, written),
-        }
-    }
-    // TLS may hold a record back that the socket did not take.
-    target.flush().await
 }

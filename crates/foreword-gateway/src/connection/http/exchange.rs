@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
+use foreword_tokio::write_together;
 use memchr::memmem;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::Whom::{Finished, Unfinished, Unread};
 use super::Talk;
 use super::answer::Local;
-use super::carry::write_both;
 use super::changes::Changes;
 use super::fields::{Asked, Persistence};
 use super::forward;
@@ -251,7 +251,7 @@ async fn say<S: Downstream>(
     local.write(whom.asked(), persistence, out);
     note.status(local.status);
     let idle = talk.connection.listener.timeout.idle;
-    match timeout(idle, write_both(&mut talk.stream, out, &[])).await {
+    match timeout(idle, write_together(&mut talk.stream, [out])).await {
         Ok(Ok(())) => {
             note.sent(out.len() as u64);
             note.head_sent(memmem::find(out, b"\r\n\r\n").map_or(out.len(), |end| end + 4) as u64);

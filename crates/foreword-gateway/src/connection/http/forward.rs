@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use foreword_http1::{Framing, ResponseHead};
+use foreword_tokio::write_together;
 use tokio::time::timeout;
 
 use super::Talk;
 use super::answering::{Answered, Answering};
-use super::carry::{Meter, write_both};
+use super::carry::{Head, Meter};
 use super::exchange::{After, Whom, refuse};
 use super::fields::{Asked, Persistence};
 use super::halves::Shared;
@@ -110,15 +111,9 @@ async fn converse<S: Downstream>(
         (down.halves(), up.halves());
     let request = asked.request();
     let upwards = Upwards(note);
-    let sending = send(
-        tools.to_endpoint,
-        request.framing(),
-        &mut from_client,
-        &mut talk.buffer,
-        &mut to_endpoint,
-        terms,
-        &upwards,
-    );
+    let head = Head { introduction: &link.introduction, head: tools.to_endpoint };
+    let sending =
+        send(head, request.framing(), &mut from_client, &mut talk.buffer, &mut to_endpoint, terms, &upwards);
     let mut answering = Answering {
         asked,
         response: tools.response,
@@ -178,8 +173,8 @@ async fn tunnel<S: Downstream>(
     let idle = talk.connection.listener.timeout.idle;
     let mut upstream = link.upstream.into_stream();
     let early = async {
-        write_both(&mut talk.stream, said.bytes(), &[]).await.map_err(ServeError::Downstream)?;
-        write_both(&mut upstream, talk.buffer.bytes(), &[]).await.map_err(ServeError::Upstream)
+        write_together(&mut talk.stream, [said.bytes()]).await.map_err(ServeError::Downstream)?;
+        write_together(&mut upstream, [talk.buffer.bytes()]).await.map_err(ServeError::Upstream)
     };
     let early = timeout(idle, early).await.unwrap_or(Err(ServeError::Idle(idle)));
     let mut count = |moved: Traffic| {

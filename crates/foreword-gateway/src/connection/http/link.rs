@@ -9,13 +9,16 @@ use crate::connection::record::{Fill, RequestRecord};
 use crate::observe::Name;
 use crate::plan::{Cluster, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
-use crate::upstream::endpoints::Chosen;
+use crate::upstream::endpoints::{Address, Chosen};
 use crate::upstream::pool::is_quiet;
+use crate::upstream::reach::{Attempt, reach};
 
 /// A connection to an endpoint, for one request.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) upstream: Upstream,
+    /// The header that goes out first, in one write with the request; empty where there is none to say (R-SEND-02).
+    pub(super) introduction: Vec<u8>,
     pub(super) chosen: Chosen,
     /// Whether it was used before: then it may have died unnoticed.
     pub(super) is_reused: bool,
@@ -30,6 +33,13 @@ pub(super) struct Mine {
 }
 
 impl Link {
+    fn note(&self, connection: &Connection, note: &mut RequestRecord<'_>) {
+        if let Some(id) = connection.known_id() {
+            note.text(Name::ConnectionId, id);
+        }
+        note.connected(self.is_reused);
+    }
+
     /// Keeps the connection for later: for everyone, if it told nobody's name, else for this client.
     pub(super) fn keep<S>(self, cluster: &Arc<Cluster>, talk: &mut Talk<'_, S>) {
         match self.upstream {
@@ -57,52 +67,34 @@ pub(super) async fn find<S>(
     if let Some(mine) = talk.mine.take().filter(|_| kept_is_welcome)
         && let Some(link) = mine.again(cluster)
     {
-        note_endpoint(talk.connection, cluster, &link, endpoint, note);
+        note.cluster(&cluster.name);
+        note_endpoint(&link.chosen.address, endpoint, note);
+        link.note(talk.connection, note);
         return Ok(link);
     }
-    let mut failed: Option<(Chosen, ConnectError)> = None;
-    loop {
-        let tried = failed.as_ref().map(|(chosen, _)| &chosen.address);
-        let Some(chosen) = talk.worker.endpoints.choose(cluster, tried) else {
-            return Err(failed.map_or_else(|| talk.worker.endpoints.none(cluster), |(_, error)| error));
-        };
-        match reach(talk, cluster, chosen, kept_is_welcome).await {
-            Ok(link) => {
-                note_endpoint(talk.connection, cluster, &link, endpoint, note);
-                return Ok(link);
-            }
-            Err((_, error)) if failed.is_some() => return Err(error),
-            Err((chosen, error)) => {
-                note.retried();
-                chosen.account.retried();
-                failed = Some((chosen, error));
-            }
-        }
-    }
-}
-
-/// Takes a kept connection to the endpoint that was chosen, or makes one.
-async fn reach<S>(
-    talk: &Talk<'_, S>,
-    cluster: &Cluster,
-    chosen: Chosen,
-    kept_is_welcome: bool,
-) -> Result<Link, (Chosen, ConnectError)> {
-    if kept_is_welcome
-        && cluster.send_header == SendHeader::None
-        && let Some(shared) = talk.worker.pool.take(&chosen.address)
-    {
-        chosen.account.reused();
-        return Ok(Link { upstream: Upstream::Shared(shared), chosen, is_reused: true });
-    }
-    let introduced = match open(cluster, &chosen).await {
-        Ok(opened) => opened.introduce(cluster, &chosen.address, talk.connection, &[]).await,
-        Err(error) => Err(error),
+    note.cluster(&cluster.name);
+    let tell = |attempt: Attempt<'_>| match attempt {
+        Attempt::To(address) => note_endpoint(address, endpoint, note),
+        Attempt::Again => note.retried(),
     };
-    match introduced {
-        Ok(upstream) => Ok(Link { upstream, chosen, is_reused: false }),
-        Err(error) => Err((chosen, error)),
-    }
+    let connection = talk.connection;
+    let connect = async |chosen: &Chosen| {
+        if kept_is_welcome
+            && cluster.send_header == SendHeader::None
+            && let Some(shared) = talk.worker.pool.take(&chosen.address)
+        {
+            chosen.account.reused();
+            return Ok((Upstream::Shared(shared), Vec::new(), true));
+        }
+        let opened = open(cluster, chosen).await?;
+        let (upstream, introduction) = opened.introducing(cluster, &chosen.address, connection)?;
+        Ok((upstream, introduction, false))
+    };
+    let (chosen, (upstream, introduction, is_reused)) =
+        reach(&talk.worker.endpoints, cluster, tell, connect).await?;
+    let link = Link { upstream, introduction, chosen, is_reused };
+    link.note(connection, note);
+    Ok(link)
 }
 
 impl Mine {
@@ -115,23 +107,13 @@ impl Mine {
             return None;
         }
         chosen.account.reused();
-        Some(Link { upstream, chosen, is_reused: true })
+        Some(Link { upstream, introduction: Vec::new(), chosen, is_reused: true })
     }
 }
 
-fn note_endpoint(
-    connection: &Connection,
-    cluster: &Cluster,
-    link: &Link,
-    endpoint: &mut String,
-    note: &mut RequestRecord<'_>,
-) {
+fn note_endpoint(address: &Address, endpoint: &mut String, note: &mut RequestRecord<'_>) {
     endpoint.clear();
     // Writing to a string cannot fail.
-    let _ = write!(endpoint, "{}", link.chosen.address);
-    note.forwarding(&cluster.name, endpoint);
-    if let Some(id) = connection.known_id() {
-        note.text(Name::ConnectionId, id);
-    }
-    note.connected(link.is_reused);
+    let _ = write!(endpoint, "{address}");
+    note.forwarding(endpoint);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use foreword_http1::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::carry::{Body, CarryError, Meter, carry};
+use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::refused::Refused;
 use super::shelf::{BUFFER, Buffer};
 
@@ -37,7 +37,7 @@ pub(super) enum Failed {
 
 /// Sends the request, then watches the client. It only ever ends by failing: the answer ends an exchange.
 pub(super) async fn send(
-    head: &[u8],
+    head: Head<'_>,
     framing: Framing,
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
@@ -122,13 +122,14 @@ mod tests {
             client.write_all(b"body").await.unwrap();
             client.shutdown().await.unwrap();
             let framing = Framing::Length(4);
-            let sending = send(b"head ", framing, &mut source, &mut buffer, &mut target, terms, &Unmetered);
+            let head = Head { introduction: b"a header, ", head: b"head " };
+            let sending = send(head, framing, &mut source, &mut buffer, &mut target, terms, &Unmetered);
             let hour = Duration::from_secs(3600);
             assert!(timeout(hour, pin!(sending)).await.is_err(), "the exchange ended: {answer_has_begun}");
             assert!(progress.request_is_whole.get());
-            let mut sent = [0; 9];
+            let mut sent = [0; 19];
             endpoint.read_exact(&mut sent).await.unwrap();
-            assert_eq!(&sent, b"head body");
+            assert_eq!(&sent, b"a header, head body");
         }
     }
 }

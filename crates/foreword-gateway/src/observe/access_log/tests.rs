@@ -73,7 +73,8 @@ fn request(record: &Record, text: &[u8]) {
         request.text(name, text);
     }
     request.rule("admin is for the office");
-    request.forwarding("app", "127.0.0.1:8080");
+    request.cluster("app");
+    request.forwarding(&"127.0.0.1:8080");
     request.connected(true);
     request.first_byte();
     request.status(200);
@@ -197,7 +198,8 @@ fn a_tcplog_line_ends_with_the_peer() {
     let dir = TempDir::new().unwrap();
     let log = told(&plan(file(&dir), LogFormat::Haproxy), Unit::Connection, |journal| {
         let mut record = open(journal);
-        record.forwarding("gateways", "10.0.1.10:443");
+        record.cluster("gateways");
+        record.forwarding(&"10.0.1.10:443");
         record.retried();
         record.connected(false);
         record.sent(77);
