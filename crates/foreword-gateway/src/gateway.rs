@@ -113,6 +113,7 @@ impl Gateway {
                 number,
                 observer: Arc::clone(&observer),
                 names: Arc::clone(&names),
+                kept: state.sockets.kept_per_worker(),
                 orders: taken,
                 running: running.clone(),
             })?;

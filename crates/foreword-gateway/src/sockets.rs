@@ -36,6 +36,7 @@ pub(crate) struct Sockets {
     bound: HashMap<BindKey, Kept>,
     posts: HashMap<Box<str>, Arc<Post>>,
     capacity: Arc<Capacity>,
+    kept_per_worker: usize,
     next_door: u64,
 }
 
@@ -43,13 +44,20 @@ impl Sockets {
     /// Nothing is bound yet. So many connections can be held as descriptors allow beside the sockets of `plan`.
     pub(crate) fn new(plan: &Plan, workers: usize) -> Self {
         let sockets = plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers;
+        let budget = Budget::new(descriptors(), workers, sockets);
         Self {
             workers,
             bound: HashMap::new(),
             posts: HashMap::new(),
-            capacity: Capacity::new(connection_limit(sockets)),
+            capacity: Capacity::new(budget.connections),
+            kept_per_worker: budget.kept,
             next_door: 0,
         }
+    }
+
+    /// How many connections to endpoints each worker may keep unused.
+    pub(crate) fn kept_per_worker(&self) -> usize {
+        self.kept_per_worker
     }
 
     /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.
@@ -188,20 +196,69 @@ impl Doorway {
     }
 }
 
-/// Raises the limit of descriptors as far as we may, and says how many connections that is enough for.
-fn connection_limit(sockets: usize) -> usize {
+/// What the descriptors of the process are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Budget {
+    /// How many connections can be held.
+    connections: usize,
+    /// How many connections to endpoints each worker may keep unused.
+    kept: usize,
+}
+
+impl Budget {
+    fn new(descriptors: usize, workers: usize, sockets: usize) -> Self {
+        let taken = RESERVED.saturating_add(PER_WORKER.saturating_mul(workers)).saturating_add(sockets);
+        let free = descriptors.saturating_sub(taken);
+        let kept = (free / KEPT_SHARE / workers.max(1)).min(MOST_KEPT);
+        let connections = (free - kept * workers) / PER_CONNECTION;
+        Self { connections: connections.max(1), kept }
+    }
+}
+
+/// Raises the limit of descriptors as far as we may, and says what it is then.
+fn descriptors() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: maximum, maximum };
     let descriptors = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => maximum,
         Err(_) => current,
     };
-    let descriptors = descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    (descriptors.saturating_sub(sockets + RESERVED) / PER_CONNECTION).max(1)
+    descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// A connection has a socket on each side.
 const PER_CONNECTION: usize = 2;
 
-/// For logs, the admin socket, name servers, and the runtimes themselves.
+/// For logs, the admin socket, name servers, and the runtime of the control thread.
 const RESERVED: usize = 64;
+
+/// A worker's runtime has a poll, a waker, and its end of the signals; measured, and some to spare.
+const PER_WORKER: usize = 8;
+
+/// The pools get one descriptor of so many: those are for clients first.
+const KEPT_SHARE: usize = 8;
+
+/// Beyond what one core keeps busy.
+const MOST_KEPT: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_pools_workers_and_sockets_fit_into_the_descriptors_together() {
+        for descriptors in [256, 1024, 4096, 1 << 20] {
+            for workers in [1, 4, 64] {
+                let Budget { connections, kept } = Budget::new(descriptors, workers, 2 * workers);
+                let taken = RESERVED + workers * (PER_WORKER + 2 + kept) + connections * PER_CONNECTION;
+                assert!(
+                    taken <= descriptors || (connections, kept) == (1, 0),
+                    "{descriptors} for {workers} workers: {connections} connections, {kept} kept"
+                );
+            }
+        }
+        assert_eq!(Budget::new(1 << 20, 4, 4).kept, MOST_KEPT);
+        assert_eq!(Budget::new(10, 4, 4), Budget { connections: 1, kept: 0 });
+        assert!(Budget::new(usize::MAX, 4, 4).connections > 1 << 30);
+    }
+}

@@ -86,6 +86,8 @@ pub(crate) struct Start {
     pub(crate) number: usize,
     pub(crate) observer: Arc<Observer>,
     pub(crate) names: Arc<Names>,
+    /// How many connections to endpoints it may keep unused.
+    pub(crate) kept: usize,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     /// How many workers have not ended.
     pub(crate) running: watch::Sender<usize>,
@@ -110,14 +112,14 @@ impl Drop for Ended {
 }
 
 async fn serve(start: Start) {
-    let Start { number, observer, names, mut orders, running: _running } = start;
+    let Start { number, observer, names, kept, mut orders, running: _running } = start;
     let scribe = Scribe::new(observer, number);
     let worker = Rc::new(Worker {
         endpoints: Endpoints::new(names, Rc::clone(&scribe)),
         scribe,
         scratch: Scratch::new(),
         shelf: Shelf::default(),
-        pool: Rc::default(),
+        pool: Pool::new(kept),
         progress: Progress::new(0),
         open: Cell::new(0),
         all_ended: Notify::new(),

@@ -230,7 +230,7 @@ fn whoever_the_kernel_took_in_is_served_even_if_the_drain_comes_right_behind_the
     order.send(Order::Drain).unwrap();
     let (running, _) = watch::channel(1);
     let (observer, names) = (Observer::new(1), Arc::default());
-    worker::start(worker::Start { number: 0, observer, names, orders, running }).unwrap();
+    worker::start(worker::Start { number: 0, observer, names, kept: 0, orders, running }).unwrap();
     let mut answer = [0; 5];
     early.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"hello");

@@ -16,8 +16,10 @@ use crate::connection::stream::Stream;
 ///
 /// It takes [`Shared`] connections and no others: one that began with a header has a type of its own, since it speaks
 /// for one client only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
+    /// How many may be kept.
+    most: usize,
     /// The longest unused comes first in each list.
     kept: RefCell<HashMap<Address, Vec<Kept>>>,
     total: Cell<usize>,
@@ -31,6 +33,10 @@ struct Kept {
 }
 
 impl Pool {
+    pub(crate) fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self { most, kept: RefCell::default(), total: Cell::new(0), sweeping: Cell::new(false) })
+    }
+
     /// Takes the connection to this endpoint that was used last, if there is one that the endpoint has not closed.
     pub(crate) fn take(&self, address: &Address) -> Option<Shared> {
         let mut kept = self.kept.borrow_mut();
@@ -46,7 +52,7 @@ impl Pool {
 
     /// Keeps a connection on which a whole answer has come and nothing behind it, for `idle` at most.
     pub(crate) fn put(self: &Rc<Self>, address: &Address, connection: Shared, idle: Duration) {
-        if self.total.get() >= MOST || idle.is_zero() {
+        if self.total.get() >= self.most || idle.is_zero() {
             return;
         }
         let mut kept = self.kept.borrow_mut();
@@ -104,6 +110,5 @@ async fn sweep(pool: Weak<Pool>) {
 /// Fine enough for idle times of whole seconds.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Beyond what one core keeps busy; descriptors are for clients first.
-const MOST: usize = 1024;
+/// One endpoint does not keep the others out.
 const MOST_PER_ENDPOINT: usize = 256;
