@@ -12,6 +12,26 @@ use crate::{v1, v2};
 /// The longest header that the format allows: 16 bytes, and all that their length field can say.
 pub const MAX_LEN: usize = v2::FIXED_LEN + u16::MAX as usize;
 
+/// How many bytes the header that `input` begins with takes by its own word, be it right or wrong: up to the end of its
+/// line, §2.1, or as its length field says, §2.2. `None` while that has not come.
+///
+/// It tells what belongs to a header that is refused, as for a log line; what is accepted, [`Parse`] says.
+///
+/// ```
+/// use foreword::announced_len;
+///
+/// assert_eq!(announced_len(b"PROXY TCP9 nonsense\r\nGET /"), Some(21));
+/// assert_eq!(announced_len(b"\r\n\r\n\0\r\nQUIT\n\x29\xff\x01\x00"), Some(16 + 256));
+/// assert_eq!(announced_len(b"PROXY TCP4 192"), None);
+/// ```
+#[must_use]
+pub fn announced_len(input: &[u8]) -> Option<usize> {
+    match Version::announced(input)? {
+        Version::One => input.iter().position(|byte| *byte == b'\n').map(|end| end + 1),
+        Version::Two => v2::announced_len(input),
+    }
+}
+
 /// A PROXY header, borrowed from the bytes it was parsed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -65,7 +65,7 @@ pub use buf::{HeaderBuf, ParseBuf};
 #[cfg(feature = "alloc")]
 pub use build::Builder;
 pub use error::{BuildError, Fault, Field, Malformed};
-pub use header::{Header, MAX_LEN, Parse, Parser};
+pub use header::{Header, MAX_LEN, Parse, Parser, announced_len};
 pub use looks::{Looks, Signature, looks_like, signature};
 pub use tlv::kind;
 pub use tlv::ssl::Ssl;

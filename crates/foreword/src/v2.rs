@@ -61,6 +61,12 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
     Ok(Parse::Complete { header, len })
 }
 
+/// The length that the fixed part gives the whole header.
+pub(crate) fn announced_len(input: &[u8]) -> Option<usize> {
+    let &[.., high, low] = input.first_chunk::<FIXED_LEN>()?;
+    Some(FIXED_LEN + usize::from(u16::from_be_bytes([high, low])))
+}
+
 /// Judges what there is of the first sixteen bytes.
 #[cold]
 fn begun<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, Malformed> {

@@ -56,7 +56,7 @@ impl HeaderFault {
         let version = Version::announced(bytes).unwrap_or(Version::One);
         let is_too_long = version == Version::Two && matches!(malformed.fault(), Fault::HeaderTooLong { .. });
         let largest = is_too_long.then(|| largest_tlv(bytes)).flatten();
-        Self::Malformed { malformed, version, bytes: shown(header_of(version, bytes)), largest }
+        Self::Malformed { malformed, version, bytes: shown(header_of(bytes)), largest }
     }
 
     pub(super) fn of(self, group: &Group) -> Box<HeaderError> {
@@ -165,15 +165,8 @@ impl fmt::Display for Came<'_> {
 }
 
 /// The bytes of a bad header itself: what follows it may be nobody's business.
-fn header_of(version: Version, bytes: &[u8]) -> &[u8] {
-    let len = match version {
-        Version::One => bytes.iter().position(|byte| *byte == b'\n').map(|place| place + 1),
-        Version::Two => bytes.get(14..16).and_then(|len| <[u8; 2]>::try_from(len).ok()).map(|len| {
-            let declared = u16::from_be_bytes(len);
-            16 + usize::from(declared)
-        }),
-    };
-    len.and_then(|len| bytes.get(..len)).unwrap_or(bytes)
+fn header_of(bytes: &[u8]) -> &[u8] {
+    foreword::announced_len(bytes).and_then(|len| bytes.get(..len)).unwrap_or(bytes)
 }
 
 /// What of a bad header goes into the line that refuses it.
