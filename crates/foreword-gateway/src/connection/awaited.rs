@@ -44,6 +44,12 @@ impl Awaited {
         Seat { awaited: self, number, evicted }
     }
 
+    /// How many seats were ever taken.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> u64 {
+        self.lock().next
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic elsewhere cannot leave the map half changed.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,7 @@
 //! A header where it is payload: found in the first bytes of a stream that must not begin with one.
 
+use foreword::{Signature, signature};
+
 /// Looks at the first bytes as they pass by. Nobody is made to wait: what is passed on before the twelfth byte is known is
 /// too short to be a header.
 #[derive(Clone, Copy, Debug)]
@@ -25,17 +27,13 @@ impl HeaderWatch {
             self.len += 1;
         }
         let seen = self.seen.get(..self.len).unwrap_or_default();
-        if SIGNATURES.iter().any(|signature| seen.starts_with(signature)) {
-            return true;
-        }
-        self.over = !SIGNATURES.iter().any(|signature| signature.starts_with(seen));
-        false
+        let found = signature(seen);
+        self.over = found == Signature::Absent;
+        found == Signature::Whole
     }
 }
 
-/// §2.1 and §2.2: what a header begins with.
-pub(crate) const SIGNATURES: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
-
+/// The longer signature, §2.2.
 const LONGEST: usize = 12;
 
 #[cfg(test)]

@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use foreword::{Client, HeaderBuf, Looks, ParseBuf, PeerAddr, Trust, TrustedProxy, Verdict};
+use foreword::{
+    Client, HeaderBuf, Looks, ParseBuf, PeerAddr, Signature, Trust, TrustedProxy, Verdict, signature,
+};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::awaited::{Awaited, Seat};
 use super::error::ServeError;
 use super::header_error::{HeaderFault, shown};
-use super::header_watch::SIGNATURES;
 use crate::plan::{HeaderPlan, Listener, UnknownHeader};
 
 /// Settles whose connection it is. What was read beyond the headers is left in `buffer`.
@@ -53,8 +55,7 @@ async fn read<S: AsyncRead + Unpin>(
     Due { trust, proxy, due }: Due<'_>,
 ) -> Result<Client, ServeError> {
     let deadline = who.accepted + listener.header.deadline;
-    let seat = awaited.sit(listener.header.waiting);
-    let mut reader = Reader { stream, plan: &listener.header, seat, deadline, buffer };
+    let mut reader = Reader { stream, plan: &listener.header, awaited, seat: None, deadline, buffer };
     match reader.header(&proxy, due).await? {
         Some(header) => reader.follow_chain(trust, proxy, header, who).await,
         None => Ok(proxy.direct(*who.local)),
@@ -73,7 +74,9 @@ pub(crate) struct Ends<'c> {
 struct Reader<'c, S> {
     stream: &'c mut S,
     plan: &'c HeaderPlan,
-    seat: Seat<'c>,
+    awaited: &'c Awaited,
+    /// Taken by those who have to wait, and kept until the last header is there.
+    seat: Option<Seat<'c>>,
     deadline: Instant,
     buffer: &'c mut Vec<u8>,
 }
@@ -172,10 +175,19 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
     async fn more(&mut self) -> Result<(), HeaderFault> {
         let room = self.plan.max_len.saturating_sub(self.buffer.len()).clamp(SMALLEST_READ, LARGEST_READ);
         self.buffer.reserve(room);
+        // What came along with the connection is known after one turn: most connections never take a seat.
+        let (awaited, waiting) = (self.awaited, self.plan.waiting);
+        let seat = &mut self.seat;
+        let evicted = async {
+            if seat.is_none() {
+                yield_now().await;
+            }
+            seat.get_or_insert_with(|| awaited.sit(waiting)).evicted().await;
+        };
         let read = tokio::select! {
             biased;
             read = timeout_at(self.deadline, self.stream.read_buf(self.buffer)) => read,
-            () = self.seat.evicted() => return Err(HeaderFault::Evicted { waiting: self.plan.waiting }),
+            () = evicted => return Err(HeaderFault::Evicted { waiting }),
         };
         match read {
             Ok(Ok(0)) => Err(HeaderFault::CutShort { bytes: shown(self.buffer) }),
@@ -192,7 +204,7 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
 
 /// Whether the bytes can be nothing but a header: from here on they must be a valid one.
 fn begins_like_a_header(bytes: &[u8]) -> bool {
-    SIGNATURES.iter().any(|signature| bytes.starts_with(signature))
+    signature(bytes) == Signature::Whole
 }
 
 /// Whether they might be the beginning of a request line, which has a name only when it comes to its target.
@@ -225,3 +237,44 @@ const REQUEST_LINE: usize = 24;
 
 /// Long enough for the rest of a request line that was split on the way.
 const A_MOMENT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use std::path::Path;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_those_whose_header_did_not_come_along_take_a_seat() {
+        let file = "[trust.local]\nfrom = [\"127.0.0.1\"]\nheader = \"require\"\n\
+                    [listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ntrust = [\"local\"]\ncluster = \"app\"\n\
+                    [cluster.app]\nendpoints = [\"127.0.0.1:1\"]\n";
+        let plan = crate::config::parse(file, "test.toml", Path::new(".")).unwrap().plan;
+        let awaited = Awaited::default();
+        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for waits in [false, true] {
+            let mut client = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
+            let header = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n";
+            let (early, late) = header.split_at(if waits { 7 } else { header.len() });
+            client.write_all(early).await.unwrap();
+            let (mut stream, peer) = door.accept().await.unwrap();
+            let (peer, local) = (peer.into(), stream.local_addr().unwrap().into());
+            let who = Ends { peer: &peer, local: &local, accepted: Instant::now() };
+            let mut buffer = Vec::new();
+            let identified = identify(&mut stream, &plan.listeners[0], &awaited, who, &mut buffer);
+            let speak = async {
+                while waits && awaited.taken() == 0 {
+                    yield_now().await;
+                }
+                client.write_all(late).await.unwrap();
+            };
+            let (client, ()) = tokio::join!(identified, speak);
+            assert_eq!(client.unwrap().address.to_string(), "192.0.2.1:1");
+            assert_eq!(awaited.taken(), u64::from(waits));
+        }
+    }
+}

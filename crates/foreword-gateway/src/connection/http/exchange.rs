@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use foreword::{Signature, signature};
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
 use foreword_tokio::write_together;
 use memchr::memmem;
@@ -17,7 +18,6 @@ use super::refused::Refused;
 use super::request_id::{RequestId, trace_id};
 use super::settled::{limits, settle};
 use super::shelf::Desk;
-use crate::connection::header_watch::SIGNATURES;
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::connection::tcp::Downstream;
 use crate::observe::Name;
@@ -133,7 +133,7 @@ async fn read_head<S: Downstream>(
             None => Ok(None),
         });
         match found {
-            Err(_) if SIGNATURES.iter().any(|signature| bytes.starts_with(signature)) => {
+            Err(_) if signature(bytes) == Signature::Whole => {
                 return Err(Refused::Header { second: talk.connection.client.header.is_some() }.into());
             }
             Err(error) => return Err(error.into()),
