@@ -70,6 +70,10 @@ fn host(text: &str) -> Result<String, NeverEqual> {
     if let Some(name) = text.strip_suffix('.') {
         return Err(NeverEqual::new(expected).hint(format!("did you mean `{name}`?")));
     }
+    if let Some(domain) = text.strip_prefix('*') {
+        return Err(NeverEqual::new("a host, since no host holds `*`")
+            .hint(format!("write `host.ends_with(\"{domain}\")`")));
+    }
     match text.rsplit_once(':') {
         Some((name, port)) if !text.ends_with(']') && port.bytes().all(|byte| byte.is_ascii_digit()) => {
             let hint = format!("did you mean `{name}`? The port is `destination.port`");
@@ -113,13 +117,9 @@ fn path(text: &str, ignore_case: bool) -> Result<String, NeverEqual> {
     {
         return Err(NeverEqual::new("a path without `//`, `/./` and `/../`, since paths are normalised"));
     }
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
+    for (at, char) in text.char_indices() {
         match char {
-            '%' => {
-                let (high, low) = (chars.next(), chars.next());
-                escape(high, low)?;
-            }
+            '%' => escape(text, at)?,
             '!'..='~' if !"\"<>[\\]^`{|}".contains(char) => {}
             other => {
                 let escaped: String =
@@ -132,11 +132,15 @@ fn path(text: &str, ignore_case: bool) -> Result<String, NeverEqual> {
     Ok(if ignore_case { text.to_ascii_lowercase() } else { text.to_owned() })
 }
 
-fn escape(high: Option<char>, low: Option<char>) -> Result<(), NeverEqual> {
-    let digit = |digit: Option<char>| digit.and_then(|digit| digit.to_digit(16));
-    let (Some(high_digit), Some(low_digit)) = (digit(high), digit(low)) else {
+/// The escape at the byte `at`.
+fn escape(text: &str, at: usize) -> Result<(), NeverEqual> {
+    let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+    let (escape, after) = rest.split_at_checked(3).unwrap_or_default();
+    let mut digits = escape.chars().skip(1).map(|digit| digit.to_digit(16));
+    let (Some(Some(high_digit)), Some(Some(low_digit))) = (digits.next(), digits.next()) else {
         return Err(NeverEqual::new("two hexadecimal digits after `%`"));
     };
+    let meant = |spelling: &str| format!("did you mean `{before}{spelling}{after}`?");
     let value = char::from_u32(high_digit * 16 + low_digit).unwrap_or('\0');
     if matches!(value, '/' | '\\' | ';') {
         return Err(NeverEqual::new(
@@ -144,11 +148,11 @@ fn escape(high: Option<char>, low: Option<char>) -> Result<(), NeverEqual> {
         ));
     }
     if value.is_ascii_alphanumeric() || "-._~!$&'()*+,=:@".contains(value) {
-        let hint = format!("did you mean `{value}`?");
+        let hint = meant(&value.to_string());
         return Err(NeverEqual::new(format!("`{value}` as it is, since paths are normalised")).hint(hint));
     }
-    if [high, low].into_iter().flatten().any(|digit| digit.is_ascii_lowercase()) {
-        let hint = format!("did you mean `%{:02X}`?", high_digit * 16 + low_digit);
+    if escape.contains(|digit: char| digit.is_ascii_lowercase()) {
+        let hint = meant(&escape.to_ascii_uppercase());
         return Err(NeverEqual::new("`%` with capitals, since paths are normalised").hint(hint));
     }
     Ok(())

@@ -242,7 +242,12 @@ fn list(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Arc<Li
         shown => format!("one of the lists {}", shown.join(", ")),
     };
     let near = suggest(name, names()).map(|near| format!("@{near}"));
-    Err(RuleError::expected(span, expected, format_args!("`@{name}`")).did_you_mean(near.as_deref()))
+    let error = RuleError::expected(span, expected, format_args!("`@{name}`"));
+    Err(match (scope.lists.is_empty(), comparison.variable.kind()) {
+        (true, Kind::Ip) => error.with_hint(format!("add `{name} = [\"198.51.100.0/24\"]` below a `[list]`")),
+        (true, _) => error.with_hint(format!("add `{name} = [\"…\"]` below a `[list]`")),
+        (false, _) => error.did_you_mean(near.as_deref()),
+    })
 }
 
 fn text_of<'l>(
@@ -387,8 +392,12 @@ mod tests {
                 "[\"admin\"] expected a path that starts with `/`, found `admin`; did you mean `/admin`?",
             ),
             (
+                "host == \"*.example.com\"",
+                "[\"*.example.com\"] expected a host, since no host holds `*`, found `*.example.com`; write `host.ends_with(\".example.com\")`",
+            ),
+            (
                 "path == \"/%61\"",
-                "[\"/%61\"] expected `a` as it is, since paths are normalised, found `/%61`; did you mean `a`?",
+                "[\"/%61\"] expected `a` as it is, since paths are normalised, found `/%61`; did you mean `/a`?",
             ),
             (
                 "path == \"/für\"",
