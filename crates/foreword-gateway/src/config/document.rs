@@ -9,9 +9,9 @@ use std::time::Duration;
 use foreword_rule::suggest;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::Section;
+use super::keys::{Section, TOP};
 use super::problem::{Problem, ProblemKind, Problems};
-use super::source::{At, Place, Source, position};
+use super::source::{At, Place};
 use super::units::{self, Unfit};
 
 /// Problems and warnings, as they are found.
@@ -45,18 +45,6 @@ impl Notes {
     pub(crate) fn take(self) -> (Vec<Problem>, Vec<Problem>) {
         (self.problems.into_inner(), self.warnings.into_inner())
     }
-}
-
-/// Parses a file's TOML. Everything that is wrong with its grammar is noted; what could be read is returned all the same.
-pub(crate) fn parse<'s>(source: &'s Arc<Source>, notes: &Notes) -> DeTable<'s> {
-    let (table, errors) = DeTable::parse_recoverable(source.text());
-    for error in errors {
-        let start = error.span().map_or(0, |span| span.start);
-        let message = error.message().trim().replace('\n', ", ");
-        let problem = Problem::of_file(source.name(), ProblemKind::Syntax, format!("no TOML: {message}"));
-        notes.problem(problem.at(position(source.text(), start), ""));
-    }
-    table.into_inner()
 }
 
 /// A value, and where it was written.
@@ -96,6 +84,13 @@ impl<'d> Value<'d> {
                 .ok()
                 .filter(|number| (from..=to).contains(number))
                 .ok_or_else(|| self.expected(expected())),
+            DeValue::String(text) if text.parse::<u64>().is_ok() => {
+                let problem = self.place.expected(
+                    format_args!("{} for {}", expected(), shown(&self.name)),
+                    format_args!("`\"{text}\"`"),
+                );
+                Err(problem.hint(format!("write it without quotes: `{text}`")))
+            }
             _ => Err(self.expected(expected())),
         }
     }
@@ -157,6 +152,10 @@ impl<'d> Value<'d> {
 
     pub(crate) fn is_text(&self) -> bool {
         matches!(self.value, DeValue::String(_))
+    }
+
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
     }
 
     pub(crate) fn is_list(&self) -> bool {
@@ -235,8 +234,14 @@ impl<'d, 'n> Table<'d, 'n> {
         for (key, _) in entries(table, &place) {
             if !section.names().any(|name| name == key.value) {
                 let expected = format!("one of the keys {}", listed(section.names(), "and"));
-                let near = suggest(key.value, section.names());
-                notes.problem(key.place.expected(expected, shown(key.value)).did_you_mean(near));
+                let problem = key.place.expected(expected, shown(key.value));
+                notes.problem(match is_of_the_top(key.value) {
+                    true => problem.hint(format!(
+                        "`{}` belongs to the top of the file, above the first `[…]`",
+                        key.value
+                    )),
+                    false => problem.did_you_mean(suggest(key.value, section.names())),
+                });
             }
         }
         Self { table, section, notes, place }
@@ -357,6 +362,11 @@ impl<'d, 'n> Table<'d, 'n> {
     pub(crate) fn called(self, context: impl Into<Arc<str>>) -> Self {
         Self { place: self.place.called(context), ..self }
     }
+}
+
+/// Whether a key holds for the whole gateway: TOML gives it to the table above it.
+fn is_of_the_top(key: &str) -> bool {
+    TOP.keys.iter().any(|top| top.name == key && !top.takes.is_table())
 }
 
 fn entries<'d>(table: &'d DeTable<'d>, place: &Place) -> Vec<(At<&'d str>, Value<'d>)> {

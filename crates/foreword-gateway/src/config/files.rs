@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::{Notes, Table, parse, shown};
+use super::document::{Notes, Table, shown};
 use super::keys::TOP;
 use super::problem::{Problem, ProblemKind};
 use super::source::{At, Place, Source, unreadable};
+use super::syntax::parse;
 
 /// The files that `source` includes, in the order in which they are named; those of one pattern by their names.
 pub(crate) fn included(source: &Arc<Source>, notes: &Notes) -> Vec<Arc<Source>> {
@@ -18,9 +19,13 @@ pub(crate) fn included(source: &Arc<Source>, notes: &Notes) -> Vec<Arc<Source>> 
     let Some(patterns) = top.get("include").and_then(|value| notes.keep(value.texts())) else {
         return Vec::new();
     };
-    let paths = patterns.iter().flat_map(|pattern| notes.keep(matching(pattern)).unwrap_or_default());
-    let read = paths.filter_map(|path| notes.keep(Source::read(&path)).map(Arc::new));
-    let sources: Vec<Arc<Source>> = read.collect();
+    let mut sources = Vec::new();
+    for pattern in &patterns {
+        for path in notes.keep(matching(pattern)).unwrap_or_default() {
+            let read = Source::read(&path).map_err(|problem| pattern.place.names(&problem));
+            sources.extend(notes.keep(read).map(Arc::new));
+        }
+    }
     for included in &sources {
         let document = parse(included, &quiet);
         if document.contains_key("include") {
@@ -49,17 +54,23 @@ fn matching(pattern: &At<&str>) -> Result<Vec<PathBuf>, Problem> {
     if !last.contains('*') {
         return Ok(vec![path]);
     }
+    // A file that was named without a folder lies where we run.
+    let real = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let cannot = |error: &std::io::Error| {
-        let problem = pattern.place.problem(format!("`{}`: {}", folder.display(), unreadable(error)));
+        let why = unreadable("a folder", error);
+        let problem = pattern.place.problem(format!("`{}`: {why}", real.display()));
         problem.of(ProblemKind::Unreadable)
     };
+    let itself = Path::new(pattern.place.source().name()).canonicalize().ok();
     let mut paths = Vec::new();
-    for entry in folder.read_dir().map_err(|error| cannot(&error))? {
+    for entry in real.read_dir().map_err(|error| cannot(&error))? {
         let entry = entry.map_err(|error| cannot(&error))?;
         let name = entry.file_name();
         let hidden = name.as_encoded_bytes().starts_with(b".");
-        if !hidden && name.to_str().is_some_and(|name| fits(last, name)) {
-            paths.push(entry.path());
+        // `*` beside the file means the others.
+        let is_itself = || itself.is_some() && entry.path().canonicalize().ok() == itself;
+        if !hidden && name.to_str().is_some_and(|name| fits(last, name)) && !is_itself() {
+            paths.push(folder.join(&name));
         }
     }
     paths.sort();

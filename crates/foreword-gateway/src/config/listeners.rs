@@ -12,7 +12,7 @@ use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
 use super::clusters::Clusters;
-use super::document::{Table, shown};
+use super::document::{Table, Value, shown};
 use super::keys::{CERTIFICATE, HEADER, LISTENER, MAX, TIMEOUT, TLS};
 use super::lists::Lists;
 use super::problem::{Problem, ProblemKind};
@@ -121,7 +121,7 @@ impl<'a> Listeners<'a> {
 
     fn read_binds(&mut self, table: &Table<'_, '_>) -> Option<Vec<Bind>> {
         let notes = table.notes();
-        let texts = table.require("bind", |value| value.texts())?;
+        let texts = table.require("bind", bind_texts)?;
         if texts.value.is_empty() {
             notes.problem(texts.place.expected("at least one address", "none"));
         }
@@ -141,6 +141,17 @@ impl<'a> Listeners<'a> {
         }
         (!binds.is_empty()).then_some(binds)
     }
+}
+
+fn bind_texts<'d>(value: &Value<'d>) -> Result<Vec<At<&'d str>>, Problem> {
+    let text = |value: Value<'d>| match (value.text(), value.number(1, u16::MAX.into())) {
+        (Ok(text), _) => Ok(At::new(text, value.place)),
+        (Err(problem), Ok(port)) => {
+            Err(problem.hint(format!("`\"[::]:{port}\"` takes IPv4 and IPv6 at port {port}")))
+        }
+        (Err(problem), Err(_)) => Err(problem),
+    };
+    value.list()?.into_iter().map(text).collect()
 }
 
 /// Whether two binds want the same. `[::]` is dual-stack, so it takes what `0.0.0.0` would.

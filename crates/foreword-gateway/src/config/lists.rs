@@ -7,7 +7,6 @@ use foreword_rule::List;
 
 use super::document::{Notes, Table, Value, shown};
 use super::keys::LIST_FILE;
-use super::problem::Problem;
 use super::source::{At, Place, Source};
 
 /// The lists of all files.
@@ -90,16 +89,10 @@ fn read(value: &Value<'_>, notes: &Notes) -> Option<List> {
     };
     let file = table.require("file", |value| value.text())?;
     let path = file.place.source().path(file.value);
-    let source = Source::read(&path).map_err(|problem| in_context(problem, &file.place));
+    let source = Source::read(&path).map_err(|problem| file.place.names(&problem));
     let source = Arc::new(notes.keep(source)?);
     let place = Place::new(Arc::clone(&source), 0..0, value.place.context());
     from_entries(&lines(&place, source.text()), &place, notes)
-}
-
-/// A file that cannot be read is a problem of the line that names it.
-fn in_context(problem: Problem, place: &Place) -> Problem {
-    let at = problem.position().map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
-    place.problem(format!("`{}{at}`: {}", problem.file(), problem.message())).of(problem.kind())
 }
 
 /// One entry a line; empty lines and what follows `#` are left out.

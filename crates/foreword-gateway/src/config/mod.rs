@@ -18,6 +18,7 @@ mod resolve;
 mod rules;
 mod schema;
 mod source;
+mod syntax;
 mod takes;
 mod tests;
 mod trust;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::clusters::Clusters;
-use super::document::{Notes, Table, parse};
+use super::document::{Notes, Table};
 use super::files::included;
 use super::keys::TOP;
 use super::listeners::{self, Listeners};
@@ -13,6 +13,7 @@ use super::lists::Lists;
 use super::observing;
 use super::problem::{Problem, ProblemKind, Problems};
 use super::source::{At, Place, Source};
+use super::syntax::parse;
 use super::tests::{self, Test};
 use super::trust::Groups;
 use crate::plan::Plan;

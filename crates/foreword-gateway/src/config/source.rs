@@ -24,14 +24,14 @@ impl Source {
     /// Reads a file. What it is when it is no text has a message of its own each.
     pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
         let problem = |message: String| Problem::of_file(path.display(), ProblemKind::Unreadable, message);
-        let metadata = path.metadata().map_err(|error| problem(unreadable(&error)))?;
+        let metadata = path.metadata().map_err(|error| problem(unreadable("a file", &error)))?;
         if metadata.is_dir() {
             return Err(problem("expected a file, found a directory".to_owned()));
         }
         let mut bytes = Vec::new();
         // A device has no length to ask for, and may have no end.
         let read = File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes));
-        read.map_err(|error| problem(unreadable(&error)))?;
+        read.map_err(|error| problem(unreadable("a file", &error)))?;
         if bytes.len() as u64 > MAX_LEN {
             return Err(problem(format!("expected at most {} MiB, found more", MAX_LEN / (1024 * 1024))));
         }
@@ -107,6 +107,12 @@ impl Place {
         Problem::of_file(&self.source.name, ProblemKind::Wrong, message).at(position, &self.context)
     }
 
+    /// A file that cannot be read is a problem of the place that names it.
+    pub(crate) fn names(&self, unread: &Problem) -> Problem {
+        let at = unread.position().map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        self.problem(format!("`{}{at}`: {}", unread.file(), unread.message())).of(unread.kind())
+    }
+
     pub(crate) fn expected(
         &self,
         expected: impl std::fmt::Display,
@@ -143,12 +149,12 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, before.get(line_start..).unwrap_or_default().chars().count() + 1)
 }
 
-/// Why a file could not be read, without the number that the system gives it.
-pub(crate) fn unreadable(error: &io::Error) -> String {
+/// Why a file or a folder could not be read, without the number that the system gives it.
+pub(crate) fn unreadable(what: &str, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "expected a file, found none".to_owned(),
+        io::ErrorKind::NotFound => format!("expected {what}, found none"),
         io::ErrorKind::PermissionDenied => {
-            "expected a readable file, found one that may not be read".to_owned()
+            format!("expected {what} that may be read, found one that may not")
         }
         _ => format!("cannot be read: {error}"),
     }

@@ -51,6 +51,11 @@ pub(crate) enum Takes {
 }
 
 impl Takes {
+    /// Whether it is written as a table, or several.
+    pub(crate) const fn is_table(self) -> bool {
+        matches!(self, Self::Table(_) | Self::Tables(_) | Self::Named(_) | Self::Lists(_))
+    }
+
     /// The least and the greatest number that it takes; `None` if it takes no number, or only certain ones.
     pub(crate) const fn bounds(self) -> Option<(u64, u64)> {
         match self {

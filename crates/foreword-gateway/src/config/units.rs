@@ -1,6 +1,6 @@
 //! Durations, sizes and addresses as a file writes them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::source::Source;
@@ -132,6 +132,16 @@ fn host_name(text: &str) -> Option<Box<str>> {
 }
 
 fn with_port_hint(unfit: Unfit, text: &str) -> Unfit {
+    if let Some((host, port)) = text.rsplit_once(':').filter(|(_, port)| is_digits(port)) {
+        let fits = port.parse::<u16>().is_ok();
+        match host.parse::<Ipv6Addr>() {
+            Ok(v6) if fits => {
+                return unfit.hint(format!("an IPv6 address stands in brackets: `[{v6}]:{port}`"));
+            }
+            _ if !fits => return unfit.hint("ports end at 65535"),
+            _ => {}
+        }
+    }
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(v4)) => unfit.hint(format!("add the port: `{v4}:443`")),
         Ok(IpAddr::V6(v6)) => unfit.hint(format!("add the port: `[{v6}]:443`")),
@@ -139,6 +149,10 @@ fn with_port_hint(unfit: Unfit, text: &str) -> Unfit {
         Err(_) if host_name(text).is_some() => unfit.hint("add the port"),
         Err(_) => unfit,
     }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -204,5 +218,13 @@ mod tests {
             Some("`[::]:443` takes IPv4 and IPv6")
         );
         assert!(bind("localhost:443", &source).is_err());
+        for (wrong, hint) in [
+            ("::1:18700", "an IPv6 address stands in brackets: `[::1]:18700`"),
+            ("::1:443", "an IPv6 address stands in brackets: `[::1]:443`"),
+            ("10.0.0.1:70000", "ports end at 65535"),
+            ("::1", "add the port: `[::1]:443`"),
+        ] {
+            assert_eq!(bind(wrong, &source).expect_err(wrong).hint.as_deref(), Some(hint));
+        }
     }
 }
