@@ -23,10 +23,13 @@ fn installed() -> TempDir {
     }
     let certs = folder.path().join("certs");
     fs::create_dir(&certs).expect("made");
-    let made = rcgen::generate_simple_self_signed(["www.example.com".to_owned(), "localhost".to_owned()])
-        .expect("made");
-    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let both = format!("{chain}{key}");
+    let made = |name: &str| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("made");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let (chain, key) = made("www.example.com");
+    let (other, its_key) = made("localhost");
+    let both = format!("{other}{its_key}");
     fs::write(certs.join("www.crt"), chain).expect("written");
     for (name, text) in [("both.pem", &both), ("www.key", &key)] {
         let private = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(certs.join(name));

@@ -11,7 +11,7 @@ pub(crate) struct NeverEqual {
 }
 
 impl NeverEqual {
-    fn new(expected: impl Into<String>) -> Self {
+    pub(crate) fn new(expected: impl Into<String>) -> Self {
         Self { expected: expected.into(), hint: None }
     }
 

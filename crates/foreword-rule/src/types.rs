@@ -24,6 +24,8 @@ pub struct Scope<'a> {
     pub tls: bool,
     /// Whether headers are read there, so that `header.version` and `tlv.…` have values.
     pub header: bool,
+    /// Whether a peer's word for the client's scheme can be believed there.
+    pub forwarded: bool,
     /// Whether paths are compared without case.
     pub ignore_case: bool,
     /// The lists of the file, by name.
@@ -36,7 +38,12 @@ impl Scope<'_> {
         match variable.needs() {
             Needs::Http if !self.http => Some("a listener in tcp mode reads no requests"),
             Needs::Tls if !self.tls => Some("this listener ends no TLS"),
-            Needs::Header if !self.header => Some("this listener has no trust groups, so it reads no header"),
+            Needs::Header if !self.header => {
+                Some("this listener has no trust group that sends a header, so it reads none")
+            }
+            Needs::ClientCertificate => {
+                Some("no client is asked for a certificate yet; what a proxy saw of it is `tlv.ssl.cn`")
+            }
             _ => None,
         }
     }
@@ -163,6 +170,20 @@ fn number(comparison: &Comparison, literal: &Literal, span: &Range<usize>) -> Re
     if fits { Ok(number) } else { Err(RuleError::expected(span.clone(), range, number)) }
 }
 
+/// The operand of `==`, `!=` and `in`, if the variable can equal it here.
+fn whole(variable: &Variable, text: &str, scope: &Scope<'_>) -> Result<String, NeverEqual> {
+    let word = canonical::whole(variable, text, scope.ignore_case)?;
+    match (variable, word.as_str()) {
+        (Variable::Scheme, "http") if scope.tls && !scope.forwarded => Err(NeverEqual::new(
+            "`https`, since this listener ends TLS and no trust group of it says `forwarded = true`",
+        )),
+        (Variable::Scheme, "https") if !scope.tls && !scope.header && !scope.forwarded => {
+            Err(NeverEqual::new("`http`, since this listener ends no TLS and takes nobody's word for it"))
+        }
+        _ => Ok(word),
+    }
+}
+
 fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, RuleError> {
     let variable = &comparison.variable;
     let ignore_case = scope.ignore_case;
@@ -172,10 +193,7 @@ fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, R
             let mut words = Vec::new();
             for (member, span) in members {
                 let text = text_of(comparison, member, span)?;
-                words.push(
-                    canonical::whole(variable, text, ignore_case)
-                        .map_err(|never| never.at(span, quoted(text)))?,
-                );
+                words.push(whole(variable, text, scope).map_err(|never| never.at(span, quoted(text)))?);
             }
             return Ok(TextCheck::In(TextSet::of(words.iter().map(String::as_str))));
         }
@@ -184,8 +202,7 @@ fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, R
     let span = &comparison.operand_span;
     let text = text_of(comparison, literal, span)?;
     let at = |never: NeverEqual| never.at(span, quoted(text));
-    let whole =
-        || canonical::whole(variable, text, ignore_case).map_err(at).map(|word| word.into_bytes().into());
+    let whole = || whole(variable, text, scope).map_err(at).map(|word| word.into_bytes().into());
     let part = |at_start| {
         if text.is_empty() {
             return Err(RuleError::expected(span.clone(), "some text to look for", "none"));
@@ -220,10 +237,9 @@ fn words(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Arc<L
     let mut spelled = Vec::new();
     for word in set.words() {
         let word = String::from_utf8_lossy(word);
-        let canonical =
-            canonical::whole(&comparison.variable, &word, scope.ignore_case).map_err(|never| {
-                never.at(&comparison.operand_span, format!("{} in the list `@{name}`", quoted(&word)))
-            })?;
+        let canonical = whole(&comparison.variable, &word, scope).map_err(|never| {
+            never.at(&comparison.operand_span, format!("{} in the list `@{name}`", quoted(&word)))
+        })?;
         changed |= *canonical != *word;
         spelled.push(canonical);
     }
@@ -334,7 +350,8 @@ mod tests {
             ("office".to_owned(), Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses"))),
             ("sites".to_owned(), Arc::new(List::parse(["www.example.com"]).expect("words"))),
         ]);
-        let scope = Scope { http: true, tls: true, header: true, ignore_case: false, lists: &lists };
+        let scope =
+            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists };
         let error = error_in(text, &scope);
         let place = text.get(error.span()).unwrap_or_else(|| panic!("{:?} lies in {text}", error.span()));
         match error.hint() {
@@ -480,8 +497,21 @@ mod tests {
     #[test]
     fn a_variable_without_a_value_here_is_refused() {
         let lists = BTreeMap::new();
-        let tcp = Scope { http: false, tls: false, header: false, ignore_case: false, lists: &lists };
-        for text in ["path == \"/\"", "tls.sni == \"a\"", "tlv.authority == \"a\"", "field[\"a\"] == \"b\""] {
+        let tcp = Scope {
+            http: false,
+            tls: false,
+            header: false,
+            forwarded: false,
+            ignore_case: false,
+            lists: &lists,
+        };
+        for text in [
+            "path == \"/\"",
+            "tls.sni == \"a\"",
+            "tls.client.cn == \"a\"",
+            "tlv.authority == \"a\"",
+            "field[\"a\"] == \"b\"",
+        ] {
             let error = error_in(text, &tcp);
             assert_eq!(error.span().start, 0);
             assert!(error.hint().is_some(), "{text}");
@@ -490,9 +520,45 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_asked_for_a_certificate_yet_and_so_its_name_is_not_offered() {
+        let lists = BTreeMap::new();
+        let all =
+            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists };
+        let error = error_in("tls.client.cn == \"a\"", &all);
+        assert!(error.hint().is_some_and(|hint| hint.contains("tlv.ssl.cn")), "{error:?}");
+        assert!(!Variable::names().any(|name| name == "tls.client.cn"));
+    }
+
+    #[test]
+    fn a_scheme_that_no_request_has_here_is_refused() {
+        let lists = BTreeMap::new();
+        let scope = |tls, header, forwarded| Scope {
+            http: true,
+            tls,
+            header,
+            forwarded,
+            ignore_case: false,
+            lists: &lists,
+        };
+        let fits = |scheme: &str, scope: Scope<'_>| {
+            let texts = [format!("scheme == \"{scheme}\""), format!("scheme in [\"{scheme}\"]")];
+            let compiled = texts.map(|text| Predicate::compile(&text, &scope).is_ok());
+            assert_eq!(compiled[0], compiled[1]);
+            compiled[0]
+        };
+        assert!(!fits("http", scope(true, true, false)));
+        assert!(fits("http", scope(true, true, true)));
+        assert!(fits("https", scope(true, false, false)));
+        assert!(!fits("https", scope(false, false, false)));
+        assert!(fits("https", scope(false, true, false)), "the SSL TLV says so");
+        assert!(fits("http", scope(false, false, false)));
+    }
+
+    #[test]
     fn nesting_and_length_are_bounded() {
         let lists = BTreeMap::new();
-        let scope = Scope { http: true, tls: true, header: true, ignore_case: false, lists: &lists };
+        let scope =
+            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists };
         let deep = format!("{}host == \"a\"{}", "(".repeat(33), ")".repeat(33));
         assert!(error_in(&deep, &scope).to_string().contains("at most 32 levels"));
         let ample = format!("{}host == \"a\"{}", "(".repeat(32), ")".repeat(32));

@@ -94,6 +94,8 @@ pub(crate) enum Needs {
     Tls,
     /// Where requests are read.
     Http,
+    /// Where clients are asked for certificates, which is nowhere yet.
+    ClientCertificate,
 }
 
 impl Variable {
@@ -123,7 +125,9 @@ impl Variable {
 
     /// Every name that a rule knows, but for the indexed ones.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        NAMES.iter().map(|&(name, _)| name).filter(|&name| name != "uri")
+        let offered =
+            |variable: &Self| *variable != Self::Uri && variable.needs() != Needs::ClientCertificate;
+        NAMES.iter().filter(move |(_, variable)| offered(variable)).map(|&(name, _)| name)
     }
 
     /// What its value is.
@@ -160,7 +164,8 @@ impl Variable {
             | Self::TlvAlibabaVpc
             | Self::TlvAlibabaEndpoint
             | Self::Tlv(_) => Needs::Header,
-            Self::TlsSni | Self::TlsAlpn | Self::TlsVersion | Self::TlsClientCn => Needs::Tls,
+            Self::TlsSni | Self::TlsAlpn | Self::TlsVersion => Needs::Tls,
+            Self::TlsClientCn => Needs::ClientCertificate,
             Self::Method
             | Self::Scheme
             | Self::Host

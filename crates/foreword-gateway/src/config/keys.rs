@@ -174,7 +174,7 @@ pub(crate) const LISTENER: Section = Section {
 
 pub(crate) const TLS: Section = Section {
     title: "[listener.NAME] tls = { … }",
-    about: "TLS 1.2 and 1.3. The names in the certificates decide which one answers which SNI.",
+    about: "TLS 1.2 and 1.3. The names in the certificates decide which one answers which SNI; the first one, in a directory that of the first file by name, answers an SNI that none has, and clients that send none.",
     keys: &[key(
         "certificates",
         TextOrTables("a directory, or a list of pairs", &CERTIFICATE),
@@ -294,7 +294,7 @@ pub(crate) const THEN: Section = Section {
     title: "then = { … }",
     about: "Any number of changes (the `set_…` and `remove_…` keys), and at most one ending (the others).",
     keys: &[
-        key("deny", Status(400), "", "Answers with this status; in tcp mode the connection is closed."),
+        key("deny", Status(400), "", "Answers with this status; in http mode only."),
         key("close", True, "", "Closes the connection without an answer."),
         key(
             "redirect",
@@ -415,7 +415,7 @@ pub(crate) const ACCESS: Section = Section {
             "format",
             Text("`json`, `combined`, `haproxy` or a template"),
             "\"json\"",
-            "A template names values in braces: `{client.ip} {status}`.",
+            "A template names values in braces: `{client.ip} {http.response.status_code}`.",
         ),
         key("redact", Words(&["query", "cookies", "authorization"]), "[]", "Whose values are left out."),
     ],

@@ -6,24 +6,24 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foreword::Parser;
+use foreword::{Group, HeaderPolicy, Parser};
 use foreword_http1::Name;
 use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
 use super::clusters::Clusters;
 use super::document::{Table, Value, shown};
-use super::keys::{CERTIFICATE, HEADER, LISTENER, MAX, TIMEOUT, TLS};
+use super::keys::{HEADER, LISTENER, MAX, TIMEOUT};
 use super::lists::Lists;
-use super::problem::{Problem, ProblemKind};
+use super::problem::Problem;
 use super::rules::{self, Room};
 use super::source::{At, Place};
+use super::tls;
 use super::trust::Groups;
 use super::units;
 use crate::plan::{
-    Bind, HeaderPlan, Limits, Listener, Mode, RequestId, SecondHeader, Timeouts, TlsPlan, UnknownHeader,
+    Bind, HeaderPlan, Limits, Listener, Mode, RequestId, SecondHeader, Timeouts, UnknownHeader,
 };
-use crate::tls::certificates::{self, CertificatePair, CertificateSource};
 
 /// What listeners are made with, and what has been seen of them so far.
 pub(crate) struct Listeners<'a> {
@@ -86,8 +86,16 @@ impl<'a> Listeners<'a> {
             self.groups.resolve(&groups.value, table.notes())
         });
         let has_groups = groups.is_some_and(|groups| !groups.value.is_empty());
-        let shape =
-            Shape { mode: mode.unwrap_or(Mode::Http), tls: table.get("tls").is_some(), header: has_groups };
+        // Whatever is wrong with a group is a problem of its own, and might say anything if it were right.
+        let says = |what: fn(&Group) -> bool| match &trust {
+            Some(trust) => trust.groups().iter().any(what),
+            None => has_groups,
+        };
+        let shape = Shape {
+            mode: mode.unwrap_or(Mode::Http),
+            tls: table.get("tls").is_some(),
+            header: says(|group| group.header != HeaderPolicy::Forbid),
+        };
         shape.note_keys_without_effect(table);
 
         let path = read_path_policy(table);
@@ -95,12 +103,13 @@ impl<'a> Listeners<'a> {
             http: shape.mode == Mode::Http,
             tls: shape.tls,
             header: shape.header,
+            forwarded: says(|group| group.forwarded),
             ignore_case: path.ignore_case,
             lists: &self.lists.good,
         };
         let room = Room { mode: shape.mode, scope, lists: self.lists, clusters: self.clusters };
         let rules = rules::read(table, &room, &mut self.conditions);
-        let tls = read_tls(table, shape.mode, self.now);
+        let tls = tls::read(table, shape.mode, self.now);
         let header = read_header(table);
         let timeout = read_timeouts(table);
         let max = read_limits(table);
@@ -198,7 +207,8 @@ impl Shape {
             }
         };
         note(table, &["encoded_slash", "ignore_case"], http, no_requests);
-        note(table, &["header"], self.header, "a listener without trust groups reads no header");
+        let no_header = "a listener without a trust group that may send a header reads none";
+        note(table, &["header"], self.header, no_header);
         if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
             note(&timeout, &["tls"], self.tls, "this listener ends no TLS");
             note(&timeout, &["head"], http, no_requests);
@@ -221,55 +231,6 @@ fn read_path_policy(table: &Table<'_, '_>) -> PathPolicy {
             .unwrap_or_default(),
         ignore_case: table.read("ignore_case", |value| value.boolean()).is_some_and(|at| at.value),
     }
-}
-
-fn read_tls(listener: &Table<'_, '_>, mode: Mode, now: SystemTime) -> Option<Arc<TlsPlan>> {
-    let notes = listener.notes();
-    let table = listener.table("tls", &TLS)?;
-    let place = table.require("certificates", |_| Ok(()))?.place;
-    let value = table.get("certificates")?;
-    let source = if value.is_text() {
-        let text = table.read("certificates", |value| value.text())?;
-        CertificateSource::Directory(text.place.source().path(text.value))
-    } else if value.is_list() {
-        let tables = table.tables("certificates", &CERTIFICATE);
-        let count = tables.len();
-        let pairs: Vec<CertificatePair> = tables.iter().filter_map(read_pair).collect();
-        if count == 0 {
-            notes.problem(place.expected("at least one certificate", "none"));
-        }
-        if pairs.is_empty() || pairs.len() < count {
-            return None;
-        }
-        CertificateSource::Pairs(pairs)
-    } else {
-        notes.problem(value.expected("a directory, or a list of `{ certificate = \"…\", key = \"…\" }`"));
-        return None;
-    };
-    let wrong = |message: String| place.problem(message).of(ProblemKind::Certificate);
-    let store = match certificates::load(&source, now) {
-        Ok(store) => store,
-        Err(problems) => {
-            for problem in problems {
-                notes.problem(wrong(problem.to_string()).maybe_hint(problem.hint));
-            }
-            return None;
-        }
-    };
-    for warning in store.warnings() {
-        notes.warning(place.problem(warning.as_str()));
-    }
-    let alpn: &[&str] = if mode == Mode::Http { &["http/1.1"] } else { &[] };
-    let plan =
-        TlsPlan::new(store, alpn).map_err(|error| wrong(format!("no TLS can be spoken with it: {error}")));
-    notes.keep(plan).map(Arc::new)
-}
-
-fn read_pair(table: &Table<'_, '_>) -> Option<CertificatePair> {
-    let path =
-        |name| table.require(name, |value| Ok(value.place.source().path(value.text()?))).map(|at| at.value);
-    let (certificate, key) = (path("certificate"), path("key"));
-    Some(CertificatePair { certificate: certificate?, key: key? })
 }
 
 fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {

@@ -133,11 +133,15 @@ fn keys_without_effect_are_problems() {
         ),
         (
             "header = { max = 4096 }",
-            "foreword.toml:5:1: listener `a`: `header` has no effect: a listener without trust groups reads no header",
+            "foreword.toml:5:1: listener `a`: `header` has no effect: a listener without a trust group that may send a header reads none",
         ),
         (
             "[[listener.a.rule]]\nthen = { set_fields = { A = \"b\" } }",
             "foreword.toml:6:10: listener `a`, rule `rule 1`: `set_fields` has no effect: a listener in tcp mode has no requests",
+        ),
+        (
+            "[[listener.a.rule]]\nwhen = 'peer.port == 1'\nthen = { deny = 403 }",
+            "foreword.toml:7:10: listener `a`, rule `rule 1`: `deny` has no effect: a listener in tcp mode has no requests\nhint: write `close = true`",
         ),
         (
             "[[listener.a.rule]]\nthen = { close = true }",
@@ -200,6 +204,26 @@ fn rules_are_checked_in_their_strings() {
         (
             "then = { set_response_fields = { proxy_authenticate = \"1\" } }",
             "5:34: listener `a`, rule `rule 1`: expected a field that does not belong to the connection, found `proxy_authenticate`\nhint: framing, `Connection`, `Keep-Alive`, `TE`, `Upgrade` and `Proxy-…` are written by the gateway itself",
+        ),
+        (
+            "then = { deny = 403, set_fields = { X-A = \"b\" } }",
+            "5:22: listener `a`, rule `rule 1`: `set_fields` has no effect: with `deny` no request goes upstream",
+        ),
+        (
+            "then = { close = true, remove_response_fields = [\"X-A\"] }",
+            "5:24: listener `a`, rule `rule 1`: `remove_response_fields` has no effect: with `close` no response goes to the client",
+        ),
+        (
+            "then = { set_fields = { X-A = \"b\" }, remove_fields = [\"x_a\"] }",
+            "5:55: listener `a`, rule `rule 1`: expected each field set or removed, found `x_a` in both",
+        ),
+        (
+            "when = 'tls.client.cn == \"a\"'\nthen = { close = true }",
+            "5:9: listener `a`, rule `rule 1`: expected a variable that has a value here, found `tls.client.cn`\nhint: no client is asked for a certificate yet; what a proxy saw of it is `tlv.ssl.cn`",
+        ),
+        (
+            "when = 'scheme == \"https\"'\nthen = { close = true }",
+            "5:19: listener `a`, rule `rule 1`: expected `http`, since this listener ends no TLS and takes nobody's word for it, found `https`",
         ),
         (
             "then = { remove_fields = [\"Host\"] }",
@@ -389,6 +413,43 @@ fn numbers_keys_and_binds_out_of_their_place_come_with_the_right_form() {
 }
 
 #[test]
+fn certificates_as_other_servers_write_them_are_shown_as_ours() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("www.pem"), "").expect("written");
+    let told = |tls: &str| {
+        let text = format!(
+            "[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"tcp\"\ncluster = \"z\"\ntls = {{ {tls} }}{AROUND}"
+        );
+        parse(&text, "f", folder.path()).expect_err("no certificates").to_string()
+    };
+    let list = "write `certificates = [{ certificate = \"…\", key = \"…\" }]`";
+    assert_eq!(
+        told("certificate = \"a.crt\", key = \"a.key\""),
+        format!(
+            "f:5:9: listener `a`: expected the key `certificates`, which takes a list of pairs, found `certificate`\nhint: {list}"
+        )
+    );
+    assert_eq!(
+        told("certificates = \"www.pem\""),
+        "f:5:24: listener `a`: expected a folder, or a list of certificates and keys for `certificates`, found `www.pem`\n\
+         hint: write `[{ certificate = \"www.pem\", key = \"…\" }]`; the key may be in the same file"
+    );
+    assert!(told("certificates = [\"www.pem\"]").ends_with(list));
+}
+
+#[test]
+fn a_header_that_nobody_may_send_is_not_read() {
+    let text = "[trust.inside]\nfrom = [\"10.0.0.0/8\"]\nheader = \"forbid\"\n[listener.a]\nbind = [\"127.0.0.1:9\"]\n\
+                mode = \"tcp\"\ntrust = [\"inside\"]\ncluster = \"z\"\nheader = { max = 4096 }";
+    assert_eq!(
+        told_of(text),
+        [
+            "foreword.toml:9:1: listener `a`: `header` has no effect: a listener without a trust group that may send a header reads none"
+        ]
+    );
+}
+
+#[test]
 fn the_log_and_its_template_are_checked() {
     for (access, expected) in [
         (
@@ -401,7 +462,11 @@ fn the_log_and_its_template_are_checked() {
         ),
         (
             "format = \"{client.ip} {ruel}\"",
-            "foreword.toml:2:24: log.access: expected one of the access log's names, found `ruel`; did you mean `rule`?",
+            "foreword.toml:2:24: log.access: expected one of the access log's names, found `ruel`; did you mean `rule`? docs/reference/access-log.md lists them",
+        ),
+        (
+            "format = \"{client.ip} {status}\"",
+            "foreword.toml:2:24: log.access: expected one of the access log's names, found `status`; did you mean `http.response.status_code`? docs/reference/access-log.md lists them",
         ),
         (
             "redact = [\"cookie\"]",

@@ -21,6 +21,7 @@ mod source;
 mod syntax;
 mod takes;
 mod tests;
+mod tls;
 mod trust;
 mod units;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foreword_http1::{Name, is_token};
+use foreword_http1::{Name, is_token, read_alike};
 use foreword_rule::{Predicate, RuleError, Scope, Template, Variable};
 
 use super::clusters::Clusters;
@@ -89,7 +89,26 @@ fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Option<Ending>, Vec<Chan
     if then.all_present().is_empty() {
         then.notes().problem(then.place.expected("at least one key", "none, which has no effect"));
     }
+    if room.mode == Mode::Http {
+        note_changes_without_effect(then);
+    }
     (read_ending(then, room), read_changes(then, room))
+}
+
+/// Changes of what never is: nothing goes upstream unless the rule forwards or lets others, nothing back once it closes.
+fn note_changes_without_effect(then: &Table<'_, '_>) {
+    let Some((ending, _)) = then.present(ENDINGS).into_iter().next() else { return };
+    let upstream = then.present(&["set_fields", "remove_fields"]);
+    let downstream = then.present(&["set_response_fields", "remove_response_fields"]);
+    let lost = [
+        (upstream, ending != "forward", "no request goes upstream"),
+        (downstream, ending == "close", "no response goes to the client"),
+    ];
+    for (keys, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
+        for (name, place) in keys {
+            then.notes().problem(place.problem(format!("`{name}` has no effect: with `{ending}` {why}")));
+        }
+    }
 }
 
 fn read_condition(
@@ -117,6 +136,9 @@ fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
     let (name, place) = endings.into_iter().next()?;
     if room.mode == Mode::Tcp && matches!(name, "redirect" | "respond") {
         notes.problem(no_effect(&place, name));
+    }
+    if room.mode == Mode::Tcp && name == "deny" {
+        notes.problem(no_effect(&place, name).hint("write `close = true`"));
     }
     match name {
         "deny" => then.number("deny").map(|status| Ending::Deny { status: status.value as u16 }),
@@ -198,7 +220,21 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
         }
         changes.extend(change);
     }
+    note_set_and_removed(then, "set_fields", "remove_fields");
+    note_set_and_removed(then, "set_response_fields", "remove_response_fields");
     changes
+}
+
+/// One rule that sets and removes a field does one of them for nothing.
+fn note_set_and_removed(then: &Table<'_, '_>, set: &'static str, remove: &'static str) {
+    let Some(set) = then.get(set).and_then(|value| value.entries().ok()) else { return };
+    let removed = then.get(remove).and_then(|value| value.texts().ok()).unwrap_or_default();
+    for name in removed {
+        if set.iter().any(|(other, _)| read_alike(other.value.as_bytes(), name.value.as_bytes())) {
+            let found = format!("{} in both", shown(name.value));
+            then.notes().problem(name.place.expected("each field set or removed", found));
+        }
+    }
 }
 
 fn read_set(then: &Table<'_, '_>, key: &'static str, room: &Room<'_>) -> Option<Vec<SetField>> {

@@ -163,6 +163,5 @@ fn known(facts: &TlsFacts) -> TlsKnown {
         cipher: facts.cipher,
         sni: facts.sni.clone(),
         alpn: facts.alpn.clone(),
-        client_cn: facts.client_cn.clone(),
     }
 }

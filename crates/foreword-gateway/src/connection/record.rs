@@ -297,8 +297,7 @@ pub(crate) struct Head<'h> {
     pub(crate) version: HttpVersion,
 }
 
-const TLS_NAMES: [Name; 5] =
-    [Name::TlsVersion, Name::TlsCipher, Name::TlsSni, Name::TlsAlpn, Name::TlsClientCn];
+const TLS_NAMES: [Name; 4] = [Name::TlsVersion, Name::TlsCipher, Name::TlsSni, Name::TlsAlpn];
 
 #[cfg(test)]
 mod tests {

@@ -50,7 +50,6 @@ pub(crate) struct TlsKnown {
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
     pub(crate) alpn: Option<Box<[u8]>>,
-    pub(crate) client_cn: Option<Box<str>>,
 }
 
 /// What is known of a connection; all its requests share it.
@@ -396,7 +395,6 @@ impl Known {
             Name::TlsCipher => tls.map_or(Value::Absent, |tls| Value::Word(tls.cipher)),
             Name::TlsSni => text(tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes)),
             Name::TlsAlpn => text(tls.and_then(|tls| tls.alpn.as_deref())),
-            Name::TlsClientCn => text(tls.and_then(|tls| tls.client_cn.as_deref()).map(str::as_bytes)),
             Name::TimeHeader => nanos(self.header_done.since_beginning()),
             Name::TimeHandshake => nanos(self.handshake_done.after(self.header_done)),
             _ => Value::Absent,

@@ -52,7 +52,6 @@ names! {
     TlsCipher "tls.cipher" "The cipher suite, as IANA names it.",
     TlsSni "tls.sni" "The name that the client asked for in its TLS handshake.",
     TlsAlpn "tls.alpn" "The protocol that the TLS handshake agreed on.",
-    TlsClientCn "tls.client.cn" "The common name of the client's verified certificate.",
     Method "http.request.method" "The method.",
     Target "url.original" "The target as it was received.",
     Path "url.path" "The normalised path, which the rules saw.",

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,9 @@ use rustls::{InconsistentKeys, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+
+use super::directory;
 
 /// Where the certificates of a listener are.
 #[derive(Clone, Debug)]
@@ -48,11 +49,11 @@ pub struct CertificateProblem {
 }
 
 impl CertificateProblem {
-    fn new(file: &Path, what: impl Into<String>) -> Self {
+    pub(super) fn new(file: &Path, what: impl Into<String>) -> Self {
         Self { file: file.to_owned(), what: what.into(), hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -88,7 +89,7 @@ pub fn load(
     now: SystemTime,
 ) -> Result<CertificateStore, Vec<CertificateProblem>> {
     let pairs = match source {
-        CertificateSource::Directory(directory) => pairs_in(directory)?,
+        CertificateSource::Directory(directory) => directory::pairs_in(directory)?,
         CertificateSource::Pairs(pairs) => pairs.clone(),
     };
     let mut store = CertificateStore::empty();
@@ -102,61 +103,14 @@ pub fn load(
     if problems.is_empty() { Ok(store) } else { Err(problems) }
 }
 
-/// Finds the pairs in a directory, in the order of their names, so that the default is the same on each start.
-fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<CertificateProblem>> {
-    let unreadable =
-        |error: &io::Error| vec![CertificateProblem::new(directory, format!("cannot be read: {error}"))];
-    let entries = fs::read_dir(directory).map_err(|error| unreadable(&error))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(&error))?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && !path.is_dir() {
-            files.push(path);
-        }
-    }
-    files.sort();
-
-    let mut pairs = Vec::new();
-    let mut problems = Vec::new();
-    for file in &files {
-        let ends = |extension: &str| file.extension().is_some_and(|found| found == extension);
-        if ends("pem") {
-            pairs.push(CertificatePair { certificate: file.clone(), key: file.clone() });
-        } else if ends("crt") {
-            let key = file.with_extension("key");
-            if files.contains(&key) {
-                pairs.push(CertificatePair { certificate: file.clone(), key });
-            } else {
-                problems.push(
-                    CertificateProblem::new(
-                        file,
-                        format!("expected its key in `{}`, found no such file", key.display()),
-                    )
-                    .hint("a `NAME.crt` goes with a `NAME.key`; or put chain and key into one `NAME.pem`"),
-                );
-            }
-        } else if ends("key") && !files.contains(&file.with_extension("crt")) {
-            problems.push(
-                CertificateProblem::new(file, "a key without its certificate")
-                    .hint(format!("put the chain into `{}`", file.with_extension("crt").display())),
-            );
-        }
-    }
-    if pairs.is_empty() && problems.is_empty() {
-        problems.push(
-            CertificateProblem::new(directory, "expected at least one certificate, found none")
-                .hint("each `*.pem` holds chain and key; or pairs `NAME.crt` and `NAME.key`"),
-        );
-    }
-    if problems.is_empty() { Ok(pairs) } else { Err(problems) }
-}
-
 fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem> {
     let chain = read_chain(&pair.certificate)?;
     let key = read_key(&pair.key)?;
     CertifiedKey::from_der(chain.clone(), key.clone_key(), &super::provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => mismatch(pair, &chain, &key),
+        rustls::Error::InvalidCertificate(why) => {
+            CertificateProblem::new(&pair.certificate, format!("the certificate cannot be used: {why}"))
+        }
         other => CertificateProblem::new(&pair.key, format!("the key cannot be used: {other}"))
             .hint("RSA of at least 2048 bits, ECDSA P-256, P-384 and P-521, and Ed25519 can be"),
     })
@@ -172,8 +126,20 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificatePr
         return Err(CertificateProblem::new(file, "expected a certificate, found none")
             .hint("a certificate in PEM begins with `-----BEGIN CERTIFICATE-----`"));
     };
-    parse(first).ok_or_else(|| CertificateProblem::new(file, "the first certificate is not valid X.509"))?;
-    Ok(chain)
+    let parsed = parse(first)
+        .ok_or_else(|| CertificateProblem::new(file, "the first certificate is not valid X.509"))?;
+    match parsed.version() {
+        X509Version::V3 => Ok(chain),
+        X509Version(older) => {
+            // Their numbers begin at 0, RFC 5280 §4.1.2.1.
+            let what = format!(
+                "expected a certificate of X.509 version 3, found version {}",
+                older.saturating_add(1)
+            );
+            Err(CertificateProblem::new(file, what)
+                .hint("`openssl x509 -req` makes version 3 of it when `-extfile` gives it a subjectAltName"))
+        }
+    }
 }
 
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateProblem> {
@@ -253,13 +219,22 @@ impl CertificateStore {
         self.warn_of_dates(&pair.certificate, time(parsed.validity().not_before.timestamp()), not_after, now);
         self.warn_of_readers(&pair.key);
 
+        self.warn_of_names(&parsed, &pair.certificate);
+
         let certificate = Arc::new(certificate);
         for name in &names {
             let (map, key) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, &**name),
             };
-            map.entry(key.into()).or_default().push(Arc::clone(&certificate));
+            let others = map.entry(key.into()).or_default();
+            if others.iter().any(|other| other.key.algorithm() == certificate.key.algorithm()) {
+                self.warnings.push(format!(
+                    "certificate `{}` is never chosen for `{name}`: one before it has the same name and kind of key",
+                    pair.certificate.display()
+                ));
+            }
+            others.push(Arc::clone(&certificate));
         }
         // Two certificates with the same names, as RSA and ECDSA, are both there for who knows no better name.
         if self.loaded.first().is_none_or(|first| first.names == names) {
@@ -283,6 +258,15 @@ impl CertificateStore {
         }
         if not_before > now {
             self.warnings.push(format!("certificate `{file}` is not valid yet: clients will refuse it"));
+        }
+    }
+
+    fn warn_of_names(&mut self, certificate: &X509Certificate<'_>, file: &Path) {
+        if !matches!(certificate.subject_alternative_name(), Ok(Some(_))) {
+            self.warnings.push(format!(
+                "certificate `{}` has no subjectAltName: present-day clients refuse it, whatever its common name",
+                file.display()
+            ));
         }
     }
 
@@ -471,7 +455,49 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(load_directory(&directory).unwrap_err()[0].what.contains("found none"));
         let missing = CertificateSource::Directory(directory.path().join("nowhere"));
-        assert!(load(&missing, SystemTime::now()).unwrap_err()[0].what.contains("cannot be read"));
+        let problem = load(&missing, SystemTime::now()).unwrap_err().remove(0);
+        assert_eq!(problem.what, "expected a folder with certificates, found none");
+        assert!(problem.hint.unwrap().contains("openssl req -x509"));
+    }
+
+    #[test]
+    fn the_layout_of_certbot_is_recognised() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = pem(&["a.test"]);
+        for name in ["cert.pem", "chain.pem", "fullchain.pem"] {
+            write(&directory, name, &certificate);
+        }
+        write(&directory, "privkey.pem", &key);
+        let problems = load_directory(&directory).unwrap_err();
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        let folder = directory.path().display();
+        assert_eq!(
+            problem.hint.as_deref(),
+            Some(&*format!(
+                "write `certificates = [{{ certificate = \"{folder}/fullchain.pem\", key = \"{folder}/privkey.pem\" }}]`"
+            ))
+        );
+    }
+
+    #[test]
+    fn a_certificate_of_version_1_is_said_to_be_one() {
+        let directory = tempfile::tempdir().unwrap();
+        write(&directory, "old.pem", VERSION_1);
+        let problems = load_directory(&directory).unwrap_err();
+        assert_eq!(problems[0].what, "expected a certificate of X.509 version 3, found version 1");
+    }
+
+    #[test]
+    fn a_name_twice_and_no_name_at_all_are_warned_of() {
+        let directory = tempfile::tempdir().unwrap();
+        for (file, names) in [("a", &["a.test"][..]), ("b", &["b.test", "a.test"]), ("c", &[])] {
+            let (certificate, key) = pem(names);
+            write(&directory, &format!("{file}.pem"), &(certificate + &key));
+        }
+        let store = load_directory(&directory).unwrap();
+        let [twice, nameless] = store.warnings() else { panic!("{:?}", store.warnings()) };
+        assert!(twice.contains("b.pem` is never chosen for `a.test`"), "{twice}");
+        assert!(nameless.contains("c.pem` has no subjectAltName"), "{nameless}");
     }
 
     #[test]
@@ -491,4 +517,15 @@ mod tests {
         let early = load(&source, UNIX_EPOCH).unwrap();
         assert!(early.warnings()[0].contains("not valid yet"), "{:?}", early.warnings());
     }
+
+    /// Of 2026, for a hundred years; what else it says does not matter.
+    const VERSION_1: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBIzCByQIUPPW0QOzwn0RMyCAn0hFCbCA/9vcwCgYIKoZIzj0EAwIwEzERMA8G\n\
+        A1UEAwwIb2xkLnRlc3QwIBcNMjYxMTIzMDcyODE0WhgPMjEyNjEwMzAwNzI4MTRa\n\
+        MBMxETAPBgNVBAMMCG9sZC50ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n\
+        EQxHA6yL+eLq9aumlAlzd0cUDQIRI7POEc6D0sD3mLm7HtjgUg0tMM4NDs4kn+pb\n\
+        UD1oVb1ElYetWeto47J84jAKBggqhkjOPQQDAgNJADBGAiEA9kzjdvQ0fFLKNZ9a\n\
+        zLCrbi08ZXeY/dx/lxwpkaj6fi0CIQCQjzmOjcGyUo29H+SSJtMJHSxYHIsl6Pwr\n\
+        3hpYxYVrzQ==\n\
+        -----END CERTIFICATE-----\n";
 }

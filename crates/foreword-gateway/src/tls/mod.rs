@@ -2,6 +2,7 @@
 
 pub(crate) mod acceptor;
 pub mod certificates;
+mod directory;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

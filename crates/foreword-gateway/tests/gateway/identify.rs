@@ -11,10 +11,12 @@ use crate::support::{Endpoint, PATIENCE, Running, client, client_from, drip, rea
 fn file(endpoint: &Endpoint, header: &str) -> String {
     let mut file = String::new();
     for policy in ["require", "optional", "forbid"] {
+        // Where nobody may send one there is nothing to say of headers.
+        let header = if policy == "forbid" { String::new() } else { format!("header = {{ {header} }}\n") };
         file += &format!(
             "[trust.{policy}]\nfrom = [\"127.0.0.0/8\"]\nheader = \"{policy}\"\n\
              [listener.{policy}]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ncluster = \"app\"\ntrust = [\"{policy}\"]\n\
-             header = {{ {header} }}\n"
+             {header}"
         );
     }
     file += "[listener.direct]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ncluster = \"app\"\n";

@@ -43,11 +43,22 @@ fn column(text: &str) -> Result<Column, String> {
     if let Some(name) = Name::parse(text) {
         return Ok(Column::Name(name));
     }
-    let hint = match suggest(text, Name::ALL.iter().map(|name| name.as_str())) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None => String::new(),
-    };
-    Err(format!("expected one of the access log's names, found `{}`{hint}", text.escape_debug()))
+    let found = format!("expected one of the access log's names, found `{}`", text.escape_debug());
+    Err(match nearest(text) {
+        Some(near) => format!("{found}; did you mean `{near}`? docs/reference/access-log.md lists them"),
+        None => format!("{found}; docs/reference/access-log.md lists them"),
+    })
+}
+
+/// The name that was probably meant: one that is spelled alike, or that ends in this word, as `status_code` for `status`.
+fn nearest(text: &str) -> Option<&'static str> {
+    let names = || Name::ALL.iter().map(|name| name.as_str());
+    let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
+    let begins = |name: &&'static str| !text.is_empty() && last(name).starts_with(text);
+    suggest(text, names()).or_else(|| names().find(begins)).or_else(|| {
+        let near = suggest(text, names().map(last))?;
+        names().find(|name| last(name) == near)
+    })
 }
 
 /// The name in `field["name"]`, if it can be the name of a field (RFC 9110 section 5.1).

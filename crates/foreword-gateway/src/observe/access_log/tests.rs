@@ -59,7 +59,6 @@ fn with_tls(record: &mut Record) {
         cipher: "TLS13_AES_128_GCM_SHA256",
         sni: Some("www.example.com".into()),
         alpn: Some(b"http/1.1"[..].into()),
-        client_cn: None,
     });
 }
 

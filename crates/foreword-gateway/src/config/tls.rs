@@ -1,0 +1,94 @@
+//! `[listener.NAME] tls`: the certificates, and what people write who know them from elsewhere.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::document::{Table, Value, shown};
+use super::keys::{CERTIFICATE, TLS};
+use super::problem::{Problem, ProblemKind};
+use super::source::Place;
+use crate::plan::{Mode, TlsPlan};
+use crate::tls::certificates::{self, CertificatePair, CertificateSource};
+
+/// Reads the `tls` of a listener, its certificates included.
+pub(crate) fn read(listener: &Table<'_, '_>, mode: Mode, now: SystemTime) -> Option<Arc<TlsPlan>> {
+    let notes = listener.notes();
+    if let Some((name, place)) = pair_without_list(listener) {
+        let problem = place.expected("the key `certificates`, which takes a list of pairs", shown(name));
+        notes.problem(problem.hint(format!("write `certificates = [{A_PAIR}]`")));
+        return None;
+    }
+    let table = listener.table("tls", &TLS)?;
+    let place = table.require("certificates", |_| Ok(()))?.place;
+    let source = read_source(&table, &table.get("certificates")?)?;
+    let wrong = |message: String| place.problem(message).of(ProblemKind::Certificate);
+    let store = match certificates::load(&source, now) {
+        Ok(store) => store,
+        Err(problems) => {
+            for problem in problems {
+                notes.problem(wrong(problem.to_string()).maybe_hint(problem.hint));
+            }
+            return None;
+        }
+    };
+    for warning in store.warnings() {
+        notes.warning(place.problem(warning.as_str()));
+    }
+    let alpn: &[&str] = if mode == Mode::Http { &["http/1.1"] } else { &[] };
+    let plan =
+        TlsPlan::new(store, alpn).map_err(|error| wrong(format!("no TLS can be spoken with it: {error}")));
+    notes.keep(plan).map(Arc::new)
+}
+
+/// The first key of `tls = { certificate = "…", key = "…" }`.
+fn pair_without_list(listener: &Table<'_, '_>) -> Option<(&'static str, Place)> {
+    let table = listener.peek_table("tls", &TLS)?;
+    let pair = table.present(&["certificate", "key"]);
+    pair.into_iter().next().filter(|_| table.get("certificates").is_none())
+}
+
+fn read_source(table: &Table<'_, '_>, value: &Value<'_>) -> Option<CertificateSource> {
+    let notes = table.notes();
+    if value.is_text() {
+        let text = notes.keep(value.text())?;
+        let path = value.place.source().path(text);
+        if path.is_file() {
+            notes.problem(is_a_file(value, text));
+            return None;
+        }
+        return Some(CertificateSource::Directory(path));
+    }
+    let texts = value.list().is_ok_and(|list| list.first().is_some_and(Value::is_text));
+    if !value.is_list() || texts {
+        let problem = value.expected(format_args!("a folder, or a list of `{A_PAIR}`"));
+        notes.problem(if texts {
+            problem.hint(format!("write `certificates = [{A_PAIR}]`"))
+        } else {
+            problem
+        });
+        return None;
+    }
+    let tables = table.tables("certificates", &CERTIFICATE);
+    let pairs: Vec<CertificatePair> = tables.iter().filter_map(read_pair).collect();
+    if tables.is_empty() {
+        notes.problem(value.place.expected("at least one certificate", "none"));
+    }
+    let complete = !pairs.is_empty() && pairs.len() == tables.len();
+    complete.then_some(CertificateSource::Pairs(pairs))
+}
+
+fn is_a_file(value: &Value<'_>, text: &str) -> Problem {
+    let problem = value.expected("a folder, or a list of certificates and keys");
+    problem.hint(format!(
+        "write `[{{ certificate = \"{text}\", key = \"…\" }}]`; the key may be in the same file"
+    ))
+}
+
+fn read_pair(table: &Table<'_, '_>) -> Option<CertificatePair> {
+    let path =
+        |name| table.require(name, |value| Ok(value.place.source().path(value.text()?))).map(|at| at.value);
+    let (certificate, key) = (path("certificate"), path("key"));
+    Some(CertificatePair { certificate: certificate?, key: key? })
+}
+
+const A_PAIR: &str = r#"{ certificate = "…", key = "…" }"#;
