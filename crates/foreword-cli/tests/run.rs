@@ -264,6 +264,7 @@ fn what_cannot_run_ends_with_1_and_says_why() {
     drop(held);
 
     let mut run = Run::start(&scene.folder.path().join("nowhere.toml"));
-    run.line_with("nowhere.toml");
+    let line = run.line_with("nowhere.toml");
+    assert!(line.ends_with("expected a file, found none [FW601]"), "{line}");
     assert_eq!(run.ended().code(), Some(1));
 }

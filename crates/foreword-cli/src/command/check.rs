@@ -87,7 +87,7 @@ impl Report {
             writeln!(out, "{problem}")?;
         }
         let Some(good) = &self.good else {
-            let codes = codes(&self.problems);
+            let codes = codes(self.problems.iter());
             return writeln!(out, "{}: {} [{codes}]", self.file, counted(self.problems.len(), "problem"));
         };
         for warning in &good.plan.warnings {
@@ -140,8 +140,8 @@ fn code(kind: ProblemKind) -> &'static str {
 }
 
 /// The codes of several problems, each once, for `foreword explain`.
-fn codes(problems: &[Problem]) -> String {
-    let mut codes: Vec<&str> = problems.iter().map(|problem| code(problem.kind())).collect();
+pub(super) fn codes<'p>(problems: impl Iterator<Item = &'p Problem>) -> String {
+    let mut codes: Vec<&str> = problems.map(|problem| code(problem.kind())).collect();
     codes.sort_unstable();
     codes.dedup();
     codes.join(", ")

@@ -35,7 +35,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         return super::check::check(args.config.clone());
     }
     install_logger(&args.log);
-    let plan = config::load(&args.config).map_err(|problems| Failure::new(Exit::NO, problems))?;
+    let plan = config::load(&args.config).map_err(|problems| {
+        let codes = super::check::codes(problems.iter());
+        Failure::new(Exit::NO, format!("{problems} [{codes}]"))
+    })?;
     serve(plan, &args.config)
 }
 
