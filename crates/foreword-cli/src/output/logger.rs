@@ -1,7 +1,8 @@
 //! The logger of the verbs that run a gateway: lines on standard error, coloured only where someone looks at them.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
+use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogArgs;
@@ -14,8 +15,8 @@ pub(crate) fn install(args: &LogArgs) {
         Some(level) => EnvFilter::new(level.directive()),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
     };
-    let colour =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // NO_COLOR, CLICOLOR_FORCE and TERM=dumb are heard.
+    let colour = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe::Receiver;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::chain::{Chain, Ports};
 use crate::args::LogArgs;
@@ -57,17 +57,38 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
 
 async fn demonstrate(args: &DemoArgs) -> Result<Exit, Failure> {
     let ports = Ports { balancer: args.balancer_port, gateway: args.gateway_port, app: args.app_port };
-    let mut end = signal(SignalKind::terminate()).map_err(|error| Failure::new(Exit::NO, error))?;
+    // Before there is anything that a signal could leave behind.
+    let mut ends = Ends::new().map_err(|error| Failure::new(Exit::NO, error))?;
     let (chain, log) = Chain::start(ports).await.map_err(|error| Failure::new(Exit::NO, error))?;
     let mut log = BufReader::new(log).lines();
 
     let shown = tokio::select! {
         shown = show(&chain, &mut log, args.once) => shown,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        _ = end.recv() => Ok(()),
+        () = ends.wait() => Ok(()),
     };
     chain.stop().await;
     shown.map(|()| Exit::DONE)
+}
+
+/// The signals that end the demo: Ctrl-C, Ctrl-\, a polite kill, and a terminal that was closed.
+struct Ends([Signal; 4]);
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        let [interrupt, quit] = [SignalKind::interrupt(), SignalKind::quit()].map(signal);
+        let [terminate, hangup] = [SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, quit?, terminate?, hangup?]))
+    }
+
+    async fn wait(&mut self) {
+        let [interrupt, quit, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 /// The demo as the reader sees it, from the picture to the last line of the log.

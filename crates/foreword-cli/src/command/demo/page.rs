@@ -44,10 +44,10 @@ pub(super) fn log_line(line: &str) -> String {
 
 /// Commands to copy while the demo stays up.
 pub(super) fn try_it(chain: &Chain, programs: &Path) -> String {
-    let foreword = programs.join("foreword").display().to_string();
-    let cat = programs.join("ppcurlcat").display().to_string();
+    let foreword = quoted(&programs.join("foreword"));
+    let cat = quoted(&programs.join("ppcurlcat"));
     let gateway = format!("https://localhost:{}/", chain.gateway.port());
-    let (admin, file) = (format!("{gateway}admin"), chain.file.display().to_string());
+    let (admin, file) = (format!("{gateway}admin"), quoted(&chain.file));
     let outside = ["get", "-k", "-i", "--source", CLIENT];
     let office = ["get", "-k", "-i", "--source", OFFICE];
     let why = ["why", "-c", &file, "--listener", "web", "--peer", "127.0.0.1", "--client", CLIENT];
@@ -108,6 +108,13 @@ fn command(program: &str, flags: &[&str], url: &str) -> String {
     text
 }
 
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+,@%".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn set_in(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -122,6 +129,12 @@ fn set_in(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_with_blanks_stays_one_word() {
+        assert_eq!(quoted(Path::new("/tmp/demo-1/gateway.toml")), "/tmp/demo-1/gateway.toml");
+        assert_eq!(quoted(Path::new("/tmp/Bob's files/x")), r"'/tmp/Bob'\''s files/x'");
+    }
 
     #[test]
     fn a_long_command_goes_on_in_the_next_line_and_stays_one_command() {

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use foreword::Version;
-use foreword_client::connect::Route;
+use foreword_client::connect::{Resolve, Route, RouteError};
 use foreword_client::connection::{Connection, Dial, OpenError};
 use foreword_client::exchange::{ExchangeError, Request, Sink};
 use foreword_client::introduction::{Endpoint, EndpointError, Introduction, SpeaksFor};
@@ -26,6 +26,8 @@ pub(super) enum RequestError {
     Target(#[from] TargetError),
     #[error("expected a client's address")]
     Source(#[from] EndpointError),
+    #[error("expected a place to connect to")]
+    Route(#[from] RouteError),
     #[error("expected a connection to the balancer")]
     Open(#[from] OpenError),
     #[error("expected an answer")]
@@ -36,7 +38,11 @@ pub(super) enum RequestError {
 pub(super) async fn get(url: &str) -> Result<String, RequestError> {
     let target = Target::parse(url, Dots::Resolve)?;
     let dial = Dial {
-        route: Route::default(),
+        // Where the balancer is, whatever this machine calls localhost.
+        route: Route {
+            resolve: vec![format!("localhost:{}:127.0.0.1", target.port).parse::<Resolve>()?],
+            ..Route::default()
+        },
         introduction: Some(Introduction {
             version: Version::Two,
             speaks_for: SpeaksFor::Client { source: Some(CLIENT.parse::<Endpoint>()?), destination: None },
