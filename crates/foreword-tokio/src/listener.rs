@@ -203,6 +203,9 @@ impl<A: Accept> Listener<A> {
     pub async fn accept(&mut self) -> io::Result<Connection<A::Stream>> {
         loop {
             tokio::select! {
+                // Who is through must not be taken for one that is awaited. It cannot starve those who come: there are
+                // never more to join than were let in.
+                biased;
                 Some(read) = self.reading.join_next(), if !self.reading.is_empty() => {
                     // Those that were aborted have been told of, and nothing in a read panics.
                     let Ok((id, outcome)) = read else { continue };
@@ -236,11 +239,8 @@ impl<A: Accept> Listener<A> {
     }
 
     fn begin(&mut self, incoming: Incoming<A::Stream>) {
-        if self.waiting.len() >= self.max_waiting
-            && let Some((_, (peer, read))) = self.waiting.pop_first()
-        {
-            read.abort();
-            (self.on_refusal)(&peer, &Refused::Crowded);
+        if self.waiting.len() >= self.max_waiting {
+            self.evict();
         }
         let id = self.next;
         self.next += 1;
@@ -248,6 +248,18 @@ impl<A: Accept> Listener<A> {
         let read =
             self.reading.spawn(async move { (id, identify(incoming, &trust, parser, deadline).await) });
         self.waiting.insert(id, (peer, read));
+    }
+
+    /// Lets the oldest go whose header is still awaited. Reads end while nobody looks: who is through is only to be joined.
+    fn evict(&mut self) {
+        let Some(id) = self.waiting.iter().find(|(_, (_, read))| !read.is_finished()).map(|(id, _)| *id)
+        else {
+            return;
+        };
+        if let Some((peer, read)) = self.waiting.remove(&id) {
+            read.abort();
+            (self.on_refusal)(&peer, &Refused::Crowded);
+        }
     }
 }
 

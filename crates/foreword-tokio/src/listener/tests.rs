@@ -155,6 +155,32 @@ async fn when_too_many_headers_are_awaited_the_oldest_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_newcomer_drives_out_nobody_whose_header_is_whole() {
+    // Chance once decided whether reads were joined before others came: all rounds must end well.
+    for _ in 0..32 {
+        let (listener, street, mut refusals) = listener();
+        let mut listener = listener.max_waiting(2);
+        let mut whole = [street.connect("10.1.0.1:1"), street.connect("10.1.0.2:2")];
+        let nobody = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;
+        assert!(nobody.is_err(), "{nobody:?}");
+        for proxy in &mut whole {
+            proxy.write_all(LINE).await.unwrap();
+        }
+        // Both reads end here, and nobody has joined them.
+        sleep(Duration::from_millis(1)).await;
+        let _newcomer = street.connect("10.1.0.3:3");
+        let mut arrived = [None; 2];
+        for port in &mut arrived {
+            let next = tokio::time::timeout(Duration::from_secs(1), listener.accept()).await;
+            *port = next.expect("both have sent their headers").unwrap().client.peer.port();
+        }
+        arrived.sort_unstable();
+        assert_eq!(arrived, [Some(1), Some(2)]);
+        assert!(refusals.try_recv().is_err(), "somebody was driven out");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_header_is_refused_with_its_cause() {
     let (mut listener, street, mut refusals) = listener();
     for (bytes, cause) in [
