@@ -136,7 +136,10 @@ impl RequestRecord<'_> {
         let counters = journal.counters();
         count(&counters.requests, StatusClass::of(exchange.status) as usize);
         counters.durations.observe(exchange.begun.elapsed());
-        tell(journal, known, outcome);
+        // A panic unwinds through both records; the connection's is the one that tells of it.
+        if !matches!(outcome, Outcome::Panicked) {
+            tell(journal, known, outcome);
+        }
         journal.write(known, &exchange, &outcome);
         journal.give_back(exchange);
     }
@@ -357,6 +360,21 @@ mod tests {
         }));
         assert!(unwound.is_err());
         assert_eq!(ended(&journal, Closing::Panicked), 1);
+        assert_eq!(journal.counters().refusals[Code::Panicked.index()].get(), 1);
+    }
+
+    #[test]
+    fn a_panic_in_a_request_is_counted_and_told_once() {
+        let journal = journal(Unit::Request);
+        let record = open(&journal);
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let record = record;
+            let _request = record.request();
+            std::panic::resume_unwind(Box::new("as a mistake of ours would"));
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(ended(&journal, Closing::Panicked), 1);
+        assert_eq!(journal.counters().requests[StatusClass::None as usize].get(), 1);
         assert_eq!(journal.counters().refusals[Code::Panicked.index()].get(), 1);
     }
 
