@@ -16,7 +16,7 @@ use crate::connect::{ConnectError, Route, connect};
 use crate::introduction::{Introduction, IntroductionError};
 use crate::target::{Scheme, Target};
 use crate::tls::{self, Tls, TlsError, TlsSetupError};
-use crate::transcript::{Ending, Heard, Observer, Step, Tap};
+use crate::transcript::{Ending, Heard, Hearing, Observer, Step, Tap};
 
 /// All that is settled about connections before the first one.
 #[derive(Debug, Clone)]
@@ -121,8 +121,9 @@ impl Connection {
         let wire = match tls {
             None => Wire::Plain(tap),
             Some(tls) => {
-                let shaking = tls::shake_hands(tls, &target.host, tap);
-                agreed(timeout_at(deadline, shaking).await, dial, header.as_ref(), observer)?
+                let hearing = tap.hearing();
+                let shaken = timeout_at(deadline, tls::shake_hands(tls, &target.host, tap)).await;
+                agreed(shaken, &hearing, dial, header.as_ref(), observer)?
             }
         };
         if let Some(SentHeader { bytes, inside_tls: true }) = &header {
@@ -150,6 +151,7 @@ fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), OpenError> {
 /// What came of a handshake, or of waiting for it.
 fn agreed(
     outcome: Result<Shaken, Elapsed>,
+    hearing: &Hearing,
     dial: &Dial,
     header: Option<&SentHeader>,
     observer: &mut dyn Observer,
@@ -162,18 +164,18 @@ fn agreed(
             observer.step(Step::Tls(&dial.tls.facts(&stream)));
             Ok(Wire::Tls(Box::new(stream)))
         }
-        Ok(Err((error, tap))) => {
-            let mut heard = tap.into_heard();
+        Ok(Err(error)) => {
+            let mut heard = hearing.so_far();
             if let TlsError::Ended(source) = &error {
                 heard.ending = heard.ending.or(Ending::of(source));
             }
             Err(OpenError::Tls { error, evidence: evidence(heard) })
         }
-        Err(_) => Err(OpenError::SlowTls { evidence: evidence(Heard::default()) }),
+        Err(_) => Err(OpenError::SlowTls { evidence: evidence(hearing.so_far()) }),
     }
 }
 
-type Shaken = Result<TlsStream<Tap<TcpStream>>, (TlsError, Tap<TcpStream>)>;
+type Shaken = Result<TlsStream<Tap<TcpStream>>, TlsError>;
 
 /// The stream of a connection, with or without TLS.
 #[derive(Debug)]

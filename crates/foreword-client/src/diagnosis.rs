@@ -52,12 +52,16 @@ pub async fn of_open(
         Some(TlsError::Ended(_)) => format!("peer {} inside the TLS handshake", verb(evidence)),
         Some(error) if error.is_about_bytes() => not_tls(error, evidence),
         Some(_) => return None,
-        None => "peer said nothing to our ClientHello".to_owned(),
+        None => match evidence.heard.bytes {
+            0 => "peer said nothing to our ClientHello".to_owned(),
+            bytes => format!("peer began the TLS handshake and stopped after {bytes} bytes"),
+        },
     };
     let Some(header) = evidence.header.as_ref() else {
         let inside = dial.introduction.is_some();
         let before = if inside { " before TLS" } else { "" };
         let hint = match (inside, evidence.heard.bytes) {
+            (_, 1..) if tls.is_none() => HALF_SHAKEN_HINT.to_owned(),
             (true, 0) => {
                 "this is how a port looks that requires the header first: try without --inside-tls".to_owned()
             }
@@ -68,7 +72,10 @@ pub async fn of_open(
     };
     let sent = describe(header);
     if tls.is_none() {
-        let hint = format!("it may still wait for another header: try {}", other_headers(header));
+        let hint = match evidence.heard.bytes {
+            0 => format!("it may still wait for another header: try {}", other_headers(header)),
+            _ => HALF_SHAKEN_HINT.to_owned(),
+        };
         return Some(Diagnosis {
             verdict: None,
             message: format!("sent {sent}, {happened}"),
@@ -337,6 +344,7 @@ fn hint_for_no_tls(evidence: &Evidence) -> String {
     "this port may speak another protocol than TLS, or another version of it".to_owned()
 }
 
+const HALF_SHAKEN_HINT: &str = "it speaks TLS, so the header is not at fault: it may be overloaded, or large packets get lost on the way";
 const BARE_HINT: &str =
     "this is how a port looks that requires a PROXY header: try --header v1 or --header v2";
 /// How long a second opinion may take.

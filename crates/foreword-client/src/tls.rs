@@ -173,21 +173,16 @@ impl Tls {
 ///
 /// # Errors
 ///
-/// What the handshake failed with; and the stream below, which knows what came.
+/// What the handshake failed with.
 pub(crate) async fn shake_hands<S>(
     connector: &TlsConnector,
     host: &Host,
     stream: S,
-) -> Result<TlsStream<S>, (TlsError, S)>
+) -> Result<TlsStream<S>, TlsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let name = match server_name(host) {
-        Ok(name) => name,
-        Err(error) => return Err((error, stream)),
-    };
-    let shaken = connector.connect(name, stream).into_fallible().await;
-    shaken.map_err(|(error, stream)| (TlsError::from(error), stream))
+    Ok(connector.connect(server_name(host)?, stream).await?)
 }
 
 fn server_name(host: &Host) -> Result<ServerName<'static>, TlsError> {

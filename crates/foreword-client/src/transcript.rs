@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -102,7 +103,7 @@ pub(crate) struct Tap<S> {
     stream: S,
     /// What is left of the header to write.
     header: Vec<u8>,
-    heard: Heard,
+    hearing: Hearing,
 }
 
 /// The first bytes that came from the peer.
@@ -129,11 +130,26 @@ impl Heard {
 
 impl<S> Tap<S> {
     pub(crate) fn new(stream: S, header: Vec<u8>) -> Self {
-        Self { stream, header, heard: Heard::default() }
+        Self { stream, header, hearing: Hearing::default() }
     }
 
-    pub(crate) fn into_heard(self) -> Heard {
-        self.heard
+    /// What is heard, for someone who outlives the stream.
+    pub(crate) fn hearing(&self) -> Hearing {
+        self.hearing.clone()
+    }
+}
+
+/// What was heard so far. A handshake that is given up takes its stream along; what the peer had said must remain.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hearing(Arc<Mutex<Heard>>);
+
+impl Hearing {
+    pub(crate) fn so_far(&self) -> Heard {
+        self.locked().clone()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,10 +181,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         let before = buf.filled().len();
         let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
         let fresh = buf.filled().get(before..).unwrap_or_default();
+        let mut heard = self.hearing.locked();
         match &outcome {
-            Ok(()) if fresh.is_empty() && buf.remaining() > 0 => self.heard.ending = Some(Ending::Closed),
-            Ok(()) => self.heard.note(fresh),
-            Err(error) => self.heard.ending = Ending::of(error).or(self.heard.ending),
+            Ok(()) if fresh.is_empty() && buf.remaining() > 0 => heard.ending = Some(Ending::Closed),
+            Ok(()) => heard.note(fresh),
+            Err(error) => heard.ending = Ending::of(error).or(heard.ending),
         }
         Poll::Ready(outcome)
     }
@@ -233,7 +250,7 @@ mod tests {
         drop(theirs);
         let mut tap = Tap::new(ours, Vec::new());
         tap.read_to_end(&mut Vec::new()).await.expect("read");
-        let heard = tap.into_heard();
+        let heard = tap.hearing().so_far();
         assert_eq!(heard.start.len(), Heard::KEPT);
         assert_eq!((heard.bytes, heard.ending), (5000, Some(Ending::Closed)));
     }

@@ -29,6 +29,16 @@ fn say_nothing_until_it_gives_up() -> Chapter {
     })
 }
 
+/// The head of a TLS record and a piece of what it announces.
+fn begin_the_handshake_and_stop() -> Chapter {
+    Box::new(|mut stream| {
+        stream.write_all(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76").ok();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).ok();
+        all
+    })
+}
+
 /// A server that knows nothing of headers: what comes first is its request line.
 fn web_server() -> Chapter {
     Box::new(|mut stream| {
@@ -108,6 +118,21 @@ fn silence_inside_the_tls_handshake_ends_with_28_too() {
     let url = format!("https://{}/", server.address);
     let output = foreword(&["get", "-k", "--connect-timeout", "0.4", &url]);
     assert_eq!(code(&output), 28, "{}", stderr(&output));
+    assert!(stderr(&output).contains("peer said nothing to our ClientHello"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_handshake_that_stops_half_way_is_no_silence() {
+    let server = Raw::serve(vec![begin_the_handshake_and_stop(), begin_the_handshake_and_stop()]);
+    let url = format!("https://{}/", server.address);
+    for header in ["v1", "none"] {
+        let args = ["get", "-k", "--connect-timeout", "0.4", "--header", header, &url];
+        let output = foreword(&args);
+        assert_eq!(code(&output), 28, "{}", stderr(&output));
+        let told = stderr(&output);
+        assert!(told.contains("began the TLS handshake and stopped after 9 bytes"), "{told}");
+        assert!(told.contains("hint: it speaks TLS") && !told.contains("said nothing"), "{told}");
+    }
 }
 
 #[test]
