@@ -52,6 +52,8 @@ mod header;
 mod looks;
 mod reader;
 pub mod spp;
+#[cfg(feature = "alloc")]
+pub mod text;
 mod tlv;
 #[cfg(feature = "trust")]
 mod trust;

@@ -470,7 +470,7 @@ pub(crate) const REQUEST: Section = Section {
             "tlv",
             NamedTexts("a table"),
             "{}",
-            "TLVs of the header: `authority`, `unique_id`, `aws_vpce`, or a kind such as `0xE1`.",
+            "TLVs of the header, named as in `foreword get --tlv`: `authority`, `unique_id`, `aws_vpce`, or a kind such as `0xE1`; the value is text, or `hex:` and bytes.",
         ),
         key("sni", Text("a name"), "the host of `url`", "The name in the TLS handshake."),
         key("url", Text("a URL"), "", "Scheme, host, path and query of the request; not in tcp mode."),

@@ -12,7 +12,7 @@ use super::rules;
 use super::source::{At, Place};
 use crate::plan::Plan;
 use crate::refusal::Code;
-use crate::trial::{Asked, Explanation, Field, Introduction, Trial, Url, tlv};
+use crate::trial::{Asked, Explanation, Field, Introduction, Trial, Url};
 
 /// A test of the file.
 #[derive(Debug)]
@@ -179,7 +179,9 @@ fn read_introduction(table: &Table<'_, '_>) -> Option<Introduction> {
     }
     let tlvs = tlvs.into_iter().filter_map(|(name, value)| {
         let text = notes.keep(value.text())?;
-        notes.keep(tlv(name.value, text).map_err(|message| name.place.problem(message)))
+        notes.keep(
+            foreword::text::tlv(name.value, text).map_err(|error| name.place.problem(error.to_string())),
+        )
     });
     Some(Introduction { version, client: client?.value, tlvs: tlvs.collect() })
 }

@@ -10,14 +10,14 @@ mod introduction;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use foreword::{BuildError, Client, Looks, PeerAddr, Verdict, looks_like};
+use foreword::{BuildError, Client, PeerAddr, Signature, Verdict, signature};
 use foreword_http1::{NormalPath, RequestHead};
 use foreword_rule::Facts;
 use tokio::time::Instant;
 
 pub use self::asked::{Asked, Field, Url};
 pub use self::explanation::{ClientTold, Explanation, Outcome, PartTold, PathTold, RuleTold, TrustTold};
-pub use self::introduction::{Introduction, tlv};
+pub use self::introduction::Introduction;
 use crate::connection::awaited::Awaited;
 use crate::connection::error::ServeError;
 use crate::connection::http::{Refused, limits, settle};
@@ -226,9 +226,13 @@ impl Trial {
 
 /// A header where TLS, a request or payload should follow.
 fn headless(listener: &Listener, client: Client, rest: &[u8]) -> Result<Client, ServeError> {
-    let header = matches!(looks_like(rest), Looks::ProxyV1 | Looks::ProxyV2);
-    let passes = listener.mode == Mode::Tcp && listener.tls.is_none() && !refuses_header(listener, &client);
-    match header && !passes {
+    let in_place = match (&listener.tls, listener.mode) {
+        (Some(_), _) => false,
+        (None, Mode::Tcp) => !refuses_header(listener, &client),
+        // `PROXY` may be a method as well: what is a request is one.
+        (None, Mode::Http) => RequestHead::default().parse(rest, &limits(listener)).is_ok(),
+    };
+    match signature(rest) == Signature::Whole && !in_place {
         true => Err(ServeError::HeaderAsPayload { second: client.header.is_some() }),
         false => Ok(client),
     }

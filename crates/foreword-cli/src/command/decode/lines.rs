@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::verdict::{self, Fields, Options, Verdict};
-use crate::args::hex;
 use crate::output::{Exit, Failure};
 
 /// A question.
@@ -128,7 +127,7 @@ fn reply(line: &[u8]) -> Answer {
 }
 
 fn look(question: &Question) -> Result<Fields, String> {
-    let bytes = hex::bytes(&question.input_hex).map_err(|error| format!("input_hex: {error}"))?;
+    let bytes = foreword::text::hex(&question.input_hex).map_err(|error| format!("input_hex: {error}"))?;
     let max_header_len = match question.opts.max_header_len {
         Some(len) => {
             Some(verdict::max_len(&len.to_string()).map_err(|error| format!("max_header_len: {error}"))?)

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::verdict::{Options, Verdict};
-use crate::args::hex;
 use crate::output::{Exit, Failure};
 
 /// Reads a PROXY header and says what it says, or what is wrong with it and where.
@@ -114,7 +113,7 @@ fn argument(text: &str, is_hex: bool) -> Result<Vec<u8>, Failure> {
 }
 
 fn from_hex(text: &str) -> Result<Vec<u8>, Failure> {
-    hex::bytes(text).map_err(|error| {
+    foreword::text::hex(text).map_err(|error| {
         Failure::new(Exit::NOT_ASKED, error)
             .hint("bytes that are no hex come through --file or standard input")
     })
