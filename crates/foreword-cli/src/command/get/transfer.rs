@@ -8,6 +8,7 @@ use foreword_client::diagnosis::{self, Diagnosis};
 use foreword_client::exchange::{Answer, ExchangeError, Request};
 use foreword_client::target::{Scheme, Target};
 use foreword_client::transcript::{Observer, Step};
+use foreword_http1::is_idempotent;
 use tokio::time::Instant;
 
 use super::report::{Ended, Trouble, WRITE};
@@ -225,9 +226,4 @@ fn prepare(blueprint: &mut Blueprint, status: u16, from: &Target, to: &Target) {
     if !from.shares_connection_with(to) {
         blueprint.without_credentials();
     }
-}
-
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }

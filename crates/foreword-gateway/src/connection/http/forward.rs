@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use foreword_http1::{Framing, ResponseHead};
+use foreword_http1::{Framing, ResponseHead, is_idempotent};
 use foreword_tokio::write_together;
 use tokio::time::timeout;
 
@@ -85,11 +85,10 @@ pub(super) async fn forward<S: Downstream>(
     }
 }
 
-/// RFC 9110 §9.2.2: what may be said twice, and of what nothing is gone that only the client could say again.
+/// What may be said twice, and of what nothing is gone that only the client could say again.
 fn may_repeat(asked: &Asked<'_>) -> bool {
     let request = asked.request();
-    request.framing() == Framing::None
-        && matches!(request.method(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    request.framing() == Framing::None && is_idempotent(request.method())
 }
 
 /// Sends the request and passes the answer on, at the same time.
