@@ -5,7 +5,10 @@
 //! needs, cannot fail, and allocates nothing. A [`Template`] does the same for text that is written: redirects, fields,
 //! log lines.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 mod canonical;
 mod error;

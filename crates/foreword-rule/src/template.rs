@@ -144,7 +144,8 @@ pub(crate) fn write_value(variable: &Variable, facts: &impl Facts, out: &mut Vec
 }
 
 fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
-    write!(out, "{value}").expect("writing to a `Vec` cannot fail");
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{value}");
 }
 
 fn write_visible(bytes: &[u8], out: &mut Vec<u8>) {

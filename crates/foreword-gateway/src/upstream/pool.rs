@@ -52,7 +52,7 @@ impl Pool {
 
     /// Keeps a connection on which a whole answer has come and nothing behind it, for `idle` at most.
     pub(crate) fn put(self: &Rc<Self>, address: &Address, connection: Shared, idle: Duration) {
-        if self.total.get() >= self.most || idle.is_zero() {
+        if self.total.get() >= self.most {
             return;
         }
         let mut kept = self.kept.borrow_mut();
