@@ -232,7 +232,7 @@ impl Doors {
                 Mode::Tcp => Unit::Connection,
                 Mode::Http => Unit::Request,
             };
-            let journal = worker.scribe.journal(&listener.name, unit);
+            let journal = worker.scribe.journal(&listener.name, unit, post.open_now());
             let served = Rc::new(Served { listener, journal, post });
             let door = match before.remove(&key) {
                 Some(door) => {

@@ -21,6 +21,7 @@ use super::awaited::Awaited;
 use super::error::ServeError;
 use super::stream::Stream;
 use super::{Accepted, refuse, run};
+use crate::observe::journal::OpenNow;
 use crate::refusal::Code;
 use crate::sockets::Socket;
 use crate::worker::{OpenDoor, Present, Served, Worker};
@@ -68,6 +69,11 @@ impl Post {
             open: Arc::default(),
             everywhere: Arc::clone(everywhere),
         })
+    }
+
+    /// The connections that are open now, for whoever has to tell of them.
+    pub(crate) fn open_now(&self) -> OpenNow {
+        OpenNow { everywhere: Arc::clone(&self.everywhere.open), here: Arc::clone(&self.open) }
     }
 
     /// Counts one more, unless there are too many: here, or anywhere in the process.

@@ -17,12 +17,12 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foreword::{Client, ClientAddr, PeerAddr, Version};
+use foreword::{Client, PeerAddr, Version};
 use tokio::time::Instant;
 
 use self::error::ServeError;
 use self::identify::{Ends, identify};
-use self::record::{Address, Record, TlsKnown};
+use self::record::{Record, TlsKnown};
 use self::stream::Stream;
 use self::tcp::Downstream;
 use crate::drain::Drain;
@@ -71,7 +71,7 @@ pub(crate) struct Accepted {
 /// Serves a connection to its end, and records how it ended.
 pub(crate) async fn run(accepted: Accepted, served: Rc<Served>, worker: Rc<Worker>) {
     let drain = Drain::new(&worker.progress);
-    let mut record = Record::open(&served.journal, logged(&accepted.peer), logged(&accepted.local));
+    let mut record = Record::open(&served.journal, accepted.peer, accepted.local);
     let outcome = tokio::select! {
         biased;
         outcome = serve(accepted, &served, &worker, drain.clone(), &mut record) => outcome,
@@ -82,7 +82,7 @@ pub(crate) async fn run(accepted: Accepted, served: Rc<Served>, worker: Rc<Worke
 
 /// Closes a connection unread, and records why.
 pub(crate) fn refuse(accepted: &Accepted, served: &Served, why: ServeError) {
-    let record = Record::open(&served.journal, logged(&accepted.peer), logged(&accepted.local));
+    let record = Record::open(&served.journal, accepted.peer, accepted.local);
     error::close(record, &Err(why));
 }
 
@@ -132,28 +132,13 @@ async fn speak(
 }
 
 fn note_client(record: &mut Record, client: &Client) {
-    let address = match &client.address {
-        ClientAddr::Inet(address) => Address::Inet(*address),
-        ClientAddr::Unix(path) => Address::Unix(path.clone()),
-    };
     let version = client.header().map(|header| match header.version {
         Version::One => 1,
         Version::Two => 2,
     });
-    record.client(address, logged_address(&client.destination), version);
+    record.client(client.address.clone(), client.destination, version);
     if let Some(group) = &client.group {
         record.trust(group);
-    }
-}
-
-fn logged(address: &PeerAddr) -> Option<Address> {
-    Some(logged_address(address))
-}
-
-fn logged_address(address: &PeerAddr) -> Address {
-    match address {
-        PeerAddr::Inet(address) => Address::Inet(*address),
-        PeerAddr::Unix => Address::Unix(Box::default()),
     }
 }
 

@@ -1,14 +1,14 @@
 //! The record of a connection or request: opened once, filled as its story goes, closed once however it ends.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
-
 use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
+use foreword::{ClientAddr, PeerAddr};
+
 use crate::observe::counters::{Introduction, StatusClass, count};
-pub(crate) use crate::observe::entry::{Address, HttpVersion, Outcome, Side, TlsKnown};
 use crate::observe::entry::{Exchange, Known, Moment};
+pub(crate) use crate::observe::entry::{HttpVersion, Outcome, Side, TlsKnown};
 use crate::observe::journal::{Journal, Unit};
 use crate::observe::name::{Name, Wants};
 use crate::refusal::{Code, Refusal};
@@ -25,7 +25,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// Opens the record of a connection that was accepted now.
-    pub(crate) fn open(journal: &Rc<Journal>, peer: Option<Address>, local: Option<Address>) -> Self {
+    pub(crate) fn open(journal: &Rc<Journal>, peer: PeerAddr, local: PeerAddr) -> Self {
         let opened = Instant::now();
         journal.counters().opened.add(1);
         let exchange = (journal.unit() == Unit::Connection).then(|| journal.exchange(opened));
@@ -35,8 +35,8 @@ impl Record {
                 opened,
                 peer,
                 local,
-                client: None,
-                destination: None,
+                client: peer.into(),
+                destination: local,
                 header_version: None,
                 trust: None,
                 tls: None,
@@ -49,7 +49,7 @@ impl Record {
     }
 
     /// Notes who the connection was made for and where to: the PROXY header is whole, or none comes.
-    pub(crate) fn client(&mut self, client: Address, destination: Address, header_version: Option<u8>) {
+    pub(crate) fn client(&mut self, client: ClientAddr, destination: PeerAddr, header_version: Option<u8>) {
         let introduction = match header_version {
             None => Introduction::Direct,
             Some(1) => Introduction::V1,
@@ -57,8 +57,8 @@ impl Record {
         };
         count(&self.journal.counters().introductions, introduction as usize);
         self.known.header_done = Moment::since(self.known.opened);
-        self.known.client = Some(client);
-        self.known.destination = Some(destination);
+        self.known.client = client;
+        self.known.destination = destination;
         self.known.header_version = header_version;
     }
 
@@ -119,7 +119,7 @@ pub(crate) struct RequestRecord<'c> {
 
 impl RequestRecord<'_> {
     /// Notes whom a believed X-Forwarded-For names: this request's client, who need not be the connection's.
-    pub(crate) fn client(&mut self, client: Address) {
+    pub(crate) fn client(&mut self, client: ClientAddr) {
         if let Some(exchange) = &mut self.exchange {
             exchange.client = Some(client);
         }
@@ -309,14 +309,14 @@ mod tests {
     use super::*;
     use crate::observe::Observer;
     use crate::observe::counters::{Closing, Counter};
-    use crate::observe::journal::Scribe;
+    use crate::observe::journal::{OpenNow, Scribe};
 
     fn journal(unit: Unit) -> Rc<Journal> {
-        Scribe::new(Observer::new(1), 0).journal("web", unit)
+        Scribe::new(Observer::new(1), 0).journal("web", unit, OpenNow::default())
     }
 
     fn open(journal: &Rc<Journal>) -> Record {
-        let address = |text: &str| Some(Address::Inet(text.parse().unwrap()));
+        let address = |text: &str| PeerAddr::Inet(text.parse().unwrap());
         Record::open(journal, address("10.0.0.1:5000"), address("10.0.0.2:443"))
     }
 
@@ -409,8 +409,8 @@ mod tests {
     fn counters_outlive_the_plan_that_they_began_under() {
         let observer = Observer::new(1);
         let scribe = Scribe::new(Arc::clone(&observer), 0);
-        open(&scribe.journal("web", Unit::Connection)).close(Outcome::Complete);
-        open(&scribe.journal("web", Unit::Connection)).close(Outcome::Complete);
-        assert_eq!(scribe.journal("web", Unit::Connection).counters().opened.get(), 2);
+        open(&scribe.journal("web", Unit::Connection, OpenNow::default())).close(Outcome::Complete);
+        open(&scribe.journal("web", Unit::Connection, OpenNow::default())).close(Outcome::Complete);
+        assert_eq!(scribe.journal("web", Unit::Connection, OpenNow::default()).counters().opened.get(), 2);
     }
 }

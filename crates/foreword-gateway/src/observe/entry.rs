@@ -1,47 +1,16 @@
 //! What is known of a connection and of what went on in it: the facts behind one line of the access log.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
-
 use std::fmt;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
+
+use foreword::{ClientAddr, PeerAddr};
 
 use super::counters::Closing;
 use super::name::{Name, Wants};
 use super::termination;
 use crate::refusal::{Code, Refusal};
-
-/// One end of a socket, or the one that a header claims.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Address {
-    /// IPv4 or IPv6; IPv4 mapped into IPv6 is shown as IPv4.
-    Inet(SocketAddr),
-    /// A unix socket, with its path as bytes where there is one.
-    Unix(Box<[u8]>),
-}
-
-impl Address {
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Inet(address) => Some(address.ip().to_canonical()),
-            Self::Unix(_) => None,
-        }
-    }
-
-    pub(crate) fn port(&self) -> Option<u16> {
-        match self {
-            Self::Inet(address) => Some(address.port()),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
-impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Self {
-        Self::Inet(address)
-    }
-}
 
 /// What the TLS handshake settled.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +25,12 @@ pub(crate) struct TlsKnown {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) opened: Instant,
-    pub(crate) peer: Option<Address>,
-    pub(crate) local: Option<Address>,
-    pub(crate) client: Option<Address>,
-    pub(crate) destination: Option<Address>,
+    pub(crate) peer: PeerAddr,
+    pub(crate) local: PeerAddr,
+    /// Until a header was believed, the peer is all that is known of the client.
+    pub(crate) client: ClientAddr,
+    /// Where the client wanted to go; until a header was believed, our own end.
+    pub(crate) destination: PeerAddr,
     pub(crate) header_version: Option<u8>,
     pub(crate) trust: Option<Box<str>>,
     pub(crate) tls: Option<Box<TlsKnown>>,
@@ -76,7 +47,7 @@ pub(crate) struct Exchange {
     spans: [Span; TEXTS.len()],
     pub(crate) fields: Vec<Span>,
     /// Whom a believed X-Forwarded-For names; where it has no port, the port is 0.
-    pub(crate) client: Option<Address>,
+    pub(crate) client: Option<ClientAddr>,
     pub(crate) version: Option<HttpVersion>,
     pub(crate) status: u16,
     pub(crate) retries: u16,
@@ -248,7 +219,7 @@ pub(crate) struct Entry<'a> {
     /// Whether the line tells of a request, not of a whole connection.
     pub(crate) is_http: bool,
     /// Connections that are open in the process and at the listener, this one among them.
-    pub(crate) open: (u64, u64),
+    pub(crate) open: [usize; 2],
 }
 
 /// How a connection or request ended.
@@ -356,17 +327,20 @@ impl<'a> Entry<'a> {
             Name::RefusalCode => self.code.map_or(Value::Absent, Value::Code),
             Name::TerminationState => Value::State(termination::state(self)),
             Name::Reused => Value::Absent,
-            Name::ClientIp => ip(self.client()),
-            Name::ClientPort => number(self.client().and_then(Address::port).filter(|&port| port != 0)),
-            Name::ClientAddress => unix(self.client()),
+            Name::ClientIp => ip(self.client().ip()),
+            Name::ClientPort => number(self.client().port().filter(|&port| port != 0)),
+            Name::ClientAddress => match self.client() {
+                ClientAddr::Unix(path) => Value::Unix(path),
+                ClientAddr::Inet(_) => Value::Absent,
+            },
             name if place(name).is_some() => exchange.text(name).map_or(Value::Absent, Value::Text),
             name => self.known.value(name),
         }
     }
 
     /// Whom it was for: a request may have a client of its own, whom a proxy behind the connection's client names.
-    pub(crate) fn client(&self) -> Option<&'a Address> {
-        self.exchange.client.as_ref().or(self.known.client())
+    pub(crate) fn client(&self) -> &'a ClientAddr {
+        self.exchange.client.as_ref().unwrap_or(&self.known.client)
     }
 
     /// From a request's head, or from a connection's last preparation, until an endpoint was ready.
@@ -384,11 +358,11 @@ impl Known {
     fn value(&self, name: Name) -> Value<'_> {
         let tls = self.tls.as_deref();
         match name {
-            Name::PeerIp => ip(self.peer.as_ref()),
-            Name::PeerPort => number(self.peer.as_ref().and_then(Address::port)),
-            Name::PeerAddress => unix(self.peer.as_ref()),
-            Name::DestinationIp => ip(self.destination()),
-            Name::DestinationPort => number(self.destination().and_then(Address::port)),
+            Name::PeerIp => ip(self.peer.ip()),
+            Name::PeerPort => number(self.peer.port()),
+            Name::PeerAddress if self.peer == PeerAddr::Unix => Value::Unix(&[]),
+            Name::DestinationIp => ip(self.destination.ip()),
+            Name::DestinationPort => number(self.destination.port()),
             Name::Trust => text(self.trust.as_deref().map(str::as_bytes)),
             Name::HeaderVersion => number(self.header_version),
             Name::TlsVersion => tls.map_or(Value::Absent, |tls| Value::Word(tls.version)),
@@ -400,26 +374,10 @@ impl Known {
             _ => Value::Absent,
         }
     }
-
-    /// Until a header was believed, the peer is all that is known of the client.
-    pub(crate) fn client(&self) -> Option<&Address> {
-        self.client.as_ref().or(self.peer.as_ref())
-    }
-
-    fn destination(&self) -> Option<&Address> {
-        self.destination.as_ref().or(self.local.as_ref())
-    }
 }
 
-fn ip(address: Option<&Address>) -> Value<'_> {
-    address.and_then(Address::ip).map_or(Value::Absent, Value::Ip)
-}
-
-fn unix(address: Option<&Address>) -> Value<'_> {
-    match address {
-        Some(Address::Unix(path)) => Value::Unix(path),
-        _ => Value::Absent,
-    }
+fn ip<'a>(ip: Option<IpAddr>) -> Value<'a> {
+    ip.map_or(Value::Absent, Value::Ip)
 }
 
 fn text(bytes: Option<&[u8]>) -> Value<'_> {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -251,13 +251,14 @@ impl Scribe {
     }
 
     /// Opens the journal of a listener: once for each plan, not for each connection.
-    pub(crate) fn journal(self: &Rc<Self>, listener: &str, unit: Unit) -> Rc<Journal> {
+    pub(crate) fn journal(self: &Rc<Self>, listener: &str, unit: Unit, open: OpenNow) -> Rc<Journal> {
         let desk = self.desk();
         Rc::new(Journal {
             series: self.observer.listener(listener, unit),
             scribe: Rc::clone(self),
             wants: desk.as_ref().map_or(Wants::NOTHING, |desk| desk.wants()),
             desk,
+            open,
         })
     }
 
@@ -302,9 +303,20 @@ pub(crate) struct Journal {
     scribe: Rc<Scribe>,
     desk: Option<Rc<Desk>>,
     wants: Wants,
+    open: OpenNow,
+}
+
+/// How many connections are open: counted where they are admitted, for all workers together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpenNow {
+    /// At all listeners.
+    pub(crate) everywhere: Arc<AtomicUsize>,
+    /// At this one.
+    pub(crate) here: Arc<AtomicUsize>,
 }
 
 impl Journal {
+    #[expect(clippy::indexing_slicing, reason = "`Scribe::new` has made sure that the worker has its place")]
     pub(crate) fn counters(&self) -> &ListenerCounters {
         &self.series.counters[self.scribe.worker]
     }
@@ -339,10 +351,7 @@ impl Journal {
             began: now.checked_sub(took).unwrap_or(now),
             took,
             is_http: self.series.unit == Unit::Request,
-            open: match desk.wants_open() {
-                true => (self.scribe.observer.open_connections(), self.series.open()),
-                false => (0, 0),
-            },
+            open: [&self.open.everywhere, &self.open.here].map(|open| open.load(Ordering::Relaxed)),
         });
     }
 
@@ -351,8 +360,7 @@ impl Journal {
         self.counters().refused(refusal.code, refusal.requirement);
         let now = Instant::now();
         let Some(left_out) = self.series.gates.admit(refusal.code, now) else { return };
-        let (local, peer) = (known.local.as_ref(), known.peer.as_ref());
-        let place = Place { listener: &self.series.name, local, peer };
+        let place = Place { listener: &self.series.name, local: &known.local, peer: &known.peer };
         if !self.scribe.observer.teller.line(refusal.code, refusal::line(&place, refusal, left_out)) {
             self.series.gates.not_written(refusal.code, now);
         }
@@ -375,6 +383,7 @@ pub(crate) struct ClusterAccount {
 }
 
 impl ClusterAccount {
+    #[expect(clippy::indexing_slicing, reason = "`Scribe::new` has made sure that the worker has its place")]
     fn counters(&self) -> &ClusterCounters {
         &self.series.counters[self.worker]
     }

@@ -1,14 +1,13 @@
 //! The line that says why a connection was refused: limited in rate, with what was left out counted.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
-
 use std::array;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foreword::PeerAddr;
+
 use super::Code;
-use crate::observe::entry::Address;
 
 /// Why we ended a connection or request.
 #[derive(Clone, Copy)]
@@ -40,15 +39,15 @@ impl fmt::Debug for Refusal<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) listener: &'a str,
-    pub(crate) local: Option<&'a Address>,
-    pub(crate) peer: Option<&'a Address>,
+    pub(crate) local: &'a PeerAddr,
+    pub(crate) peer: &'a PeerAddr,
 }
 
 /// Writes the whole line: `LISTENER LOCAL ← PEER: expected …, found …; … [FW101, 412 more in the last minute]`.
 pub(crate) fn line(place: &Place<'_>, refusal: &Refusal<'_>, left_out: u64) -> String {
     let mut told = Escaping { line: String::with_capacity(320), room: MAX_TOLD };
     // Writing to a String cannot fail; `told` may be cut, and then what fits is what there is.
-    let _ = write!(told.line, "{} {} ← {}: ", place.listener, End(place.local), End(place.peer));
+    let _ = write!(told.line, "{} {} ← {}: ", place.listener, place.local, place.peer);
     let _ = write!(told, "{}", refusal.told);
     let mut line = told.line;
     if let Some(trust) = refusal.trust {
@@ -78,20 +77,6 @@ impl fmt::Display for Brackets {
         match self.left_out {
             0 => write!(f, "[{}]", self.code),
             more => write!(f, "[{}, {more} more in the last minute]", self.code),
-        }
-    }
-}
-
-struct End<'a>(Option<&'a Address>);
-
-impl fmt::Display for End<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(Address::Inet(address)) => {
-                std::net::SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f)
-            }
-            Some(Address::Unix(path)) => write!(f, "unix:{}", path.escape_ascii()),
-            None => f.write_str("?"),
         }
     }
 }
@@ -305,9 +290,9 @@ mod tests {
 
     #[test]
     fn the_line_has_the_form_that_the_design_gives_it() {
-        let local = Address::Inet("10.0.1.10:443".parse().unwrap());
-        let peer = Address::Inet("[::ffff:10.0.3.9]:51514".parse().unwrap());
-        let place = Place { listener: "web", local: Some(&local), peer: Some(&peer) };
+        let local = PeerAddr::Inet("10.0.1.10:443".parse().unwrap());
+        let peer = PeerAddr::Inet("[::ffff:10.0.3.9]:51514".parse().unwrap());
+        let place = Place { listener: "web", local: &local, peer: &peer };
         let told = "expected a PROXY header, found a TLS ClientHello (SNI www.example.com)";
         let refusal = Refusal { trust: Some("elb"), ..Refusal::new(Code::TlsForHeader, &told) };
         assert_eq!(
@@ -322,7 +307,7 @@ mod tests {
     #[test]
     fn whatever_is_told_stays_on_one_bounded_line() {
         let told: String = (0..0x3000).filter_map(char::from_u32).collect();
-        let place = Place { listener: "web", local: None, peer: None };
+        let place = Place { listener: "web", local: &PeerAddr::Unix, peer: &PeerAddr::Unix };
         let line = line(&place, &Refusal::new(Code::MalformedHead, &told), 0);
         assert!(line.chars().all(|char| !char.is_control() && !is_invisible(char)), "{line}");
         assert!(line.len() < 1_200 && line.ends_with("… [FW401]"), "{line}");

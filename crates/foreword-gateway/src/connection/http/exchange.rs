@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use foreword::{Signature, signature};
+use foreword::{ClientAddr, Signature, signature};
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
 use foreword_tokio::write_together;
 use memchr::memmem;
@@ -275,7 +275,7 @@ fn note_head(request: &Request<'_>, note: &mut RequestRecord<'_>) {
 
 fn note_decision(asked: &Asked<'_>, rule: Option<&Rule>, note: &mut RequestRecord<'_>) {
     if let Some((ip, port)) = asked.facts.believed.and_then(|believed| believed.client) {
-        note.client(SocketAddr::new(ip, port.unwrap_or_default()).into());
+        note.client(ClientAddr::Inet(SocketAddr::new(ip, port.unwrap_or_default())));
     }
     let path = asked.facts.path;
     note.text(Name::Path, path.matched().as_bytes());

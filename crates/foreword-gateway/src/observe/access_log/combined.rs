@@ -1,15 +1,17 @@
 //! Apache's combined format. The second word, which identd would have filled, holds the peer's address.
 
+use std::net::IpAddr;
+
 use super::clock::{Clock, write};
 use super::{Redact, digits, escape, redact};
 use crate::observe::Name;
-use crate::observe::entry::{Address, Entry};
+use crate::observe::entry::Entry;
 
 /// `CLIENT PEER - [TIME] "METHOD TARGET HTTP/1.1" STATUS BYTES "REFERER" "USER-AGENT"`.
 pub(super) fn line(entry: &Entry<'_>, redact: Redact, clock: &mut Clock, out: &mut Vec<u8>) {
-    address(entry.client(), out);
+    address(entry.client().ip(), out);
     out.push(b' ');
-    address(entry.known.peer.as_ref(), out);
+    address(entry.known.peer.ip(), out);
     out.extend_from_slice(b" - [");
     clock.clf(entry.began, out);
     out.extend_from_slice(b"] \"");
@@ -47,12 +49,10 @@ fn request(entry: &Entry<'_>, redact: Redact, out: &mut Vec<u8>) {
     }
 }
 
-fn address(address: Option<&Address>, out: &mut Vec<u8>) {
-    match address {
-        Some(Address::Unix(_)) => out.extend_from_slice(b"unix:"),
-        address => match address.and_then(Address::ip) {
-            Some(ip) => digits::ip(ip, out),
-            None => out.push(b'-'),
-        },
+/// What has no address is a unix socket.
+fn address(ip: Option<IpAddr>, out: &mut Vec<u8>) {
+    match ip {
+        Some(ip) => digits::ip(ip, out),
+        None => out.extend_from_slice(b"unix:"),
     }
 }

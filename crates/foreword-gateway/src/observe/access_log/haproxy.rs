@@ -3,17 +3,18 @@
 //! The peer's address stands where HAProxy puts captured request headers, as the second of two: `{|10.0.3.9:51514}`. What
 //! reads such logs takes the first, if there is something in it, for the client's X-Forwarded-For.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::clock::{Clock, write};
 use super::{Redact, digits, escape, redact};
 use crate::observe::Name;
-use crate::observe::entry::{Address, Entry};
+use crate::observe::entry::Entry;
 use crate::observe::termination;
 
 /// `CLIENT:PORT [ACCEPT] FRONTEND BACKEND/SERVER TIMERS … "METHOD TARGET HTTP/1.1"`; without the request in tcp mode.
 pub(super) fn line(entry: &Entry<'_>, redact: Redact, clock: &mut Clock, out: &mut Vec<u8>) {
-    address(entry.client(), out);
+    address(entry.client().ip(), entry.client().port(), out);
     out.extend_from_slice(b" [");
     clock.haproxy(entry.began, out);
     out.extend_from_slice(b"] ");
@@ -64,7 +65,7 @@ fn tcp(entry: &Entry<'_>, out: &mut Vec<u8>) {
 
 fn captured(entry: &Entry<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{|");
-    address(entry.known.peer.as_ref(), out);
+    address(entry.known.peer.ip(), entry.known.peer.port(), out);
     out.push(b'}');
 }
 
@@ -95,7 +96,7 @@ fn connect_timers(entry: &Entry<'_>, out: &mut Vec<u8>) {
 /// Connections of the process, listener, cluster, endpoint; attempts; queues. The first two are counted; the others
 /// HAProxy needs for its limits, which we do not have. A plus marks that another endpoint was tried.
 fn connections(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    let (process, listener) = entry.open;
+    let [process, listener] = entry.open;
     let retries = entry.exchange.retries;
     let redispatched = if retries > 0 { "+" } else { "" };
     write(out, format_args!(" {process}/{listener}/0/0/{redispatched}{retries} 0/0"));
@@ -119,19 +120,15 @@ fn request(entry: &Entry<'_>, redact: Redact, out: &mut Vec<u8>) {
     }
 }
 
-fn address(address: Option<&Address>, out: &mut Vec<u8>) {
-    match address {
-        Some(Address::Unix(_)) => out.extend_from_slice(b"unix:1"),
-        Some(address) => match (address.ip(), address.port()) {
-            (Some(ip), Some(port)) => {
-                digits::ip(ip, out);
-                out.push(b':');
-                digits::number(port.into(), out);
-            }
-            _ => out.extend_from_slice(b"-:0"),
-        },
-        None => out.extend_from_slice(b"-:0"),
-    }
+/// What has no address is a unix socket, which HAProxy writes so.
+fn address(ip: Option<IpAddr>, port: Option<u16>, out: &mut Vec<u8>) {
+    let (Some(ip), Some(port)) = (ip, port) else {
+        out.extend_from_slice(b"unix:1");
+        return;
+    };
+    digits::ip(ip, out);
+    out.push(b':');
+    digits::number(port.into(), out);
 }
 
 fn timer(duration: Option<Duration>, out: &mut Vec<u8>) {

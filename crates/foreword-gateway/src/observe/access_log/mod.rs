@@ -167,11 +167,6 @@ impl Desk {
         self.log.format.fields()
     }
 
-    /// Whether lines tell how many connections are open, which takes a look at every worker's counters.
-    pub(crate) fn wants_open(&self) -> bool {
-        self.log.plan.format == LogFormat::Haproxy
-    }
-
     /// Queues the line of `entry`, or counts it as lost. It never waits for the target.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let mut clock = self.clock.borrow_mut();

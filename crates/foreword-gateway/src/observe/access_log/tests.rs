@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use foreword::PeerAddr;
 use tempfile::TempDir;
 
 use super::*;
-use crate::connection::record::{Address, Fill as _, Head, HttpVersion, Outcome, Record, Side, TlsKnown};
-use crate::observe::journal::{Journal, Scribe, Unit};
+use crate::connection::record::{Fill as _, Head, HttpVersion, Outcome, Record, Side, TlsKnown};
+use crate::observe::journal::{Journal, OpenNow, Scribe, Unit};
 use crate::observe::{Name, Observer};
 use crate::refusal::{Code, Refusal};
 
@@ -42,13 +43,13 @@ fn observer(plan: &AccessLogPlan, workers: usize) -> Arc<Observer> {
     observer
 }
 
-fn address(text: &str) -> Address {
-    Address::Inet(text.parse().expect(text))
+fn address(text: &str) -> PeerAddr {
+    PeerAddr::Inet(text.parse().expect(text))
 }
 
 fn open(journal: &Rc<Journal>) -> Record {
-    let mut record = Record::open(journal, Some(address("10.0.3.9:51514")), Some(address("10.0.1.10:443")));
-    record.client(address("203.0.113.7:40000"), address("198.51.100.1:443"), Some(2));
+    let mut record = Record::open(journal, address("10.0.3.9:51514"), address("10.0.1.10:443"));
+    record.client(address("203.0.113.7:40000").into(), address("198.51.100.1:443"), Some(2));
     record.trust("elb");
     record
 }
@@ -83,10 +84,15 @@ fn request(record: &Record, text: &[u8]) {
     request.close(Outcome::Complete);
 }
 
+/// Three connections in the process, two of them at the listener.
+fn open_now() -> OpenNow {
+    OpenNow { everywhere: Arc::new(3.into()), here: Arc::new(2.into()) }
+}
+
 /// What stands in the log after `story` was told at a listener.
 fn told(plan: &AccessLogPlan, unit: Unit, story: impl FnOnce(&Rc<Journal>)) -> String {
     let observer = observer(plan, 1);
-    story(&Scribe::new(Arc::clone(&observer), 0).journal("web", unit));
+    story(&Scribe::new(Arc::clone(&observer), 0).journal("web", unit, open_now()));
     observer.flush(PATIENCE);
     let LogTarget::File(path) = &plan.to else { panic!("only files can be read") };
     fs::read_to_string(path).expect("the log is text")
@@ -182,7 +188,7 @@ fn an_httplog_line_has_haproxys_words_in_haproxys_order() {
     assert_eq!(words[2..4], ["web~", "app/127.0.0.1:8080"]);
     assert_eq!(words[4].split('/').count(), 5);
     assert_eq!(words[5..10], ["200", "1050", "-", "-", "----"]);
-    assert_eq!(words[10..], ["1/1/0/0/0", "0/0", "{|10.0.3.9:51514}", "\"GET", "/p?q=", "HTTP/1.1\""]);
+    assert_eq!(words[10..], ["3/2/0/0/0", "0/0", "{|10.0.3.9:51514}", "\"GET", "/p?q=", "HTTP/1.1\""]);
     let words = lines.next().unwrap();
     assert_eq!(
         words[3..5],
@@ -207,7 +213,7 @@ fn a_tcplog_line_ends_with_the_peer() {
     let words: Vec<_> = log.trim_end().split_once("]: ").unwrap().1.split(' ').collect();
     assert_eq!(words[2..4], ["web", "gateways/10.0.1.10:443"]);
     assert_eq!(words[4].split('/').count(), 3);
-    assert_eq!(words[5..], ["77", "CD", "1/1/0/0/+1", "0/0", "{|10.0.3.9:51514}"]);
+    assert_eq!(words[5..], ["77", "CD", "3/2/0/0/+1", "0/0", "{|10.0.3.9:51514}"]);
 }
 
 #[test]
@@ -285,7 +291,7 @@ fn under_load(observer: &Arc<Observer>, each: usize, mut meanwhile: impl FnMut()
         .map(|worker| {
             let observer = Arc::clone(observer);
             thread::spawn(move || {
-                let journal = Scribe::new(observer, worker).journal("web", Unit::Request);
+                let journal = Scribe::new(observer, worker).journal("web", Unit::Request, OpenNow::default());
                 let record = open(&journal);
                 for number in 0..each {
                     let mut request = record.request();
@@ -364,7 +370,7 @@ fn a_pipe_that_nobody_reads_stops_nobody_and_what_is_lost_is_counted() {
 fn a_full_disk_is_counted_and_traffic_goes_on() {
     let plan = plan(LogTarget::File("/dev/full".into()), LogFormat::Json);
     let observer = observer(&plan, 1);
-    let journal = Scribe::new(Arc::clone(&observer), 0).journal("web", Unit::Request);
+    let journal = Scribe::new(Arc::clone(&observer), 0).journal("web", Unit::Request, OpenNow::default());
     let record = open(&journal);
     for _ in 0..1000 {
         request(&record, b"");
@@ -404,7 +410,7 @@ fn a_reload_that_wants_the_same_log_keeps_it_and_another_one_takes_over() {
     let first = plan(file(&dir), template("first"));
     let observer = observer(&first, 1);
     let scribe = Scribe::new(Arc::clone(&observer), 0);
-    let early = scribe.journal("web", Unit::Connection);
+    let early = scribe.journal("web", Unit::Connection, OpenNow::default());
     assert!(Arc::ptr_eq(
         &observer.open_access_log(&first).unwrap(),
         &observer.open_access_log(&first).unwrap()
@@ -412,7 +418,7 @@ fn a_reload_that_wants_the_same_log_keeps_it_and_another_one_takes_over() {
 
     let second = observer.open_access_log(&plan(file(&dir), template("second"))).unwrap();
     observer.use_access_log(Some(second));
-    open(&scribe.journal("web", Unit::Connection)).close(Outcome::Complete);
+    open(&scribe.journal("web", Unit::Connection, OpenNow::default())).close(Outcome::Complete);
     open(&early).close(Outcome::Complete);
     observer.flush(PATIENCE);
     let mut lines: Vec<_> =
@@ -424,7 +430,8 @@ fn a_reload_that_wants_the_same_log_keeps_it_and_another_one_takes_over() {
 /// Tells one connection to a syslog target.
 fn tell_syslog(to: LogTarget) -> Arc<Observer> {
     let observer = observer(&plan(to, template("{listener} {client.ip}")), 1);
-    open(&Scribe::new(Arc::clone(&observer), 0).journal("web", Unit::Connection)).close(Outcome::Complete);
+    open(&Scribe::new(Arc::clone(&observer), 0).journal("web", Unit::Connection, OpenNow::default()))
+        .close(Outcome::Complete);
     observer
 }
 
@@ -492,7 +499,7 @@ fn a_syslog_server_that_comes_late_gets_the_line() {
 fn what_a_warm_log_does_for_a_request_fits_into_memory_it_has() {
     let dir = TempDir::new().unwrap();
     let observer = observer(&plan(file(&dir), LogFormat::Json), 1);
-    let journal = Scribe::new(Arc::clone(&observer), 0).journal("web", Unit::Request);
+    let journal = Scribe::new(Arc::clone(&observer), 0).journal("web", Unit::Request, OpenNow::default());
     let record = open(&journal);
     request(&record, b"/warm");
     let first = journal.exchange(std::time::Instant::now());
