@@ -129,6 +129,13 @@ fn whoever_is_not_believed_is_refused_under_the_code_of_a_real_connection() {
 }
 
 #[test]
+fn a_method_that_reads_like_a_header_is_a_method() {
+    let mut trial = web("10.0.10.1", None, "http://www.example.com/");
+    trial.request.as_mut().expect("a request").method = "PROXY".into();
+    assert_eq!(run(&trial).outcome.cluster(), Some("app"));
+}
+
+#[test]
 fn a_peer_that_may_come_bare_speaks_for_itself() {
     let told = run(&web("unix", None, "http://www.example.com/"));
     assert!(matches!(&told.trust, TrustTold::Group { range, .. } if range == "unix"));
