@@ -2,13 +2,11 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
-
-use tracing::Dispatch;
 
 use super::journal::{ListenerSeries, Observer, locked};
 use crate::refusal::{self, Code};
+use crate::threads;
 
 /// Where lines are handed over.
 #[derive(Clone, Debug)]
@@ -25,12 +23,7 @@ impl Teller {
     /// Starts the thread. It ends when the last [`Teller`] is gone.
     pub(super) fn start(observer: Weak<Observer>) -> Self {
         let (sender, receiver) = sync_channel(MAX_WAITING);
-        // The subscriber of whoever starts the gateway, which in a test may be of its thread only.
-        let dispatch = tracing::dispatcher::get_default(Dispatch::clone);
-        let spawned = thread::Builder::new().name("refusals".into()).spawn(move || {
-            tracing::dispatcher::with_default(&dispatch, || tell(&receiver, &observer));
-        });
-        if let Err(error) = spawned {
+        if let Err(error) = threads::spawn("refusals".into(), move || tell(&receiver, &observer)) {
             tracing::error!("expected a thread for refusal lines, found {error}: refusals are only counted");
         }
         Self(sender)

@@ -10,6 +10,7 @@ use super::queue::{Appended, LogCounters, Queue};
 use super::target::Target;
 use super::{AccessLogPlan, OpenError};
 use crate::observe::journal::locked;
+use crate::threads;
 
 /// What the workers, the control thread and the writing thread share.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Shared {
             flushed: Condvar::new(),
         });
         let writer = Writer { shared: Arc::clone(&shared), target, name: plan.to.to_string(), failing: None };
-        let thread = thread::Builder::new().name("access-log".into()).spawn(move || writer.run());
+        let thread = threads::spawn("access-log".into(), move || writer.run());
         let thread = thread.map_err(|error| OpenError::new(&plan.to, error))?;
         let _ = shared.thread.set(thread.thread().clone());
         Ok(shared)
