@@ -139,7 +139,7 @@ pub struct Group {
     pub unix: bool,
     /// Whether they send a header.
     pub header: HeaderPolicy,
-    /// Whether their `X-Forwarded-*` and `Forwarded` fields are believed.
+    /// Whether what they say in HTTP fields of who their client is, as in `X-Forwarded-For`, is believed.
     pub forwarded: bool,
 }
 
