@@ -1,5 +1,10 @@
 //! The data plane: listeners, trust, TLS, rules, forwarding and drain.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 pub mod config;
 pub mod gateway;
 pub mod observe;

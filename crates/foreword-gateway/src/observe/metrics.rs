@@ -156,7 +156,7 @@ fn connections(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::R
         Closing::ALL.iter().enumerate().map(move |(place, closing)| {
             let labels =
                 [("listener", &*series.name), ("proto", series.unit.as_str()), ("result", closing.as_str())];
-            (labels, series.sum(|counters| &counters.ended[place]))
+            (labels, series.sum(|counters| counters.ended.get(place)))
         })
     });
     page.counters(&CONNECTIONS, by_result)?;
@@ -169,27 +169,27 @@ fn connections(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::R
     let by_version = listeners.iter().flat_map(|series| {
         Introduction::ALL.iter().enumerate().map(move |(place, by)| {
             let labels = [("listener", &*series.name), ("version", by.as_str())];
-            (labels, series.sum(|counters| &counters.introductions[place]))
+            (labels, series.sum(|counters| counters.introductions.get(place)))
         })
     });
     page.counters(&PROXY_HEADERS, by_version)?;
     let of = |series: &Arc<ListenerSeries>| [("listener", series.name.to_string())];
-    page.counters(&RECEIVED, listeners.iter().map(|series| (of(series), series.sum(|c| &c.received))))?;
-    page.counters(&SENT, listeners.iter().map(|series| (of(series), series.sum(|c| &c.sent))))
+    page.counters(&RECEIVED, listeners.iter().map(|series| (of(series), series.sum(|c| Some(&c.received)))))?;
+    page.counters(&SENT, listeners.iter().map(|series| (of(series), series.sum(|c| Some(&c.sent)))))
 }
 
 fn refusals(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
     let by_code = listeners.iter().flat_map(|series| {
         Code::ALL.iter().filter(|code| happens_at_a_listener(**code)).map(move |code| {
             let labels = [("listener", series.name.to_string()), ("code", code.to_string())];
-            (labels, series.sum(|counters| &counters.refusals[code.index()]))
+            (labels, series.sum(|counters| counters.refusals.get(code.index())))
         })
     });
     page.counters(&REFUSALS, by_code)?;
     let by_requirement = listeners.iter().flat_map(|series| {
         HEADER_FAULTS.iter().enumerate().map(move |(place, &requirement)| {
             let labels = [("listener", &*series.name), ("reason", requirement)];
-            (labels, series.sum(|counters| &counters.header_faults[place]))
+            (labels, series.sum(|counters| counters.header_faults.get(place)))
         })
     });
     page.counters(&HEADER_ERRORS, by_requirement)
@@ -205,7 +205,7 @@ fn requests(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Resu
     let by_class = http().flat_map(|series| {
         StatusClass::ALL.iter().enumerate().map(move |(place, class)| {
             let labels = [("listener", &*series.name), ("status", class.as_str())];
-            (labels, series.sum(|counters| &counters.requests[place]))
+            (labels, series.sum(|counters| counters.requests.get(place)))
         })
     });
     page.counters(&REQUESTS, by_class)?;
@@ -306,8 +306,8 @@ fn process(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
 }
 
 impl ListenerSeries {
-    fn sum(&self, read: impl Fn(&ListenerCounters) -> &Counter) -> u64 {
-        self.counters.iter().map(|counters| read(counters).get()).sum()
+    fn sum(&self, read: impl Fn(&ListenerCounters) -> Option<&Counter>) -> u64 {
+        self.counters.iter().filter_map(read).map(Counter::get).sum()
     }
 }
 

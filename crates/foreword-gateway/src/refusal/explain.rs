@@ -23,11 +23,16 @@ pub struct Page {
 }
 
 /// Finds the page of a code.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a code's index is below `Code::COUNT`, which is how many pages there are"
+)]
 pub(super) const fn page(code: Code) -> &'static Page {
     PAGES[code.index()]
 }
 
 /// All pages in the order of the codes. A code without its page, or a page out of order, does not compile.
+#[expect(clippy::indexing_slicing, reason = "it happens while compiling")]
 const PAGES: [&Page; Code::COUNT] = {
     const ROOMS: [&[Page]; 6] =
         [header::PAGES, tls::PAGES, http::PAGES, upstream::PAGES, file::PAGES, resource::PAGES];

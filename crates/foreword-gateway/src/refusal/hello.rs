@@ -1,7 +1,5 @@
 //! The name inside the first bytes of a TLS ClientHello, as far as they were read anyway.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
-
 /// Finds the SNI in what was read of a ClientHello, RFC 8446 section 4.1.2 and RFC 6066 section 3.
 ///
 /// Only for telling who it may have been: nothing is decided by it, and nothing more is read for it.

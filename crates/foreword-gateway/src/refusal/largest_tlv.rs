@@ -1,7 +1,5 @@
 //! The TLV that takes the room in a header that is too long, as far as the header was read anyway.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic))]
-
 /// Finds the longest TLV of a v2 header whose own head has come: its kind, and the length that it claims (§2.2).
 ///
 /// Only for telling whose fault it may be: nothing is decided by it, and nothing more is read for it.
