@@ -7,7 +7,7 @@ use hickory_resolver::net::NetError;
 use tokio::sync::mpsc as async_mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
-use crate::observe::admin::Admin;
+use crate::admin::Admin;
 use crate::plan::Plan;
 use crate::threads;
 use crate::upstream::names::{Ask, Names, Resolving};
@@ -59,7 +59,7 @@ async fn run<A: Ask, F: Fn() -> Result<A, NetError>>(
     while let Some(task) = tasks.recv().await {
         match task {
             Task::Follow(plan, done) => {
-                resolving.follow(&plan).await;
+                resolving.follow(&plan.clusters).await;
                 // Whoever waits may have given up.
                 let _gone = done.send(());
             }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use hickory_resolver::net::NetError;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
+use crate::admin;
 use crate::control::Control;
-use crate::observe::{AccessLog, Observer, OpenError, admin};
+use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
 pub use crate::sockets::{BindError, BoundAddress};
 use crate::sockets::{Doorway, Sockets};

@@ -14,10 +14,15 @@ pub mod refusal;
 pub mod tls;
 pub mod trial;
 
+mod admin;
+mod admission;
 mod connection;
 mod control;
 mod drain;
+#[cfg(test)]
+mod rooms;
 mod sockets;
+mod stream;
 mod threads;
 mod upstream;
 mod worker;

@@ -10,9 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use self::bind::BindError;
 pub(crate) use self::bind::{Beside, Socket, SocketFile, bind};
-use crate::connection::accept::{Capacity, Post};
+use crate::admission::{Capacity, Post};
 use crate::plan::{Bind, Listener, Plan};
-use crate::worker::Door;
 
 /// A listener's address as it came out, with its port if that was left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +212,17 @@ impl Budget {
         let connections = (free - kept * workers) / PER_CONNECTION;
         Self { connections: connections.max(1), kept }
     }
+}
+
+/// A bind of a listener.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// What it is known by over reloads.
+    pub(crate) key: u64,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) post: Arc<Post>,
+    /// There is one the first time. Later plans keep it.
+    pub(crate) socket: Option<Socket>,
 }
 
 /// Raises the limit of descriptors as far as we may, and says what it is then.

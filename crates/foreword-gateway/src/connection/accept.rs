@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,98 +15,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::awaited::Awaited;
-use super::error::ServeError;
-use super::stream::Stream;
+use super::door::{OpenDoor, Served};
+use super::shared::{Present, Worker};
 use super::{Accepted, refuse, run};
-use crate::observe::journal::OpenNow;
 use crate::refusal::Code;
 use crate::sockets::Socket;
-use crate::worker::{OpenDoor, Present, Served, Worker};
-
-/// What all workers know together of one listener; it outlives plans.
-#[derive(Debug)]
-pub(crate) struct Post {
-    /// The connections that owe a header.
-    pub(crate) awaited: Awaited,
-    open: Arc<AtomicUsize>,
-    everywhere: Arc<Capacity>,
-}
-
-/// How many connections the process can hold.
-#[derive(Debug)]
-pub(crate) struct Capacity {
-    open: Arc<AtomicUsize>,
-    limit: usize,
-    began: Instant,
-    /// The last second, counted from the beginning, in which a shortage was told.
-    told: AtomicU64,
-}
-
-impl Capacity {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { open: Arc::default(), limit, began: Instant::now(), told: AtomicU64::new(u64::MAX) })
-    }
-
-    /// Says that there are no descriptors left, once a second however many loops find it.
-    fn tell_shortage(&self, listener: &str, error: &io::Error) {
-        let second = self.began.elapsed().as_secs();
-        if self.told.swap(second, Ordering::Relaxed) != second {
-            tracing::warn!(
-                "{listener}: no connection can be accepted: {error}. Raise LimitNOFILE. [{}]",
-                Code::OutOfDescriptors
-            );
-        }
-    }
-}
-
-impl Post {
-    pub(crate) fn new(everywhere: &Arc<Capacity>) -> Arc<Self> {
-        Arc::new(Self {
-            awaited: Awaited::default(),
-            open: Arc::default(),
-            everywhere: Arc::clone(everywhere),
-        })
-    }
-
-    /// The connections that are open now, for whoever has to tell of them.
-    pub(crate) fn open_now(&self) -> OpenNow {
-        OpenNow { everywhere: Arc::clone(&self.everywhere.open), here: Arc::clone(&self.open) }
-    }
-
-    /// Counts one more, unless there are too many: here, or anywhere in the process.
-    fn admit(&self, here: Option<usize>) -> Result<(Place, Place), ServeError> {
-        let everywhere = Place::take(&self.everywhere.open);
-        if everywhere.number > self.everywhere.limit {
-            return Err(ServeError::Full { limit: self.everywhere.limit, of_listener: false });
-        }
-        let place = Place::take(&self.open);
-        match here {
-            Some(limit) if place.number > limit => Err(ServeError::Full { limit, of_listener: true }),
-            _ => Ok((everywhere, place)),
-        }
-    }
-}
-
-/// One of those who are counted.
-#[derive(Debug)]
-struct Place {
-    counter: Arc<AtomicUsize>,
-    number: usize,
-}
-
-impl Place {
-    fn take(counter: &Arc<AtomicUsize>) -> Self {
-        let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { counter: Arc::clone(counter), number }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.counter.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+use crate::stream::Stream;
 
 /// Takes in whoever comes through a door, until it closes; then those who had come before.
 pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker>, _present: Present) {
@@ -157,7 +69,7 @@ fn welcome(accepted: Accepted, served: Rc<Served>, worker: &Rc<Worker>) {
                 drop((places, present));
             });
         }
-        Err(full) => refuse(&accepted, &served, full),
+        Err(full) => refuse(&accepted, &served, full.into()),
     }
 }
 
@@ -257,20 +169,6 @@ mod tests {
         });
         assert_eq!(catch_panics::<_>(broken).await, None::<()>);
         assert_eq!(catch_panics(pin!(async { 7 })).await, Some(7));
-    }
-
-    #[test]
-    fn whoever_is_not_admitted_takes_no_place() {
-        let post = Post::new(&Capacity::new(2));
-        let other = Post::new(&post.everywhere);
-        let _first = post.admit(Some(1)).unwrap();
-        for _ in 0..3 {
-            assert!(matches!(post.admit(Some(1)), Err(ServeError::Full { limit: 1, of_listener: true })));
-        }
-        let second = other.admit(None).unwrap();
-        assert!(matches!(other.admit(None), Err(ServeError::Full { limit: 2, of_listener: false })));
-        drop(second);
-        assert!(other.admit(None).is_ok());
     }
 
     #[test]

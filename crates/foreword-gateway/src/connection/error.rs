@@ -7,6 +7,7 @@ use foreword::PeerAddr;
 
 use super::header_error::HeaderError;
 use super::record::{Outcome, Record, Side};
+use crate::admission::Full;
 use crate::refusal::{Code, Refusal};
 use crate::tls::acceptor::TlsRefusal;
 use crate::upstream::connect::ConnectError;
@@ -56,13 +57,8 @@ pub(crate) enum ServeError {
     #[error("the upstream connection broke")]
     Upstream(#[source] io::Error),
     /// There is no room for another connection.
-    #[error("expected at most {limit} connections {}, found one more", if *.of_listener { "here (max.connections)" } else { "in all (RLIMIT_NOFILE)" })]
-    Full {
-        /// How many there may be.
-        limit: usize,
-        /// Whether that is the listener's limit, or that of the process.
-        of_listener: bool,
-    },
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The peer connected and left without a byte, as a TCP health check does.
     #[error("the peer left without a byte")]
     Probe,
@@ -83,7 +79,7 @@ impl ServeError {
             Self::Rule { .. } => Some(Code::RefusedByRule),
             Self::NoRule => Some(Code::NoRule),
             Self::Connect(error) => Some(error.code()),
-            Self::Full { .. } => Some(Code::ConnectionLimit),
+            Self::Full(_) => Some(Code::ConnectionLimit),
             Self::Idle(_) | Self::Downstream(_) | Self::Upstream(_) | Self::Probe | Self::CutOff => None,
         }
     }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-use super::awaited::{Awaited, Seat};
 use super::error::ServeError;
 use super::header_error::{HeaderFault, shown};
+use crate::admission::awaited::{Awaited, Seat};
 use crate::plan::{HeaderPlan, Listener, UnknownHeader};
 
 /// Settles whose connection it is. What was read beyond the headers is left in `buffer`.

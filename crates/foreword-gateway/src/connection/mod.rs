@@ -1,16 +1,15 @@
 //! The story of a connection: accepted, identified, handed to its mode, recorded once.
 
 pub(crate) mod accept;
-pub(crate) mod awaited;
+pub(crate) mod door;
 pub(crate) mod error;
 pub(crate) mod forward;
 pub(crate) mod header_error;
 pub(crate) mod header_watch;
 pub(crate) mod http;
 pub(crate) mod identify;
-pub(crate) mod linger;
 pub(crate) mod record;
-pub(crate) mod stream;
+pub(crate) mod shared;
 pub(crate) mod tcp;
 
 use std::cell::OnceCell;
@@ -20,15 +19,17 @@ use std::sync::Arc;
 use foreword::{Client, PeerAddr, Version};
 use tokio::time::Instant;
 
+use self::door::Served;
 use self::error::ServeError;
 use self::identify::{Ends, identify};
 use self::record::{Record, TlsKnown};
-use self::stream::Stream;
-use self::tcp::Downstream;
+use self::shared::Worker;
 use crate::drain::Drain;
 use crate::plan::{Listener, Mode};
-use crate::tls::{TlsFacts, acceptor};
-use crate::worker::{Served, Worker};
+use crate::policy::facts::TlsFacts;
+use crate::stream::{Downstream, Stream};
+use crate::tls::acceptor;
+use crate::upstream::connect::Introduced;
 
 /// What is settled about a connection once its client is known. It lives under the plan that it began with.
 #[derive(Debug)]
@@ -44,16 +45,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The id by which receivers know the connection: the one that it came with, else one of its own.
-    pub(crate) fn unique_id(&self) -> &[u8] {
-        self.unique_id.get_or_init(|| match self.client.header().and_then(|header| header.tlvs.unique_id()) {
-            Some(id) => id.into(),
-            // Text, since receivers put it into their logs.
-            None => format!("{:032x}", fastrand::u128(..)).into_bytes().into(),
-        })
+    /// What a header to an endpoint says of it.
+    pub(crate) fn introduced(&self) -> Introduced<'_> {
+        Introduced { client: &self.client, tls: self.tls.as_ref(), unique_id: &self.unique_id }
     }
 
-    /// The same, if it was asked for already.
+    /// The id by which receivers know the connection, if one was told it.
     pub(crate) fn known_id(&self) -> Option<&[u8]> {
         self.unique_id.get().map(AsRef::as_ref)
     }

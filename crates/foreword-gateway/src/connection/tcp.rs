@@ -6,24 +6,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use foreword::{Client, Trust, Verdict};
-use foreword_tokio::Rewind;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio::io::ReadBuf;
 
 use super::Connection;
 use super::error::ServeError;
 use super::forward::{Forward, Scratch, Traffic};
 use super::header_watch::HeaderWatch;
 use super::record::{Fill, Record};
-use super::stream::Stream;
+use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{Listener, SecondHeader};
 use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
+use crate::stream::Downstream;
 use crate::upstream::connect::open;
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, reach};
-use crate::worker::Worker;
 
 /// Serves a connection in tcp mode. `leftover` was read behind the header.
 pub(crate) async fn serve(
@@ -59,7 +57,8 @@ pub(crate) async fn serve(
     if watch.finds(&first) {
         return Err(ServeError::HeaderAsPayload { second: headed });
     }
-    let mut upstream = opened.introduce(cluster, &chosen.address, connection, &first).await?.into_stream();
+    let mut upstream =
+        opened.introduce(cluster, &chosen.address, connection.introduced(), &first).await?.into_stream();
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }
@@ -120,29 +119,12 @@ fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// The client's side, with TLS or without.
-pub(crate) trait Downstream: AsyncRead + AsyncWrite + Unpin {
-    /// The socket below.
-    fn socket(&self) -> &Stream;
-}
-
-impl Downstream for Stream {
-    fn socket(&self) -> &Stream {
-        self
-    }
-}
-
-impl Downstream for Box<TlsStream<Rewind<Stream>>> {
-    fn socket(&self) -> &Stream {
-        self.get_ref().0.get_ref()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::stream::Stream;
 
     #[tokio::test]
     async fn a_client_that_resets_while_we_connect_has_not_just_ended() {

@@ -1,7 +1,6 @@
-//! What the gateway tells about itself: access log, metrics, admin socket.
+//! What the gateway tells about itself: access log, metrics, the lines of refusals.
 
 pub(crate) mod access_log;
-pub(crate) mod admin;
 pub(crate) mod counters;
 pub(crate) mod entry;
 pub(crate) mod journal;

@@ -7,7 +7,21 @@ use foreword_http1::{Field, Name, NormalPath, Request};
 use foreword_rule::{Facts, Variable};
 
 use super::forwarded::{Believed, is_forged};
-use crate::tls::TlsFacts;
+
+/// What the handshake settled about a connection.
+#[derive(Clone, Debug)]
+pub struct TlsFacts {
+    /// The name that the client asked for.
+    pub sni: Option<Box<str>>,
+    /// The protocol agreed on by ALPN.
+    pub alpn: Option<Box<[u8]>>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite as the IANA names it.
+    pub cipher: &'static str,
+    /// The common name of the client's certificate, when one was asked for, sent and verified.
+    pub client_cn: Option<Box<str>>,
+}
 
 /// The facts of a connection: its ends, its header, its handshake. Requests add theirs.
 #[derive(Clone, Copy, Debug)]

@@ -11,9 +11,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{TlsFacts, TlsPlan};
-use crate::connection::linger::close_lingering;
+use super::TlsPlan;
+use crate::policy::facts::TlsFacts;
 use crate::refusal::Code;
+use crate::stream::linger::close_lingering;
 
 /// Why a handshake did not come about.
 #[derive(Debug, thiserror::Error)]

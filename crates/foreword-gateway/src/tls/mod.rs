@@ -54,21 +54,6 @@ impl fmt::Debug for TlsPlan {
     }
 }
 
-/// What the handshake settled about a connection.
-#[derive(Clone, Debug)]
-pub struct TlsFacts {
-    /// The name that the client asked for.
-    pub sni: Option<Box<str>>,
-    /// The protocol agreed on by ALPN.
-    pub alpn: Option<Box<[u8]>>,
-    /// `TLSv1.2` or `TLSv1.3`.
-    pub version: &'static str,
-    /// The cipher suite as the IANA names it.
-    pub cipher: &'static str,
-    /// The common name of the client's certificate, when one was asked for, sent and verified.
-    pub client_cn: Option<Box<str>>,
-}
-
 /// The provider of every handshake. It is named here and nowhere chosen by feature.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();

@@ -18,16 +18,15 @@ use tokio::time::Instant;
 pub use self::asked::{Asked, Field, Url};
 pub use self::explanation::{ClientTold, Explanation, Outcome, PartTold, PathTold, RuleTold, TrustTold};
 pub use self::introduction::Introduction;
-use crate::connection::awaited::Awaited;
+use crate::admission::awaited::Awaited;
 use crate::connection::error::ServeError;
 use crate::connection::http::{Refused, limits, settle};
 use crate::connection::identify::{Ends, identify};
 use crate::connection::tcp::refuses_header;
 use crate::plan::{Bind, Listener, Mode, Plan};
-use crate::policy::facts::{ConnectionFacts, RequestFacts};
+use crate::policy::facts::{ConnectionFacts, RequestFacts, TlsFacts};
 use crate::policy::rules::{Decision, Ending};
 use crate::refusal::Code;
-use crate::tls::TlsFacts;
 
 /// A connection that might come, and the request on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

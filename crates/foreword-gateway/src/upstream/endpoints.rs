@@ -12,8 +12,8 @@ use std::sync::{self, Arc};
 use super::connect::ConnectError;
 use super::names::{Names, Table};
 use crate::observe::journal::{ClusterAccount, Scribe};
-use crate::plan::{Balance, Cluster, Target};
 use crate::policy::balance;
+use crate::policy::cluster::{Balance, Cluster, Target};
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -208,7 +208,7 @@ fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{ClusterTimeouts, Endpoint, SendHeader};
+    use crate::policy::cluster::{ClusterTimeouts, Endpoint, SendHeader};
 
     fn cluster(balance: Balance, addresses: &[&str]) -> Arc<Cluster> {
         let endpoint =

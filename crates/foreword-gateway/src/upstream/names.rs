@@ -15,7 +15,7 @@ use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::plan::{Cluster, Plan, Target};
+use crate::policy::cluster::{Cluster, Target};
 
 /// What is known of every name. Workers read it; only the control thread writes.
 #[derive(Debug, Default)]
@@ -105,15 +105,15 @@ impl<A: Ask, F: Fn() -> Result<A, NetError>> Resolving<F> {
         Self { names, find, hosts: HashMap::new() }
     }
 
-    /// Resolves the names of `plan` from now on as well. Those of an earlier one go on until nobody can ask for them: its
+    /// Resolves the names of a plan's clusters from now on as well. Those of an earlier one go on until nobody can ask for them: its
     /// connections, and the workers that have not taken the new plan yet.
     ///
     /// It comes back when every new name has been asked for once, or after [`FIRST`]: a name that does not resolve is
     /// warned of and keeps nobody from starting.
-    pub(crate) async fn follow(&mut self, plan: &Plan) {
+    pub(crate) async fn follow(&mut self, clusters: &[Arc<Cluster>]) {
         self.hosts.retain(|_, host| !host.task.is_finished());
         let mut new = BTreeMap::<Box<str>, Rc<NamedBy>>::new();
-        for (host, cluster) in hosts(plan) {
+        for (host, cluster) in hosts(clusters) {
             let named_by = match self.hosts.get(host) {
                 Some(known) => &known.named_by,
                 None => new.entry(host.into()).or_default(),
@@ -233,8 +233,8 @@ fn resolver(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioR
 }
 
 /// Each name of a plan, with a cluster that names it.
-fn hosts(plan: &Plan) -> impl Iterator<Item = (&str, &Arc<Cluster>)> {
-    plan.clusters.iter().flat_map(|cluster| {
+fn hosts(clusters: &[Arc<Cluster>]) -> impl Iterator<Item = (&str, &Arc<Cluster>)> {
+    clusters.iter().flat_map(|cluster| {
         cluster.endpoints.iter().filter_map(move |endpoint| match &endpoint.target {
             Target::Name { host, .. } => Some((&**host, cluster)),
             Target::Address(_) | Target::Unix(_) => None,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connect::Shared;
 use super::endpoints::Address;
-use crate::connection::stream::Stream;
+use crate::stream::Stream;
 
 /// One worker's kept connections.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::connect::ConnectError;
 use super::endpoints::{Address, Chosen, Endpoints};
-use crate::plan::Cluster;
+use crate::policy::cluster::Cluster;
 
 /// What is told of on the way, whatever comes of it.
 #[derive(Clone, Copy, Debug)]

@@ -19,11 +19,11 @@ use super::request_id::{RequestId, trace_id};
 use super::settled::{limits, settle};
 use super::shelf::Desk;
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
-use crate::connection::tcp::Downstream;
 use crate::observe::Name;
 use crate::policy::facts::{ConnectionFacts, RequestFacts};
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
+use crate::stream::Downstream;
 
 /// What becomes of the connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,9 +21,9 @@ use crate::connection::error::ServeError;
 use crate::connection::forward::{Forward, Traffic};
 use crate::connection::header_watch::HeaderWatch;
 use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
-use crate::connection::tcp::Downstream;
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
+use crate::stream::Downstream;
 
 /// What forwarding needs from the desk.
 pub(super) struct Tools<'d> {

@@ -87,7 +87,8 @@ pub(super) async fn find<S>(
             return Ok((Upstream::Shared(shared), Vec::new(), true));
         }
         let opened = open(cluster, chosen).await?;
-        let (upstream, introduction) = opened.introducing(cluster, &chosen.address, connection)?;
+        let (upstream, introduction) =
+            opened.introducing(cluster, &chosen.address, connection.introduced())?;
         Ok((upstream, introduction, false))
     };
     let (chosen, (upstream, introduction, is_reused)) =

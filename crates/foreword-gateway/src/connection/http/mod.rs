@@ -22,11 +22,11 @@ use self::link::Mine;
 use self::shelf::{BUFFER, Buffer};
 use super::Connection;
 use super::error::ServeError;
-use super::linger::{close, close_lingering};
 use super::record::Record;
-use super::tcp::Downstream;
+use crate::connection::shared::Worker;
 use crate::policy::facts::ConnectionFacts;
-use crate::worker::Worker;
+use crate::stream::Downstream;
+use crate::stream::linger::{close, close_lingering};
 
 pub(crate) use self::refused::Refused;
 pub(crate) use self::settled::{limits, settle};
@@ -123,7 +123,7 @@ mod tests {
     use std::future::Future;
 
     use super::*;
-    use crate::connection::stream::Stream;
+    use crate::stream::Stream;
 
     fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()

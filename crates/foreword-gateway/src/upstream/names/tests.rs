@@ -1,12 +1,11 @@
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::server::Server;
 use super::*;
-use crate::plan::{Balance, ClusterTimeouts, Endpoint, SendHeader};
+use crate::policy::cluster::{Balance, ClusterTimeouts, Endpoint, SendHeader};
 
 #[test]
 fn the_same_addresses_are_no_new_version() {
@@ -75,7 +74,7 @@ fn ips(addresses: &[&str]) -> Vec<IpAddr> {
     addresses.iter().map(|address| address.parse().unwrap()).collect()
 }
 
-fn plan(host: &str) -> Plan {
+fn plan(host: &str) -> Vec<Arc<Cluster>> {
     let target = Target::Name { host: host.into(), port: 80 };
     let cluster = Arc::new(Cluster {
         name: "app".into(),
@@ -86,15 +85,7 @@ fn plan(host: &str) -> Plan {
         send_tlvs: Vec::new(),
         timeout: ClusterTimeouts::default(),
     });
-    Plan {
-        workers: NonZeroUsize::MIN,
-        drain: Duration::ZERO,
-        listeners: Vec::new(),
-        clusters: vec![cluster],
-        access_log: None,
-        admin: None,
-        warnings: Vec::new(),
-    }
+    vec![cluster]
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +131,7 @@ async fn a_name_is_forgotten_only_when_nobody_can_connect_to_it_any_more() {
         resolving.follow(&after).await;
         assert_eq!((known("old.test"), known("new.test")), (1, 1));
         // A connection lives on under the plan that it began with.
-        let connection = Arc::clone(&before.clusters[0]);
+        let connection = Arc::clone(&before[0]);
         drop(before);
         sleep(GOOD_FOR * 3 / 2).await;
         assert_eq!((known("old.test"), known("new.test")), (1, 1));

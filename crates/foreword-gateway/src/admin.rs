@@ -12,10 +12,10 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::Observer;
-use crate::connection::linger::close_lingering;
+use crate::observe::Observer;
 use crate::plan::{AdminPlan, Bind, Plan};
 use crate::sockets::{self, Beside, BindError, Socket, SocketFile};
+use crate::stream::linger::close_lingering;
 
 /// What becomes of the admin socket with a new plan.
 #[derive(Debug)]

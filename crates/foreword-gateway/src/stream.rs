@@ -1,11 +1,15 @@
 //! A stream socket, TCP or unix: one type for what came and for what we open.
 
+pub(crate) mod linger;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use foreword_tokio::Rewind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -76,5 +80,23 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// The client's side, with TLS or without.
+pub(crate) trait Downstream: AsyncRead + AsyncWrite + Unpin {
+    /// The socket below.
+    fn socket(&self) -> &Stream;
+}
+
+impl Downstream for Stream {
+    fn socket(&self) -> &Stream {
+        self
+    }
+}
+
+impl Downstream for Box<TlsStream<Rewind<Stream>>> {
+    fn socket(&self) -> &Stream {
+        self.get_ref().0.get_ref()
     }
 }

@@ -1,0 +1,126 @@
+//! Who is let in: how many connections there may be, at one listener and in all, and who waits for its header.
+
+pub(crate) mod awaited;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::time::Instant;
+
+use self::awaited::Awaited;
+use crate::observe::journal::OpenNow;
+use crate::refusal::Code;
+
+/// What all workers know together of one listener; it outlives plans.
+#[derive(Debug)]
+pub(crate) struct Post {
+    /// The connections that owe a header.
+    pub(crate) awaited: Awaited,
+    open: Arc<AtomicUsize>,
+    pub(crate) everywhere: Arc<Capacity>,
+}
+
+/// How many connections the process can hold.
+#[derive(Debug)]
+pub(crate) struct Capacity {
+    open: Arc<AtomicUsize>,
+    limit: usize,
+    began: Instant,
+    /// The last second, counted from the beginning, in which a shortage was told.
+    told: AtomicU64,
+}
+
+impl Capacity {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { open: Arc::default(), limit, began: Instant::now(), told: AtomicU64::new(u64::MAX) })
+    }
+
+    /// Says that there are no descriptors left, once a second however many loops find it.
+    pub(crate) fn tell_shortage(&self, listener: &str, error: &io::Error) {
+        let second = self.began.elapsed().as_secs();
+        if self.told.swap(second, Ordering::Relaxed) != second {
+            tracing::warn!(
+                "{listener}: no connection can be accepted: {error}. Raise LimitNOFILE. [{}]",
+                Code::OutOfDescriptors
+            );
+        }
+    }
+}
+
+impl Post {
+    pub(crate) fn new(everywhere: &Arc<Capacity>) -> Arc<Self> {
+        Arc::new(Self {
+            awaited: Awaited::default(),
+            open: Arc::default(),
+            everywhere: Arc::clone(everywhere),
+        })
+    }
+
+    /// The connections that are open now, for whoever has to tell of them.
+    pub(crate) fn open_now(&self) -> OpenNow {
+        OpenNow { everywhere: Arc::clone(&self.everywhere.open), here: Arc::clone(&self.open) }
+    }
+
+    /// Counts one more, unless there are too many: here, or anywhere in the process.
+    pub(crate) fn admit(&self, here: Option<usize>) -> Result<(Place, Place), Full> {
+        let everywhere = Place::take(&self.everywhere.open);
+        if everywhere.number > self.everywhere.limit {
+            return Err(Full { limit: self.everywhere.limit, of_listener: false });
+        }
+        let place = Place::take(&self.open);
+        match here {
+            Some(limit) if place.number > limit => Err(Full { limit, of_listener: true }),
+            _ => Ok((everywhere, place)),
+        }
+    }
+}
+
+/// There is no room for another connection.
+#[derive(Debug, thiserror::Error)]
+#[error("expected at most {limit} connections {}, found one more", if *.of_listener { "here (max.connections)" } else { "in all (RLIMIT_NOFILE)" })]
+pub(crate) struct Full {
+    /// How many there may be.
+    pub(crate) limit: usize,
+    /// Whether that is the listener's limit, or that of the process.
+    pub(crate) of_listener: bool,
+}
+
+/// One of those who are counted.
+#[derive(Debug)]
+pub(crate) struct Place {
+    counter: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Place {
+    fn take(counter: &Arc<AtomicUsize>) -> Self {
+        let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { counter: Arc::clone(counter), number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_not_admitted_takes_no_place() {
+        let post = Post::new(&Capacity::new(2));
+        let other = Post::new(&post.everywhere);
+        let _first = post.admit(Some(1)).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(post.admit(Some(1)), Err(Full { limit: 1, of_listener: true })));
+        }
+        let second = other.admit(None).unwrap();
+        assert!(matches!(other.admit(None), Err(Full { limit: 2, of_listener: false })));
+        drop(second);
+        assert!(other.admit(None).is_ok());
+    }
+}

@@ -1,0 +1,77 @@
+//! What the connections of one worker share without a lock, and how many there are.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::forward::Scratch;
+use super::http::Shelf;
+use crate::drain::Progress;
+use crate::observe::journal::Scribe;
+use crate::upstream::endpoints::Endpoints;
+use crate::upstream::names::Names;
+use crate::upstream::pool::Pool;
+
+/// What the connections of one worker share. It never leaves its thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Where records come from.
+    pub(crate) scribe: Rc<Scribe>,
+    /// The endpoints, and how many connections this worker has to each.
+    pub(crate) endpoints: Endpoints,
+    /// The buffer that whoever reads borrows for a turn.
+    pub(crate) scratch: Scratch,
+    /// What requests borrow while they last.
+    pub(crate) shelf: Shelf,
+    /// Connections to endpoints that wait for a request.
+    pub(crate) pool: Rc<Pool>,
+    /// How far the drain is, and which plan is in force.
+    pub(crate) progress: Rc<Progress>,
+    open: Cell<usize>,
+    all_ended: Notify,
+}
+
+impl Worker {
+    /// A worker that serves nobody yet, and may keep `kept` connections to endpoints.
+    pub(crate) fn new(scribe: Rc<Scribe>, names: Arc<Names>, kept: usize) -> Rc<Self> {
+        Rc::new(Self {
+            endpoints: Endpoints::new(names, Rc::clone(&scribe)),
+            scribe,
+            scratch: Scratch::new(),
+            shelf: Shelf::default(),
+            pool: Pool::new(kept),
+            progress: Progress::new(0),
+            open: Cell::new(0),
+            all_ended: Notify::new(),
+        })
+    }
+
+    /// Counts a connection, or an accept loop, until the guard is dropped.
+    pub(crate) fn enter(self: &Rc<Self>) -> Present {
+        self.open.set(self.open.get() + 1);
+        Present(Rc::clone(self))
+    }
+
+    /// Waits until nobody is counted any more.
+    pub(crate) async fn all_gone(&self) {
+        while self.open.get() > 0 {
+            self.all_ended.notified().await;
+        }
+    }
+}
+
+/// Somebody whom a drain waits for.
+#[derive(Debug)]
+pub(crate) struct Present(Rc<Worker>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let left = self.0.open.get() - 1;
+        self.0.open.set(left);
+        if left == 0 {
+            self.0.all_ended.notify_waiters();
+        }
+    }
+}
