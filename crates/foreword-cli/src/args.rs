@@ -1,5 +1,6 @@
 //! The command line as a whole, and the groups of flags that several verbs share.
 
+mod file;
 mod header;
 pub(crate) mod hex;
 mod log;
@@ -7,6 +8,7 @@ mod tlv;
 
 use clap::Parser;
 
+pub(crate) use self::file::FileArgs;
 pub(crate) use self::header::{HeaderArgs, HeaderArgsError};
 pub(crate) use self::log::LogArgs;
 pub(crate) use self::tlv::TlvArg;
@@ -20,7 +22,6 @@ use crate::command::get::GetArgs;
     version,
     about = "A gateway, a test client and tools for the PROXY protocol",
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 done; 1 the answer is no; 2 it could not be asked.\n\
                   `foreword VERB --help` has examples for each verb."

@@ -54,7 +54,12 @@ fn stdout(output: &Output) -> &str {
 #[test]
 fn a_good_file_passes_with_its_tests() {
     let folder = folder_with(GOOD);
-    for args in [&["check", "-c", "foreword.toml"][..], &["run", "-t", "-c", "foreword.toml"]] {
+    for args in [
+        &["check", "-c", "foreword.toml"][..],
+        &["check", "foreword.toml"],
+        &["run", "-t", "-c", "foreword.toml"],
+        &["run", "-t", "foreword.toml"],
+    ] {
         let output = foreword(folder.path(), args);
         assert_eq!(stdout(&output), "foreword.toml: good: 1 listener, 1 cluster; 1 test passed\n");
         assert_eq!(output.status.code(), Some(0));
@@ -113,6 +118,32 @@ fn a_file_that_is_not_there_cannot_be_checked() {
     let output = foreword(folder.path(), &["check", "-c", "gone.toml"]);
     assert_eq!(stdout(&output), "gone.toml: expected a file, found none\ngone.toml: 1 problem [FW601]\n");
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn an_include_beside_a_file_that_is_named_without_a_folder_is_read() {
+    let folder = folder_with("include = [\"*.toml\"]");
+    fs::write(folder.path().join("web.toml"), GOOD).expect("written");
+    let output = foreword(folder.path(), &["check", "-c", "foreword.toml"]);
+    assert_eq!(stdout(&output), "foreword.toml: good: 1 listener, 1 cluster; 1 test passed\n");
+}
+
+#[test]
+fn a_file_where_why_expects_a_url_is_told_its_flag() {
+    let folder = folder_with(GOOD);
+    let output = foreword(folder.path(), &["why", "--peer", "10.0.0.1", "foreword.toml"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the file is named with its flag: `-c foreword.toml`"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn help_is_given_for_a_verb_in_either_order() {
+    let folder = folder_with("");
+    for args in [&["help", "run"][..], &["run", "--help"]] {
+        let output = foreword(folder.path(), args);
+        assert!(stdout(&output).contains("Exit codes: 0 it was told to end"), "{}", stdout(&output));
+    }
 }
 
 #[test]

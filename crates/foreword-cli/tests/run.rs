@@ -21,10 +21,14 @@ struct Run {
 
 impl Run {
     fn start(file: &Path) -> Self {
+        Self::start_with(file, "")
+    }
+
+    fn start_with(file: &Path, rust_log: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_foreword"))
             .args(["run", "-c"])
             .arg(file)
-            .env_remove("RUST_LOG")
+            .env("RUST_LOG", rust_log)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -179,8 +183,12 @@ fn sighup_takes_the_new_file_or_says_what_is_wrong_and_goes_on() {
     fs::write(&file, "workers = 2\nlistner = 1\n").unwrap();
     run.signal("HUP");
     let line = run.line_with("FW605");
-    let told = run.seen.join("\n");
-    assert!(told.contains("foreword.toml:2:1") && line.contains("FW605"), "{told}");
+    assert!(line.ends_with("the reload failed, the old configuration goes on [FW605]"), "{line}");
+    // One record for each problem, with its code at its end.
+    let [.., missing, unknown, _] = &run.seen[..] else { panic!("{:?}", run.seen) };
+    assert!(missing.ends_with("found none [FW603]"), "{missing}");
+    assert!(unknown.contains("foreword.toml:2:1: expected one of the keys"), "{unknown}");
+    assert!(unknown.ends_with("found `listner`; did you mean `listener`? [FW603]"), "{unknown}");
     ask(&mut open);
     tunnel(address);
 
@@ -247,6 +255,31 @@ fn sigusr1_reopens_the_access_log() {
 }
 
 #[test]
+fn a_file_is_refused_as_check_refuses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("wrong.toml"), "listner = 1\n").unwrap();
+    fs::write(folder.path().join("broken.toml"), "listener = [\n").unwrap();
+    for (file, code) in [("wrong.toml", 1), ("broken.toml", 1), ("gone.toml", 2)] {
+        let told = |verb: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_foreword"));
+            command.current_dir(folder.path()).args([verb, file]).output().unwrap()
+        };
+        let (check, run) = (told("check"), told("run"));
+        assert_eq!((check.status.code(), run.status.code()), (Some(code), Some(code)), "{file}");
+        assert_eq!(String::from_utf8(run.stderr), String::from_utf8(check.stdout), "{file}");
+    }
+}
+
+#[test]
+fn a_level_that_there_is_not_silences_nothing() {
+    let scene = Scene::new();
+    let mut run = Run::start_with(&scene.write(""), "loud");
+    let line = run.line_with("RUST_LOG");
+    assert!(line.contains("found `loud`; it is `info` now"), "{line}");
+    run.line_with("2 workers");
+}
+
+#[test]
 fn what_cannot_run_ends_with_1_and_says_why() {
     let scene = Scene::new();
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -264,7 +297,6 @@ fn what_cannot_run_ends_with_1_and_says_why() {
     drop(held);
 
     let mut run = Run::start(&scene.folder.path().join("nowhere.toml"));
-    let line = run.line_with("nowhere.toml");
-    assert!(line.ends_with("expected a file, found none [FW601]"), "{line}");
-    assert_eq!(run.ended().code(), Some(1));
+    run.line_with("nowhere.toml");
+    assert_eq!(run.ended().code(), Some(2));
 }

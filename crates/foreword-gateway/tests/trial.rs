@@ -92,7 +92,7 @@ fn a_decision_is_told_from_the_peer_to_the_ending() {
         "listener  web (http)\n\
          peer      10.0.9.5:1000: in trust `elb` by 10.0.9.0/24 (header = \"require\")\n\
          client    203.0.113.7:2000: named by the peer's v1 header\n\
-         path      /x/..//%61dmin?y: rules see /admin, forwarded is /admin\n\
+         path      /x/..//%61dmin?y: rules see /admin, forwarded is /admin?y\n\
          rules\n\
          \x20 `mark` holds, makes its changes, and goes on\n\
          \x20   it has no condition\n\
@@ -149,6 +149,36 @@ fn a_listener_without_groups_believes_no_header() {
     let told = run(&trial);
     assert_eq!(told.client.as_ref().map(|client| client.address.as_str()), Some("10.0.0.1:49152"));
     assert_eq!(told.outcome.cluster(), Some("app"));
+}
+
+#[test]
+fn a_bare_peer_in_tcp_mode_is_told_what_it_lacks_and_no_bytes_of_ours() {
+    let file = FILE.replace("mode = \"tcp\"\n", "mode = \"tcp\"\ntrust = [\"elb\"]\n");
+    let plan =
+        config::parse(&file, "foreword.toml", Path::new("")).unwrap_or_else(|error| panic!("{error}")).plan;
+    let trial = Trial {
+        listener: Some("any".into()),
+        request: None,
+        destination: Some("192.0.2.1:25".parse().unwrap()),
+        ..web("10.0.0.1:5", None, "http://a/")
+    };
+    assert_eq!(
+        trial.run(&plan).unwrap().to_string(),
+        "listener  any (tcp)\n\
+         peer      10.0.0.1:5: in trust `elb` by 10.0.0.0/8 (header = \"require\")\n\
+         called    192.0.2.1:25\n\
+         outcome   closed: expected a PROXY header, found payload without one [FW103]"
+    );
+}
+
+#[test]
+fn a_rule_that_refuses_is_named_once() {
+    let file = FILE.replace("then = { deny = 403 }", "then = { close = true }");
+    let plan =
+        config::parse(&file, "foreword.toml", Path::new("")).unwrap_or_else(|error| panic!("{error}")).plan;
+    let told =
+        web("10.0.9.5", Some("203.0.113.7"), "http://www.example.com/admin").run(&plan).unwrap().to_string();
+    assert_eq!(told.matches("by rule").count(), 1, "{told}");
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::io::{self, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use foreword_gateway::config::{self, Configuration, Problem, ProblemKind};
+use foreword_gateway::config::{self, Configuration, Problem};
 use serde_json::{Value, json};
 
+use super::problems::{self, code, counted};
+use crate::args::FileArgs;
 use crate::output::{Exit, Failure};
 
 /// Checks a configuration file and runs the `[[test]]`s in it.
@@ -16,14 +18,13 @@ use crate::output::{Exit, Failure};
     foreword check -c foreword.toml\n  \
     foreword check --print-schema >foreword.schema.json")]
 pub(crate) struct CheckArgs {
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
     /// Print the JSON Schema of the file, for editors, and check nothing
-    #[arg(long, conflicts_with_all = ["config", "json"])]
+    #[arg(long, conflicts_with_all = ["config", "file", "json"])]
     print_schema: bool,
 }
 
@@ -31,8 +32,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     if args.print_schema {
         return answer(Exit::DONE, |stdout| stdout.write_all(config::schema().as_bytes()));
     }
-    let report = Report::of(&args.config);
-    answer(report.exit(), |stdout| match args.json {
+    let report = Report::of(args.file.path());
+    tell(&report, args.json)
+}
+
+fn tell(report: &Report, json: bool) -> Result<Exit, Failure> {
+    answer(report.exit(), |stdout| match json {
         true => writeln!(stdout, "{}", report.json()),
         false => report.write(stdout),
     })
@@ -45,13 +50,13 @@ fn answer(exit: Exit, write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>)
 }
 
 /// Checks a file as `foreword run --check` does.
-pub(crate) fn check(config: PathBuf) -> Result<Exit, Failure> {
-    run(&CheckArgs { config, json: false, print_schema: false })
+pub(crate) fn check(file: &Path) -> Result<Exit, Failure> {
+    tell(&Report::of(file), false)
 }
 
 /// What is to be said of a file.
 struct Report {
-    file: String,
+    file: PathBuf,
     problems: Vec<Problem>,
     failed: Vec<Problem>,
     good: Option<Configuration>,
@@ -59,7 +64,7 @@ struct Report {
 
 impl Report {
     fn of(path: &Path) -> Self {
-        let file = path.display().to_string();
+        let file = path.to_owned();
         match config::read(path) {
             Ok(good) => Self { file, problems: Vec::new(), failed: good.run_tests(), good: Some(good) },
             Err(problems) => {
@@ -69,16 +74,10 @@ impl Report {
     }
 
     fn exit(&self) -> Exit {
-        // What the file names and cannot be read is its mistake; then it could be asked all the same.
-        let unread = |problem: &Problem| {
-            problem.kind() == ProblemKind::Unreadable
-                && problem.file() == self.file
-                && problem.part().is_empty()
-        };
-        match () {
-            () if self.problems.iter().any(unread) => Exit::NOT_ASKED,
-            () if self.problems.is_empty() && self.failed.is_empty() => Exit::DONE,
-            () => Exit::NO,
+        match (self.problems.is_empty(), self.failed.is_empty()) {
+            (true, true) => Exit::DONE,
+            (true, false) => Exit::NO,
+            (false, _) => problems::exit(&self.file, &self.problems),
         }
     }
 
@@ -87,27 +86,27 @@ impl Report {
             writeln!(out, "{problem}")?;
         }
         let Some(good) = &self.good else {
-            let codes = codes(self.problems.iter());
-            return writeln!(out, "{}: {} [{codes}]", self.file, counted(self.problems.len(), "problem"));
+            return writeln!(out, "{}", problems::summary(&self.file, &self.problems));
         };
         for warning in &good.plan.warnings {
             writeln!(out, "warning: {warning}")?;
         }
+        let file = self.file.display();
         let (listeners, clusters) = (good.plan.listeners.len(), good.plan.clusters.len());
         let parts = format!("{}, {}", counted(listeners, "listener"), counted(clusters, "cluster"));
         match (good.tests.len(), self.failed.len()) {
-            (0, _) => writeln!(out, "{}: good: {parts}", self.file),
-            (tests, 0) => writeln!(out, "{}: good: {parts}; {} passed", self.file, counted(tests, "test")),
+            (0, _) => writeln!(out, "{file}: good: {parts}"),
+            (tests, 0) => writeln!(out, "{file}: good: {parts}; {} passed", counted(tests, "test")),
             (tests, failed) => {
                 let differ = counted(failed, "expectation");
-                writeln!(out, "{}: {differ} of {} not met", self.file, counted(tests, "test"))
+                writeln!(out, "{file}: {differ} of {} not met", counted(tests, "test"))
             }
         }
     }
 
     fn json(&self) -> Value {
         json!({
-            "file": self.file,
+            "file": self.file.display().to_string(),
             "good": self.problems.is_empty() && self.failed.is_empty(),
             "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
             "warnings": self.good.as_ref().map(|good| &good.plan.warnings[..]).unwrap_or_default(),
@@ -128,25 +127,4 @@ fn problem(problem: &Problem) -> Value {
         "message": problem.message(),
         "hint": problem.advice(),
     })
-}
-
-fn code(kind: ProblemKind) -> &'static str {
-    match kind {
-        ProblemKind::Unreadable => "FW601",
-        ProblemKind::Syntax => "FW602",
-        ProblemKind::Wrong => "FW603",
-        ProblemKind::Certificate => "FW604",
-    }
-}
-
-/// The codes of several problems, each once, for `foreword explain`.
-pub(super) fn codes<'p>(problems: impl Iterator<Item = &'p Problem>) -> String {
-    let mut codes: Vec<&str> = problems.map(|problem| code(problem.kind())).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    codes.join(", ")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

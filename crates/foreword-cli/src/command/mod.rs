@@ -6,6 +6,7 @@ mod demo;
 mod encode;
 mod explain;
 pub(crate) mod get;
+mod problems;
 mod run;
 mod why;
 

@@ -1,27 +1,31 @@
 //! `foreword run`: the gateway, from its file, until it is told to end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use foreword_gateway::plan::{Listener, Mode, Plan};
 use foreword_gateway::{Gateway, config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::LogArgs;
+use super::problems;
+use crate::args::{FileArgs, LogArgs};
 use crate::output::{Exit, Failure, chain, install_logger};
 
 /// Runs the gateway.
 #[derive(Debug, Args)]
-#[command(after_help = "Signals:\n  \
+#[command(
+    after_help = "Exit codes: 0 it was told to end, and did; 1 the file is wrong, or what it names cannot be had; \
+                        2 the file cannot be read.\n\n\
+    Signals:\n  \
     SIGHUP            reads the file again; if anything is wrong with it, nothing changes\n  \
     SIGUSR1           reopens the logs\n  \
     SIGTERM, SIGINT   lets connections end, then ends; a second one cuts them off\n\n\
     Examples:\n  \
-    foreword run -c foreword.toml")]
+    foreword run -c foreword.toml"
+)]
 pub(crate) struct RunArgs {
-    /// The configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    file: FileArgs,
     /// Check the file as `foreword check` does, and run nothing
     #[arg(short = 't', long)]
     check: bool,
@@ -32,14 +36,13 @@ pub(crate) struct RunArgs {
 /// Runs the gateway until a signal ends it.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.check {
-        return super::check::check(args.config.clone());
+        return super::check::check(args.file.path());
     }
     install_logger(&args.log);
-    let plan = config::load(&args.config).map_err(|problems| {
-        let codes = super::check::codes(problems.iter());
-        Failure::new(Exit::NO, format!("{problems} [{codes}]"))
-    })?;
-    serve(plan, &args.config)
+    match config::load(args.file.path()) {
+        Ok(plan) => serve(plan, args.file.path()),
+        Err(problems) => Ok(problems::refuse(args.file.path(), &problems)),
+    }
 }
 
 /// Runs a gateway from `plan` until a signal ends it. SIGHUP reads `file` again.
@@ -92,7 +95,10 @@ fn reload(gateway: &Gateway, file: &Path) {
         Ok(plan) => plan,
         Err(problems) => {
             gateway.reload_failed();
-            tracing::error!("the reload failed, the old configuration goes on: {problems} [FW605]");
+            for problem in problems.iter() {
+                tracing::error!("{}", problems::record(problem));
+            }
+            tracing::error!("{RELOAD_FAILED}");
             return;
         }
     };
@@ -102,7 +108,8 @@ fn reload(gateway: &Gateway, file: &Path) {
             announce(gateway);
         }
         Err(error) => {
-            tracing::error!("the reload failed, the old configuration goes on: {} [FW605]", chain(&error));
+            tracing::error!("{}", problems::one_line(&chain(&error)));
+            tracing::error!("{RELOAD_FAILED}");
         }
     }
 }
@@ -124,7 +131,7 @@ fn announce(gateway: &Gateway) {
         announce_switches(listener);
     }
     for warning in &plan.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", problems::one_line(warning));
     }
 }
 
@@ -139,13 +146,14 @@ fn mode(listener: &Listener) -> &'static str {
 
 fn announce_certificates(listener: &Listener) {
     let Some(tls) = &listener.tls else { return };
-    for certificate in tls.certificates().loaded() {
+    for (index, certificate) in tls.certificates().loaded().iter().enumerate() {
         let names = match certificate.names.join(", ") {
             names if names.is_empty() => "no name".to_owned(),
             names => names,
         };
+        let others = if index == 0 { ", and for every other name" } else { "" };
         tracing::info!(
-            "listener {}: certificate `{}` for {names}",
+            "listener {}: certificate `{}` for {names}{others}",
             listener.name,
             certificate.file.display()
         );
@@ -178,6 +186,9 @@ fn announce_switches(listener: &Listener) {
         tracing::info!("listener {}: headers are not read strictly: {}", listener.name, switches.join(", "));
     }
 }
+
+/// Said behind the problems, each of which has a line of its own.
+const RELOAD_FAILED: &str = "the reload failed, the old configuration goes on [FW605]";
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use foreword_gateway::config;
 use foreword_gateway::trial::{Asked, Explanation, Introduction, PartTold, Trial, Url};
 use serde_json::{Value, json};
 
+use super::problems;
 use crate::args::TlvArg;
 use crate::output::{Exit, Failure};
 
@@ -21,7 +22,7 @@ use crate::output::{Exit, Failure};
     foreword why -c foreword.toml --listener smtp --peer 192.0.2.99")]
 pub(crate) struct WhyArgs {
     /// What is asked for; not in tcp mode
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = url)]
     url: Option<Url>,
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
@@ -71,7 +72,13 @@ enum HeaderVersion {
 }
 
 pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
-    let plan = config::load(&args.config).map_err(|problems| Failure::new(Exit::NOT_ASKED, problems))?;
+    let plan = match config::load(&args.config) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            problems::refuse(&args.config, &problems);
+            return Ok(Exit::NOT_ASKED);
+        }
+    };
     let told = trial(args).run(&plan).map_err(|error| Failure::new(Exit::NOT_ASKED, error))?;
     let mut stdout = io::stdout().lock();
     let written = if args.json { writeln!(stdout, "{}", as_json(&told)) } else { writeln!(stdout, "{told}") };
@@ -101,6 +108,13 @@ fn trial(args: &WhyArgs) -> Trial {
         sni: args.sni.as_deref().map(Into::into),
         request,
     }
+}
+
+fn url(text: &str) -> Result<Url, String> {
+    text.parse::<Url>().map_err(|error| match text.ends_with(".toml") {
+        true => format!("{error}; the file is named with its flag: `-c {text}`"),
+        false => error.to_string(),
+    })
 }
 
 fn peer(text: &str) -> Result<PeerAddr, String> {
@@ -133,6 +147,8 @@ fn as_json(told: &Explanation) -> Value {
         "listener": told.listener,
         "peer": told.peer.to_string(),
         "trust": told.trust.to_string(),
+        "destination": told.destination,
+        "sni": told.sni,
         "client": told.client.as_ref().map(|client| json!({ "address": client.address, "by": client.by })),
         "path": told.path.as_ref().map(|path| {
             json!({ "asked": path.asked, "matched": path.matched, "forwarded": path.forwarded })

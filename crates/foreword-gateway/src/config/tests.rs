@@ -59,15 +59,8 @@ impl Expect {
         compared
             .into_iter()
             .flatten()
-            .map(|problem| problem.hint(format!("it was {}", ending(told))))
+            .map(|problem| problem.hint(format!("it was {}", told.ending())))
             .collect()
-    }
-}
-
-fn ending(told: &Explanation) -> String {
-    match &told.rule {
-        Some(rule) => format!("{}, by rule `{rule}`", told.outcome),
-        None => told.outcome.to_string(),
     }
 }
 

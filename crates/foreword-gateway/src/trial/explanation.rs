@@ -23,6 +23,10 @@ pub struct Explanation {
     pub peer: PeerAddr,
     /// What the peer's address alone decided.
     pub trust: TrustTold,
+    /// Whom the client is said to have called, where the trial says so.
+    pub destination: Option<SocketAddr>,
+    /// The name in the TLS handshake, where we end TLS.
+    pub sni: Option<Box<str>>,
     /// Who counts as the client; none if it was refused before.
     pub client: Option<ClientTold>,
     /// What became of the path, in http mode.
@@ -71,7 +75,7 @@ pub struct PathTold {
     pub asked: String,
     /// As rules see it.
     pub matched: String,
-    /// As it is forwarded.
+    /// As it is forwarded, query included.
     pub forwarded: String,
 }
 
@@ -148,12 +152,21 @@ impl Explanation {
             spoken,
             peer,
             trust,
+            destination: None,
+            sni: None,
             client: None,
             path: None,
             rules: Vec::new(),
             rule: None,
             outcome,
         }
+    }
+}
+
+impl Explanation {
+    /// How it ended, and by which rule.
+    pub fn ending(&self) -> impl fmt::Display {
+        Ended(self)
     }
 }
 
@@ -203,7 +216,10 @@ impl PathTold {
         Self {
             asked: asked.to_owned(),
             matched: path.matched().to_owned(),
-            forwarded: path.forwarded().to_owned(),
+            forwarded: match path.query() {
+                Some(query) => format!("{}?{query}", path.forwarded()),
+                None => path.forwarded().to_owned(),
+            },
         }
     }
 }
@@ -311,6 +327,12 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "listener  {} ({})", self.listener, self.spoken)?;
         writeln!(f, "peer      {}: {}", self.peer, self.trust)?;
+        if let Some(destination) = &self.destination {
+            writeln!(f, "called    {destination}")?;
+        }
+        if let Some(sni) = &self.sni {
+            writeln!(f, "SNI       {}", sni.escape_debug())?;
+        }
         if let Some(ClientTold { address, by, .. }) = &self.client {
             writeln!(f, "client    {address}: named by {by}")?;
         }
@@ -333,10 +355,21 @@ impl fmt::Display for Explanation {
                 None => writeln!(f, "    it has no condition")?,
             }
         }
-        write!(f, "outcome   {}", self.outcome)?;
-        match &self.rule {
-            Some(rule) => write!(f, ", by rule `{rule}`"),
-            None => Ok(()),
+        write!(f, "outcome   {}", self.ending())
+    }
+}
+
+/// An ending, and the rule that made it.
+struct Ended<'e>(&'e Explanation);
+
+impl fmt::Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explanation { outcome, rule, .. } = self.0;
+        outcome.fmt(f)?;
+        match rule {
+            // That refusal names its rule itself.
+            Some(rule) if outcome.code() != Some(Code::RefusedByRule) => write!(f, ", by rule `{rule}`"),
+            _ => Ok(()),
         }
     }
 }

@@ -68,10 +68,10 @@ pub enum TrialError {
     },
     /// No sender could write such a header.
     #[error("no sender can write this header: {0}")]
-    Header(#[source] BuildError),
+    Header(BuildError),
     /// The trial could not be run.
     #[error("the trial cannot run: {0}")]
-    Runtime(#[source] std::io::Error),
+    Runtime(std::io::Error),
 }
 
 impl Trial {
@@ -86,12 +86,22 @@ impl Trial {
         let bytes = self.bytes(listener)?;
         let trust = TrustTold::of(listener, &self.peer);
         let mut told = Explanation::new(listener, &self.peer, trust);
+        told.destination = self.destination;
         let (client, rest) = self.identified(listener, local, &bytes)?;
         match client.and_then(|client| headless(listener, client, &rest)) {
             Ok(client) => self.decide(listener, &client, &mut told),
+            Err(error @ ServeError::Header(_)) if self.begins_with_payload(listener) => {
+                let why = "expected a PROXY header, found payload without one";
+                told.outcome = Outcome::refused(error.code(), &why, None);
+            }
             Err(error) => told.outcome = Outcome::refused(error.code(), &error, None),
         }
         Ok(told)
+    }
+
+    /// Whether the first bytes stand for any payload, so that they themselves say nothing.
+    fn begins_with_payload(&self, listener: &Listener) -> bool {
+        self.introduction.is_none() && self.request.is_none() && listener.tls.is_none()
     }
 
     fn listener<'p>(&self, plan: &'p Plan) -> Result<&'p Arc<Listener>, TrialError> {
@@ -186,6 +196,7 @@ impl Trial {
     fn decide(&self, listener: &Listener, client: &Client, told: &mut Explanation) {
         told.client = Some(ClientTold::introduced(client));
         let tls = listener.tls.as_ref().map(|_| self.tls(listener.mode));
+        told.sni = tls.as_ref().and_then(|tls| tls.sni.as_deref().map(Into::into));
         let connection = ConnectionFacts { client, tls: tls.as_ref() };
         let Some(asked) = &self.request else {
             told.outcome = decide(listener, &connection, told);
