@@ -242,7 +242,8 @@ const PER_CONNECTION: usize = 2;
 /// For logs, the admin socket, name servers, and the runtime of the control thread.
 const RESERVED: usize = 64;
 
-/// A worker's runtime has a poll, a waker, and its end of the signals; measured, and some to spare.
+/// A worker's runtime takes four, as counted in `/proc/PID/fd` (its poll, its waker, its end of the signals); the rest is
+/// to spare.
 const PER_WORKER: usize = 8;
 
 /// The pools get one descriptor of so many: those are for clients first.
