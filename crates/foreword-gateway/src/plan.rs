@@ -67,6 +67,8 @@ pub struct Listener {
     pub timeout: Timeouts,
     /// Its limits.
     pub max: Limits,
+    /// How little is taken.
+    pub min: Least,
     /// How paths are normalised.
     pub path: PathPolicy,
     /// How requests are numbered.
@@ -186,6 +188,20 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { head: 16 * 1024, fields: 100, connections: None }
+    }
+}
+
+/// The least that a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Least {
+    /// Bytes a second that the body of a request must bring until its answer begins, over `timeout.idle` at a time.
+    pub body_rate: u64,
+}
+
+impl Default for Least {
+    fn default() -> Self {
+        // The slowest mobile networks bring ten times as much; who holds a connection with a byte now and then, far less.
+        Self { body_rate: 64 }
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &HEADER,
     &TIMEOUT,
     &MAX,
+    &MIN,
     &RULE,
     &THEN,
     &REDIRECT,
@@ -155,6 +156,7 @@ pub(crate) const LISTENER: Section = Section {
         key("header", Table(&HEADER), "{}", "How PROXY headers are read."),
         key("timeout", Table(&TIMEOUT), "{}", "How long is waited."),
         key("max", Table(&MAX), "{}", "How much is taken."),
+        key("min", Table(&MIN), "{}", "How little is taken."),
         key(
             "encoded_slash",
             Word(&["refuse", "keep"]),
@@ -278,6 +280,17 @@ pub(crate) const MAX: Section = Section {
         key("fields", Number(1, 1000), "100", "The most fields in it."),
         key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
     ],
+};
+
+pub(crate) const MIN: Section = Section {
+    title: "[listener.NAME] min = { … }",
+    about: "Who sends less only holds the connection.",
+    keys: &[key(
+        "body_rate",
+        Number(0, 1024 * 1024),
+        "64",
+        "Bytes a second that the body of a request must bring until its answer begins, over `timeout.idle` at a time; with 0, one byte in each.",
+    )],
 };
 
 pub(crate) const RULE: Section = Section {

@@ -13,7 +13,7 @@ use foreword_rule::Scope;
 
 use super::clusters::Clusters;
 use super::document::{Table, Value, shown};
-use super::keys::{HEADER, LISTENER, MAX, TIMEOUT};
+use super::keys::{HEADER, LISTENER, MAX, MIN, TIMEOUT};
 use super::lists::Lists;
 use super::problem::Problem;
 use super::rules::{self, Room};
@@ -22,7 +22,7 @@ use super::tls;
 use super::trust::Groups;
 use super::units;
 use crate::plan::{
-    Bind, HeaderPlan, Limits, Listener, Mode, RequestId, SecondHeader, Timeouts, UnknownHeader,
+    Bind, HeaderPlan, Least, Limits, Listener, Mode, RequestId, SecondHeader, Timeouts, UnknownHeader,
 };
 
 /// What listeners are made with, and what has been seen of them so far.
@@ -113,6 +113,7 @@ impl<'a> Listeners<'a> {
         let header = read_header(table);
         let timeout = read_timeouts(table);
         let max = read_limits(table);
+        let min = read_least(table);
         Some(Listener {
             name: name.value.into(),
             binds: binds?,
@@ -123,6 +124,7 @@ impl<'a> Listeners<'a> {
             rules,
             timeout,
             max,
+            min,
             path,
             request_id: self.request_id.clone(),
         })
@@ -206,7 +208,7 @@ impl Shape {
                 table.notes().problem(place.problem(format!("`{name}` has no effect: {why}")));
             }
         };
-        note(table, &["encoded_slash", "ignore_case"], http, no_requests);
+        note(table, &["encoded_slash", "ignore_case", "min"], http, no_requests);
         let no_header = "a listener without a trust group that may send a header reads none";
         note(table, &["header"], self.header, no_header);
         if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
@@ -295,6 +297,12 @@ fn read_limits(listener: &Table<'_, '_>) -> Limits {
         fields: fields.unwrap_or(default.fields),
         connections: count(&table, "connections"),
     }
+}
+
+fn read_least(listener: &Table<'_, '_>) -> Least {
+    let default = Least::default();
+    let Some(table) = listener.table("min", &MIN) else { return default };
+    Least { body_rate: table.number("body_rate").map_or(default.body_rate, |at| at.value) }
 }
 
 fn count(table: &Table<'_, '_>, name: &'static str) -> Option<usize> {

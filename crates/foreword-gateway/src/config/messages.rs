@@ -505,6 +505,7 @@ fn defaults_are_safe() {
         (10, 10, 60)
     );
     assert_eq!((listener.max.head, listener.max.fields), (16 * 1024, 100));
+    assert_eq!(listener.min.body_rate, 64);
     let timeout = plan.clusters[0].timeout;
     assert_eq!((timeout.connect.as_secs(), timeout.response.as_secs()), (5, 60));
     assert_eq!(plan.drain.as_secs(), 30);

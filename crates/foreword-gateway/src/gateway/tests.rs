@@ -8,8 +8,8 @@ use foreword_http1::path::PathPolicy;
 
 use super::*;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Limits, Listener, Mode, RequestId, SecondHeader,
-    SendHeader, Target, Timeouts, UnknownHeader,
+    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Least, Limits, Listener, Mode, RequestId,
+    SecondHeader, SendHeader, Target, Timeouts, UnknownHeader,
 };
 use crate::policy::rules::{Ending, Rule, Rules};
 use crate::upstream::names::server::Server;
@@ -52,6 +52,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         rules: Rules::new(vec![forward]),
         timeout: Timeouts::default(),
         max: Limits::default(),
+        min: Least::default(),
         path: PathPolicy::default(),
         request_id: RequestId::default(),
     };

@@ -220,6 +220,25 @@ fn a_body_that_stops_coming_is_answered_with_408() {
 }
 
 #[test]
+fn a_body_that_drips_is_answered_with_408() {
+    let endpoint = echo();
+    let keys = "cluster = \"app\"\ntimeout = { idle = \"200ms\" }\nmin = { body_rate = 1000 }";
+    let gateway = gateway(&file(&[endpoint.address], keys, ""));
+    let mut client = Wire::to(&gateway);
+    client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    let mut dripping = Wire::new(client.stream.try_clone().unwrap());
+    let (stop, stopped) = channel::<()>();
+    let drip = std::thread::spawn(move || {
+        while stopped.recv_timeout(std::time::Duration::from_millis(20)).is_err() {
+            dripping.write(b"x");
+        }
+    });
+    assert_eq!(client.answer("POST").unwrap().status, 408);
+    stop.send(()).unwrap();
+    drip.join().unwrap();
+}
+
+#[test]
 fn a_body_with_broken_chunks_is_answered_with_400_and_never_ends_at_the_endpoint() {
     let endpoint = echo();
     let gateway = in_front_of(&endpoint);

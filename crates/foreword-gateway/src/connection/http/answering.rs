@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::fields::{Asked, Persistence, write_answer, write_interim};
+use super::pace::Pace;
 use super::refused::Refused;
 use super::sending::{Failed, Terms};
 use super::shelf::Buffer;
@@ -168,7 +169,8 @@ impl Answering<'_, '_, '_, '_> {
         self.buffer.consume(len);
         Downwards(self.note).moved(len, 0);
         let head = Head { head: self.out, ..Head::default() };
-        carry(head, &mut body, source, self.buffer, target, self.terms.idle, &Downwards(self.note))
+        let pace = Pace::of_answer(self.terms.progress, self.terms.idle);
+        carry(head, &mut body, source, self.buffer, target, pace, &Downwards(self.note))
             .await
             .map_err(|error| self.broken(error))?;
         // Bytes behind the answer belong to nothing that was asked.
@@ -191,7 +193,7 @@ impl Answering<'_, '_, '_, '_> {
             CarryError::TargetIdle => return Failed::ClientStalls,
             CarryError::Short => "the end of the connection".to_owned(),
             CarryError::Source(error) => error.to_string(),
-            CarryError::SourceIdle => format!("nothing for {} s", self.terms.idle.as_secs_f32()),
+            CarryError::SourceIdle { .. } => format!("nothing for {} s", self.terms.idle.as_secs_f32()),
             CarryError::Framing(error) => error.to_string(),
         };
         self.refused(|endpoint| Refused::AnswerCutShort { endpoint, found })

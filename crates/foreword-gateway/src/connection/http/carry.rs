@@ -1,14 +1,14 @@
 //! Carries a message across: its head and body, checked on the way, no faster than the other side takes it.
 
 use std::io;
-use std::time::Duration;
 
 use foreword_http1::{ChunkError, Chunked, Framing, Step};
 use foreword_tokio::write_together;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::shelf::{BUFFER, Buffer};
+use super::pace::Pace;
+use super::shelf::Buffer;
 
 /// How far a body has come.
 #[derive(Debug)]
@@ -69,8 +69,13 @@ pub(super) enum CarryError {
     Short,
     /// Its source broke.
     Source(io::Error),
-    /// Nothing came for too long.
-    SourceIdle,
+    /// Too little came for too long.
+    SourceIdle {
+        /// How many bytes should have come.
+        least: u64,
+        /// How many did.
+        found: u64,
+    },
     /// Its target broke.
     Target,
     /// Nothing was taken for too long.
@@ -94,14 +99,14 @@ pub(super) struct Head<'h> {
 
 /// Writes `head`, together with what is at hand of the body, then the rest of the body as it comes.
 ///
-/// `idle` bounds each wait, so that neither side can hold the other for ever.
+/// `pace` bounds each wait, so that neither side can hold the other for ever.
 pub(super) async fn carry(
     head: Head<'_>,
     body: &mut Body,
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
     target: &mut (impl AsyncWrite + Unpin),
-    idle: Duration,
+    mut pace: Pace<'_>,
     meter: &impl Meter,
 ) -> Result<(), CarryError> {
     let mut head = head;
@@ -109,22 +114,19 @@ pub(super) async fn carry(
         let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
         let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
         if !head.head.is_empty() || !piece.is_empty() {
-            timeout(idle, write_together(target, [head.introduction, head.head, piece]))
+            timeout(pace.for_a_piece(), write_together(target, [head.introduction, head.head, piece]))
                 .await
                 .map_err(|_| CarryError::TargetIdle)?
                 .map_err(|_| CarryError::Target)?;
         }
+        pace.moved();
         meter.moved(step.taken, head.head.len() + step.kept);
         head = Head::default();
         buffer.consume(step.taken);
         if body.is_done() {
             return Ok(());
         }
-        let read = timeout(idle, buffer.fill(source, BUFFER))
-            .await
-            .map_err(|_| CarryError::SourceIdle)?
-            .map_err(CarryError::Source)?;
-        match (read, &body) {
+        match (pace.fill(buffer, source).await?, &body) {
             (0, Body::UntilClose) => return Ok(()),
             (0, _) => return Err(CarryError::Short),
             (_, _) => {}

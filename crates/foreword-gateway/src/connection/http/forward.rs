@@ -103,8 +103,14 @@ async fn converse<S: Downstream>(
     progress: &Progress,
     note: &RefCell<RequestRecord<'_>>,
 ) -> Result<Answered, Failed> {
-    let idle = talk.connection.listener.timeout.idle;
-    let terms = Terms { progress, endpoint: tools.endpoint, idle, response: cluster.timeout.response };
+    let listener = &talk.connection.listener;
+    let terms = Terms {
+        progress,
+        endpoint: tools.endpoint,
+        idle: listener.timeout.idle,
+        body_rate: listener.min.body_rate,
+        response: cluster.timeout.response,
+    };
     let (down, up) = (Shared::new(&mut talk.stream), Shared::new(link.upstream.stream()));
     let ((mut from_client, mut to_client), (mut from_endpoint, mut to_endpoint)) =
         (down.halves(), up.halves());

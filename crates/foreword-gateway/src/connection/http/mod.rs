@@ -9,6 +9,7 @@ mod fields;
 mod forward;
 mod halves;
 mod link;
+mod pace;
 mod refused;
 mod request_id;
 mod sending;

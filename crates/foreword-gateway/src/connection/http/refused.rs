@@ -39,9 +39,16 @@ pub(crate) enum Refused {
     /// The body's framing is broken.
     #[error(transparent)]
     Body(#[from] ChunkError),
-    /// The body stopped coming.
-    #[error("expected more of the body within {} s, found nothing", .0.as_secs_f32())]
-    BodyDeadline(Duration),
+    /// The body stopped coming, or drips.
+    #[error("expected {least} B of the body or more within {} s, found {found}", .after.as_secs_f32())]
+    BodyDeadline {
+        /// The listener's `timeout.idle`.
+        after: Duration,
+        /// What should have come in it.
+        least: u64,
+        /// What did.
+        found: u64,
+    },
     /// No endpoint could be reached.
     #[error(transparent)]
     NoUpstream(#[from] ConnectError),
@@ -89,7 +96,7 @@ impl Refused {
         match self {
             Self::Head(error) => error.status(),
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
-            Self::HeadDeadline { .. } | Self::BodyDeadline(_) => 408,
+            Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
             Self::Connect => 501,
             Self::NoRule => 404,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
@@ -113,7 +120,7 @@ impl Refused {
             Self::Connect => Code::MalformedHead,
             Self::NoRule => Code::NoRule,
             Self::Body(_) => Code::BrokenBody,
-            Self::BodyDeadline(_) => Code::BodyDeadline,
+            Self::BodyDeadline { .. } => Code::BodyDeadline,
             Self::NoUpstream(error) => error.code(),
             Self::ResponseTimeout { .. } => Code::ResponseTimeout,
             Self::EndpointClosed { .. } => Code::EndpointClosed,

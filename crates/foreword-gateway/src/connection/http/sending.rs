@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use foreword_http1::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
+use super::pace::Pace;
 use super::refused::Refused;
 use super::shelf::{BUFFER, Buffer};
 
@@ -20,6 +22,8 @@ pub(super) struct Progress {
     pub(super) answer_is_due: Cell<bool>,
     /// The client has got the first of its answer.
     pub(super) answer_has_begun: Cell<bool>,
+    /// When something of either came across.
+    pub(super) moved_at: Cell<Option<Instant>>,
 }
 
 /// Why an exchange came to nothing.
@@ -46,7 +50,8 @@ pub(super) async fn send(
     meter: &impl Meter,
 ) -> Failed {
     let mut body = Body::new(framing);
-    let carried = carry(head, &mut body, source, buffer, target, terms.idle, meter).await;
+    let pace = Pace::of_request(terms.progress, terms.idle, terms.body_rate);
+    let carried = carry(head, &mut body, source, buffer, target, pace, meter).await;
     terms.progress.answer_is_due.set(true);
     match carried {
         Ok(()) => {
@@ -60,7 +65,9 @@ pub(super) async fn send(
             Failed::Refused(Refused::ResponseTimeout { endpoint, after: terms.idle })
         }
         Err(CarryError::Short | CarryError::Source(_)) => Failed::ClientGone,
-        Err(CarryError::SourceIdle) => Failed::Refused(Refused::BodyDeadline(terms.idle)),
+        Err(CarryError::SourceIdle { least, found }) => {
+            Failed::Refused(Refused::BodyDeadline { after: terms.idle, least, found })
+        }
         Err(CarryError::Framing(error)) => Failed::Refused(Refused::Body(error)),
     }
 }
@@ -72,6 +79,8 @@ pub(super) struct Terms<'t> {
     pub(super) endpoint: &'t str,
     /// For which nothing may move within a message.
     pub(super) idle: Duration,
+    /// Bytes a second that the body of the request must bring.
+    pub(super) body_rate: u64,
     /// For which the endpoint may think before it answers.
     pub(super) response: Duration,
 }
@@ -118,7 +127,7 @@ mod tests {
             let progress = Progress::default();
             progress.answer_has_begun.set(answer_has_begun);
             let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
-            let terms = Terms { progress: &progress, endpoint: "an endpoint", idle, response };
+            let terms = Terms { progress: &progress, endpoint: "an endpoint", idle, body_rate: 0, response };
             client.write_all(b"body").await.unwrap();
             client.shutdown().await.unwrap();
             let framing = Framing::Length(4);

@@ -105,10 +105,12 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::BodyDeadline,
-        meaning: "The body of a request stopped coming, and nothing more arrived within the idle time of the listener. \
+        meaning: "The body of a request stopped coming, or came with fewer bytes a second than `min.body_rate` over the \
+                  idle time of the listener. \
                   Answered 408 where nothing had been answered yet, and closed.",
         cause: "A client that lost its network in the middle of an upload, or one that sends a byte now and then to \
                 hold a connection.",
-        remedy: "Raise `timeout = { idle = … }` on the listener if slow uploads are expected.",
+        remedy: "Raise `timeout = { idle = … }` on the listener, or lower `min = { body_rate = … }`, if slow uploads are \
+                 expected.",
     },
 ];
