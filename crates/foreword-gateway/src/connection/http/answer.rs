@@ -1,7 +1,9 @@
 //! Answers of our own: short, and to a stranger no more than their status.
 
 use std::io::Write as _;
+use std::time::SystemTime;
 
+use super::date::Date;
 use super::fields::{Asked, Persistence, write_persistence};
 use foreword_http1::Version;
 
@@ -26,24 +28,30 @@ impl<'a> Local<'a> {
         Self { location: Some(location), ..Self::page(status) }
     }
 
-    /// Writes the whole answer. `asked` is missing where the request could not even be read.
-    pub(super) fn write(&self, asked: Option<&Asked<'_>>, persistence: Persistence, out: &mut Vec<u8>) {
+    /// Writes the whole answer, and tells how much of it is the head. `asked` is missing where the request could not
+    /// even be read.
+    pub(super) fn write(
+        &self,
+        asked: Option<&Asked<'_>>,
+        persistence: Persistence,
+        date: &Date,
+        out: &mut Vec<u8>,
+    ) -> usize {
         out.clear();
         let status = self.status;
-        let page = [status.to_string().as_str(), " ", phrase(status), "\n"].concat();
-        let body = self.body.unwrap_or(page.as_bytes());
         let replaced =
             |name: &str| asked.is_some_and(|asked| asked.changes.replace_in_response(name.as_bytes()));
         // Writing to a `Vec` cannot fail.
         let _ = write!(out, "HTTP/1.1 {status} {}\r\n", phrase(status));
+        // RFC 9110 §6.6.1: whoever has a clock says when it answered.
         if !replaced("Date") {
-            let _ = write!(out, "Date: {}\r\n", date());
+            date.with(SystemTime::now(), |date| super::fields::write_field(b"Date", date.as_bytes(), out));
         }
         if !replaced("Content-Type") && has_content(status) {
             let _ = write!(out, "Content-Type: {}\r\n", self.content_type);
         }
         if has_content(status) {
-            let _ = write!(out, "Content-Length: {}\r\n", body.len());
+            let _ = write!(out, "Content-Length: {}\r\n", self.body_len());
         }
         if let Some(location) = self.location.filter(|_| !replaced("Location")) {
             super::fields::write_field(b"Location", location, out);
@@ -53,20 +61,24 @@ impl<'a> Local<'a> {
             asked.write_set_in_response(out);
         }
         out.extend_from_slice(b"\r\n");
+        let head = out.len();
         if has_content(status) && asked.is_none_or(|asked| asked.request().method() != "HEAD") {
-            out.extend_from_slice(body);
+            let _ = match self.body {
+                Some(body) => out.write_all(body),
+                None => writeln!(out, "{status} {}", phrase(status)),
+            };
         }
+        head
+    }
+
+    /// A page is a status of three digits, its phrase, and what is around them.
+    fn body_len(&self) -> usize {
+        self.body.map_or_else(|| "000 \n".len() + phrase(self.status).len(), <[u8]>::len)
     }
 }
 
 fn has_content(status: u16) -> bool {
     !matches!(status, 204 | 304)
-}
-
-/// RFC 9110 §6.6.1: whoever has a clock says when it answered.
-fn date() -> String {
-    let now = jiff::Timestamp::now();
-    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).unwrap_or_default()
 }
 
 /// The phrase of a status; one that is not registered has none.

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use foreword::{ClientAddr, Signature, signature};
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
 use foreword_tokio::write_together;
-use memchr::memmem;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::Whom::{Finished, Unfinished, Unread};
@@ -40,9 +39,16 @@ pub(super) enum After {
 
 /// Serves the request whose first bytes have come.
 pub(super) async fn serve<S: Downstream>(talk: &mut Talk<'_, S>, record: &Record) -> After {
-    let mut desk = talk.worker.shelf.desk();
+    let shelf = &talk.worker.shelf;
+    let mut desk = shelf.desk();
+    let after = serve_at(&mut desk, talk, record).await;
+    shelf.keep(desk);
+    after
+}
+
+async fn serve_at<S: Downstream>(desk: &mut Desk, talk: &mut Talk<'_, S>, record: &Record) -> After {
     let mut note = record.request();
-    if let Err(why) = read_head(talk, &mut desk, &mut note).await {
+    if let Err(why) = read_head(talk, desk, &mut note).await {
         return match why {
             NoHead::Refused(refused) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
             NoHead::Gone => {
@@ -52,7 +58,7 @@ pub(super) async fn serve<S: Downstream>(talk: &mut Talk<'_, S>, record: &Record
         };
     }
 
-    let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = &mut *desk;
+    let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = desk;
     let request = request.view(head);
     note_head(&request, &mut note);
     if let Err(refused) = settle(&request, path, &talk.connection.listener.path) {
@@ -248,13 +254,13 @@ async fn say<S: Downstream>(
         Unread | Unfinished(_) => false,
     };
     let persistence = if goes_on { Persistence::KeepAlive } else { Persistence::Close };
-    local.write(whom.asked(), persistence, out);
+    let head = local.write(whom.asked(), persistence, &talk.worker.shelf.date, out);
     note.status(local.status);
     let idle = talk.connection.listener.timeout.idle;
     match timeout(idle, write_together(&mut talk.stream, [out])).await {
         Ok(Ok(())) => {
             note.sent(out.len() as u64);
-            note.head_sent(memmem::find(out, b"\r\n\r\n").map_or(out.len(), |end| end + 4) as u64);
+            note.head_sent(head as u64);
             if goes_on { After::NextRequest } else { After::Linger }
         }
         Ok(Err(_)) | Err(_) => After::Cut,

@@ -4,6 +4,7 @@ mod answer;
 mod answering;
 mod carry;
 mod changes;
+mod date;
 mod exchange;
 mod fields;
 mod forward;

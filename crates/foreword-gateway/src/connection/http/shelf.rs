@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use foreword_http1::{NormalPath, RequestHead, ResponseHead};
 use tokio::io::{AsyncRead, ReadBuf};
+
+use super::date::Date;
 
 /// Buffers and desks that nobody uses at the moment. One per worker, so nothing is locked.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub(crate) struct Shelf {
     // Boxed, since a desk is far larger than what it costs to pass a pointer on.
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
     desks: RefCell<Vec<Box<Desk>>>,
+    pub(super) date: Date,
 }
 
 /// What one request needs beside its buffers. Used again for the next, it allocates no more.
@@ -35,10 +37,25 @@ pub(super) struct Desk {
     pub(super) endpoint: String,
 }
 
+impl Desk {
+    /// Whether no more is kept with it than common heads need. What is indexed is bounded by the heads themselves.
+    fn is_small(&self) -> bool {
+        [&self.head, &self.to_endpoint, &self.to_client].iter().all(|bytes| bytes.capacity() <= BUFFER)
+    }
+}
+
 impl Shelf {
-    /// Lends a desk until the guard is dropped.
-    pub(super) fn desk(&self) -> DeskGuard<'_> {
-        DeskGuard { shelf: self, desk: self.desks.borrow_mut().pop().unwrap_or_default() }
+    /// Gives a desk away.
+    pub(super) fn desk(&self) -> Box<Desk> {
+        self.desks.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a desk for the next request. One that had to grow is let go, as a buffer is.
+    pub(super) fn keep(&self, desk: Box<Desk>) {
+        let mut desks = self.desks.borrow_mut();
+        if desk.is_small() && desks.len() < MOST_KEPT {
+            desks.push(desk);
+        }
     }
 
     /// A buffer that owns nothing until something comes.
@@ -55,35 +72,6 @@ impl Shelf {
         let mut buffers = self.buffers.borrow_mut();
         if bytes.len() == BUFFER && buffers.len() < MOST_KEPT {
             buffers.push(bytes);
-        }
-    }
-}
-
-/// A desk on loan.
-#[derive(Debug)]
-pub(super) struct DeskGuard<'w> {
-    shelf: &'w Shelf,
-    desk: Box<Desk>,
-}
-
-impl Deref for DeskGuard<'_> {
-    type Target = Desk;
-    fn deref(&self) -> &Desk {
-        &self.desk
-    }
-}
-
-impl DerefMut for DeskGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Desk {
-        &mut self.desk
-    }
-}
-
-impl Drop for DeskGuard<'_> {
-    fn drop(&mut self) {
-        let mut desks = self.shelf.desks.borrow_mut();
-        if desks.len() < MOST_KEPT {
-            desks.push(std::mem::take(&mut self.desk));
         }
     }
 }
@@ -205,7 +193,7 @@ impl Drop for Buffer<'_> {
 /// A default head at its limit, and one TLS record of content.
 pub(super) const BUFFER: usize = 16 * 1024;
 
-/// What a worker keeps when a wave of connections is over: 8 MiB of buffers.
+/// What a worker keeps when a wave of connections is over: 8 MiB of buffers, and three times that in desks at the worst.
 const MOST_KEPT: usize = 512;
 
 #[cfg(test)]
@@ -252,5 +240,19 @@ mod tests {
         buffer.extend(&vec![b'a'; BUFFER]);
         assert_eq!(buffer.bytes().len(), BUFFER + 4);
         assert!(buffer.bytes().starts_with(b"GET aaa"));
+    }
+
+    #[test]
+    fn a_desk_is_used_again_unless_it_had_to_grow() {
+        let shelf = Shelf::default();
+        let mut desk = shelf.desk();
+        desk.head.reserve_exact(100);
+        let place: *const Desk = &raw const *desk;
+        shelf.keep(desk);
+        let mut desk = shelf.desk();
+        assert!(std::ptr::eq(&raw const *desk, place) && desk.head.capacity() >= 100);
+        desk.to_client.reserve_exact(BUFFER + 1);
+        shelf.keep(desk);
+        assert!(shelf.desks.borrow().is_empty());
     }
 }
