@@ -169,3 +169,26 @@ fn an_answer_with_bytes_behind_it_costs_the_connection_and_nobody_gets_them() {
     }
     assert_eq!(endpoint.seen.connections(), 9);
 }
+
+#[test]
+fn a_connection_that_speaks_for_one_client_is_closed_when_it_is_unused_for_too_long() {
+    let (told, closed) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        let mut header = Vec::new();
+        while !header.ends_with(b"\r\n") {
+            header.extend(wire.exactly(1).unwrap());
+        }
+        while wire.request().is_some() {
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        told.lock().unwrap().send(()).unwrap();
+    });
+    let cluster = "send_header = \"v1\"\ntimeout = { idle = \"100ms\" }";
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", cluster));
+    let mut client = Wire::to(&gateway);
+    for connections in 1..3 {
+        assert_eq!(client.ask(GET).status, 200);
+        closed.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(endpoint.seen.connections(), connections);
+    }
+}

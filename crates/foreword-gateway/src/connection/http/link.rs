@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Talk;
 use crate::connection::Connection;
 use crate::connection::record::{Fill, RequestRecord};
@@ -30,6 +32,8 @@ pub(super) struct Mine {
     connection: Personal,
     chosen: Chosen,
     cluster: Arc<Cluster>,
+    /// When it will have been unused for too long.
+    pub(super) until: Instant,
 }
 
 impl Link {
@@ -47,7 +51,8 @@ impl Link {
                 talk.worker.pool.put(&self.chosen.address, shared, cluster.timeout.idle);
             }
             Upstream::Personal(connection) => {
-                let mine = Mine { connection, chosen: self.chosen, cluster: Arc::clone(cluster) };
+                let until = Instant::now() + cluster.timeout.idle;
+                let mine = Mine { connection, chosen: self.chosen, cluster: Arc::clone(cluster), until };
                 talk.mine = Some(Box::new(mine));
             }
         }
@@ -99,12 +104,12 @@ pub(super) async fn find<S>(
 }
 
 impl Mine {
-    /// Uses it again, if it leads where the request goes and the endpoint has not closed it.
+    /// Uses it again, if it leads where the request goes, is fresh, and the endpoint has not closed it.
     fn again(self, cluster: &Cluster) -> Option<Link> {
-        let Self { connection, chosen, cluster: its } = self;
+        let Self { connection, chosen, cluster: its, until } = self;
         let mut upstream = Upstream::Personal(connection);
         let fits = its.name == cluster.name && its.send_header == cluster.send_header;
-        if !fits || !is_quiet(upstream.stream()) {
+        if !fits || Instant::now() >= until || !is_quiet(upstream.stream()) {
             return None;
         }
         chosen.account.reused();

@@ -17,7 +17,7 @@ mod sending;
 mod settled;
 mod shelf;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use self::exchange::After;
 use self::link::Mine;
@@ -105,17 +105,25 @@ impl<'c, S: Downstream> Talk<'c, S> {
         }
         let timeout = self.connection.listener.timeout;
         let wait = if is_first { timeout.head } else { timeout.idle };
-        tokio::select! {
-            biased;
-            read = self.buffer.fill(&mut self.stream, BUFFER) => match read {
-                Ok(0) if is_first => Err(ServeError::Probe),
-                Ok(read) => Ok(read > 0),
-                // A connection that is reset between requests has done what it was for.
-                Err(error) if is_first => Err(ServeError::Downstream(error)),
-                Err(_) => Ok(false),
-            },
-            () = self.connection.drain.idle_over() => Ok(false),
-            () = sleep(wait) => if is_first { Err(ServeError::Idle(wait)) } else { Ok(false) },
+        let deadline = Instant::now() + wait;
+        loop {
+            let mine_ends = self.mine.as_ref().map(|mine| mine.until).filter(|&until| until < deadline);
+            tokio::select! {
+                biased;
+                read = self.buffer.fill(&mut self.stream, BUFFER) => return match read {
+                    Ok(0) if is_first => Err(ServeError::Probe),
+                    Ok(read) => Ok(read > 0),
+                    // A connection that is reset between requests has done what it was for.
+                    Err(error) if is_first => Err(ServeError::Downstream(error)),
+                    Err(_) => Ok(false),
+                },
+                () = self.connection.drain.idle_over() => return Ok(false),
+                () = sleep_until(mine_ends.unwrap_or(deadline)) => match mine_ends {
+                    Some(_) => self.mine = None,
+                    None if is_first => return Err(ServeError::Idle(wait)),
+                    None => return Ok(false),
+                },
+            }
         }
     }
 }
