@@ -25,14 +25,13 @@ impl Run {
     }
 
     fn start_with(file: &Path, rust_log: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_foreword"))
-            .args(["run", "-c"])
-            .arg(file)
-            .env("RUST_LOG", rust_log)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foreword"));
+        command.args(["run", "-c"]).arg(file).env("RUST_LOG", rust_log);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
@@ -277,6 +276,25 @@ fn a_level_that_there_is_not_silences_nothing() {
     let line = run.line_with("RUST_LOG");
     assert!(line.contains("found `loud`; it is `info` now"), "{line}");
     run.line_with("2 workers");
+}
+
+#[test]
+fn the_limit_of_descriptors_is_raised_and_bounds_the_connections_of_all_listeners() {
+    let scene = Scene::new();
+    let mut command = Command::new("sh");
+    let script = "ulimit -Sn 90 && ulimit -Hn 160 && exec \"$0\" run -c \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_foreword")]).arg(scene.write("")).env_remove("RUST_LOG");
+    let mut run = Run::spawn(command);
+    let address = run.address();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", run.child.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().nth(3), Some("160"), "{files}");
+
+    let mut open = tunnel(address);
+    let _crowd: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let line = run.line_with("FW702");
+    assert!(line.contains("connections in all (RLIMIT_NOFILE)"), "{line}");
+    ask(&mut open);
 }
 
 #[test]

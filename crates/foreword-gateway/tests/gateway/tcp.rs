@@ -188,6 +188,46 @@ fn another_endpoint_is_tried_when_the_first_refuses() {
     }
 }
 
+/// Says its name to whoever connects, and keeps the connection for as long as the client does.
+fn named(name: u8) -> Endpoint {
+    Endpoint::new(move |mut stream| {
+        stream.write_all(&[name]).unwrap();
+        let _reset = stream.read_to_end(&mut Vec::new());
+    })
+}
+
+fn whose(stream: &mut TcpStream) -> u8 {
+    let mut name = [0];
+    stream.read_exact(&mut name).unwrap();
+    name[0]
+}
+
+#[test]
+fn each_endpoint_has_its_turn_or_the_one_with_fewer_connections() {
+    let (one, two) = (named(1), named(2));
+    let endpoints = format!("{}, {}", to(&one), to(&two));
+    let come = |running: &Running| {
+        let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+        stream.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+        let name = whose(&mut stream);
+        (stream, name)
+    };
+    for balance in ["round-robin", "least-connections"] {
+        let text = file("", &endpoints, &format!("balance = \"{balance}\""));
+        let running = Running::start(&format!("workers = 1\n{text}"));
+        let (_held, first) = come(&running);
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let (next, name) = come(&running);
+            seen.push(name == first);
+            drop(next);
+            crate::support::wait_until("it has ended", || running.gateway.open_connections() == 1);
+        }
+        let expected = if balance == "round-robin" { [false, true, false, true] } else { [false; 4] };
+        assert_eq!(seen, expected, "{balance}");
+    }
+}
+
 #[test]
 fn where_no_endpoint_answers_the_connection_is_closed_and_the_cause_named() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

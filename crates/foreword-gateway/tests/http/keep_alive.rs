@@ -28,6 +28,38 @@ fn clients_share_the_connections_to_the_endpoint() {
 }
 
 #[test]
+fn an_endpoint_that_is_still_asked_has_one_connection_more_and_a_kept_one_counts_for_nothing() {
+    let endpoint = |name: &'static str| {
+        Endpoint::new(move |wire| {
+            while let Some((head, _)) = wire.request() {
+                if head.starts_with("GET /held ") {
+                    // Held for as long as the client waits.
+                    wire.fill();
+                    return;
+                }
+                wire.write(format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{name}").as_bytes());
+            }
+        })
+    };
+    let (one, two) = (endpoint("1"), endpoint("2"));
+    let text = file(&[one.address, two.address], "cluster = \"app\"", "balance = \"least-connections\"");
+    let gateway = gateway(&text);
+    let mut client = Wire::to(&gateway);
+    let mut ask = || client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text();
+    let turns = [ask(), ask()];
+    assert_ne!(turns[0], turns[1], "kept connections are not in use");
+
+    let mut held = Wire::to(&gateway);
+    held.write(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    let is_held = |endpoint: &Endpoint| endpoint.seen.text().contains("/held");
+    while !is_held(&one) && !is_held(&two) {
+        std::thread::yield_now();
+    }
+    let free = if is_held(&one) { "2" } else { "1" };
+    assert_eq!([ask(), ask(), ask()], [free; 3]);
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let endpoint = Endpoint::new(|wire| {
         while let Some((head, _)) = wire.request() {
