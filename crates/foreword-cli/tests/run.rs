@@ -270,6 +270,21 @@ fn a_file_is_refused_as_check_refuses_it() {
 }
 
 #[test]
+fn every_address_that_cannot_be_had_is_told() {
+    let scene = Scene::new();
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [one, other] = held.each_ref().map(|listener| listener.local_addr().unwrap());
+    let file = scene.write("");
+    let binds = format!("\"{one}\", \"127.0.0.1:0\", \"{other}\"");
+    let text = fs::read_to_string(&file).unwrap().replace("\"127.0.0.1:0\"", &binds);
+    fs::write(&file, text).unwrap();
+    let mut run = Run::start(&file);
+    run.line_with(&format!("{one}: the address is taken"));
+    run.line_with(&format!("{other}: the address is taken"));
+    assert_eq!(run.ended().code(), Some(1));
+}
+
+#[test]
 fn a_level_that_there_is_not_silences_nothing() {
     let scene = Scene::new();
     let mut run = Run::start_with(&scene.write(""), "loud");

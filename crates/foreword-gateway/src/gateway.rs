@@ -11,7 +11,7 @@ use crate::admin;
 use crate::control::Control;
 use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
-pub use crate::sockets::{BindError, BoundAddress};
+pub use crate::sockets::{BindError, BindErrors, BoundAddress};
 use crate::sockets::{Doorway, Sockets};
 use crate::upstream::names::{self, Ask, Names};
 use crate::worker::{self, NewPlan, Order};
@@ -31,14 +31,9 @@ pub struct Gateway {
 /// What a plan names and cannot have. Nothing is bound or opened for it.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A listener's address cannot be had.
-    #[error("listener `{listener}`")]
-    Bind {
-        /// The listener's name.
-        listener: Box<str>,
-        /// The address and why not.
-        source: BindError,
-    },
+    /// Addresses of listeners cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindErrors),
     /// The access log cannot be written.
     #[error("the access log cannot be opened")]
     AccessLog(#[source] OpenError),
@@ -284,8 +279,7 @@ impl State {
         let log = plan.access_log.as_ref().map(|log| observer.open_access_log(log)).transpose();
         let log = log.map_err(PlanError::AccessLog)?;
         let admin = admin::Change::prepare(plan, self.admin.as_ref(), observer).map_err(PlanError::Admin)?;
-        let doors =
-            self.sockets.follow(plan).map_err(|(listener, source)| PlanError::Bind { listener, source })?;
+        let doors = self.sockets.follow(plan)?;
         Ok(Prepared { log, admin, doors })
     }
 

@@ -28,6 +28,29 @@ impl fmt::Display for BoundAddress {
     }
 }
 
+/// The addresses that cannot be listened on, all of them: a line each.
+#[derive(Debug)]
+pub struct BindErrors(Vec<(Box<str>, BindError)>);
+
+impl BindErrors {
+    /// Each with the name of its listener. There is at least one.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &BindError)> {
+        self.0.iter().map(|(listener, error)| (&**listener, error))
+    }
+}
+
+impl fmt::Display for BindErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (listener, error)) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}listener `{listener}`: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BindErrors {}
+
 /// Where the plan in force listens.
 #[derive(Debug)]
 pub(crate) struct Sockets {
@@ -60,18 +83,25 @@ impl Sockets {
     }
 
     /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.
-    pub(crate) fn follow(&mut self, plan: &Plan) -> Result<Vec<Doorway>, (Box<str>, BindError)> {
+    pub(crate) fn follow(&mut self, plan: &Plan) -> Result<Vec<Doorway>, BindErrors> {
         let mut next =
             Next { doors: Vec::new(), new: HashMap::new(), stays: Vec::new(), last_door: self.next_door };
+        let mut failed = Vec::new();
         for listener in &plan.listeners {
             let post = self.posts.get(&listener.name).map_or_else(|| Post::new(&self.capacity), Arc::clone);
             for (place, bind) in listener.binds.iter().enumerate() {
-                let (door, sockets) = self.door(&mut next, listener, place, bind)?;
+                let (door, sockets) = match self.door(&mut next, listener, place, bind) {
+                    Ok(opened) => opened,
+                    Err(error) => {
+                        failed.push((listener.name.clone(), error));
+                        continue;
+                    }
+                };
                 let (listener, post) = (Arc::clone(listener), Arc::clone(&post));
                 next.doors.push(Doorway { key: door, listener, post, sockets });
             }
         }
-        Ok(self.take(next))
+        if failed.is_empty() { Ok(self.take(next)) } else { Err(BindErrors(failed)) }
     }
 
     /// The door of one bind: the one that is there, or a new one.
@@ -81,7 +111,7 @@ impl Sockets {
         listener: &Listener,
         place: usize,
         bind: &Bind,
-    ) -> Result<(u64, Vec<Socket>), (Box<str>, BindError)> {
+    ) -> Result<(u64, Vec<Socket>), BindError> {
         let key = BindKey::new(listener, place, bind);
         if let Some(kept) = self.bound.get(&key).filter(|_| !next.stays.contains(&key)) {
             next.stays.push(key);
@@ -89,8 +119,7 @@ impl Sockets {
         }
         // Where it is listened on already, binding it once more says that it is taken.
         let beside = self.beside(next, bind);
-        let bound =
-            self::bind::bind(bind, self.workers, beside).map_err(|error| (listener.name.clone(), error))?;
+        let bound = self::bind::bind(bind, self.workers, beside)?;
         next.last_door += 1;
         let door = next.last_door;
         let kept = Kept { door, listener: listener.name.clone(), address: bound.address, _file: bound.file };

@@ -60,16 +60,26 @@ struct Report {
     problems: Vec<Problem>,
     failed: Vec<Problem>,
     good: Option<Configuration>,
+    /// What was probably not meant, and what a start here and now would miss.
+    warnings: Vec<String>,
 }
 
 impl Report {
     fn of(path: &Path) -> Self {
         let file = path.to_owned();
         match config::read(path) {
-            Ok(good) => Self { file, problems: Vec::new(), failed: good.run_tests(), good: Some(good) },
-            Err(problems) => {
-                Self { file, problems: problems.iter().cloned().collect(), failed: Vec::new(), good: None }
+            Ok(good) => {
+                let warnings = good.plan.warnings.iter().cloned().chain(config::unmet(&good.plan)).collect();
+                let failed = good.run_tests();
+                Self { file, problems: Vec::new(), failed, good: Some(good), warnings }
             }
+            Err(problems) => Self {
+                file,
+                problems: problems.iter().cloned().collect(),
+                failed: Vec::new(),
+                good: None,
+                warnings: Vec::new(),
+            },
         }
     }
 
@@ -88,7 +98,7 @@ impl Report {
         let Some(good) = &self.good else {
             return writeln!(out, "{}", problems::summary(&self.file, &self.problems));
         };
-        for warning in &good.plan.warnings {
+        for warning in &self.warnings {
             writeln!(out, "warning: {warning}")?;
         }
         let file = self.file.display();
@@ -109,7 +119,7 @@ impl Report {
             "file": self.file.display().to_string(),
             "good": self.problems.is_empty() && self.failed.is_empty(),
             "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
-            "warnings": self.good.as_ref().map(|good| &good.plan.warnings[..]).unwrap_or_default(),
+            "warnings": self.warnings,
             "tests": self.good.as_ref().map_or(0, |good| good.tests.len()),
             "failed": self.failed.iter().map(problem).collect::<Vec<_>>(),
         })

@@ -108,7 +108,9 @@ fn reload(gateway: &Gateway, file: &Path) {
             announce(gateway);
         }
         Err(error) => {
-            tracing::error!("{}", problems::one_line(&chain(&error)));
+            for line in chain(&error).lines() {
+                tracing::error!("{line}");
+            }
             tracing::error!("{RELOAD_FAILED}");
         }
     }

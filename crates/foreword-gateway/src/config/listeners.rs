@@ -6,13 +6,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foreword::{Group, HeaderPolicy, Parser};
+use foreword::{Group, HeaderPolicy, Parser, Trust};
 use foreword_http1::Name;
 use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
 use super::clusters::Clusters;
-use super::document::{Table, Value, shown};
+use super::document::{Notes, Table, Value, shown};
 use super::keys::{HEADER, LISTENER, MAX, MIN, TIMEOUT};
 use super::lists::Lists;
 use super::problem::Problem;
@@ -22,8 +22,9 @@ use super::tls;
 use super::trust::Groups;
 use super::units;
 use crate::plan::{
-    Bind, HeaderPlan, Least, Limits, Listener, Mode, RequestId, SecondHeader, Timeouts, UnknownHeader,
+    Bind, HeaderPlan, Least, Limits, Listener, Mode, RequestId, SecondHeader, Target, Timeouts, UnknownHeader,
 };
+use crate::policy::rules::{Ending, Rules};
 
 /// What listeners are made with, and what has been seen of them so far.
 pub(crate) struct Listeners<'a> {
@@ -38,7 +39,8 @@ pub(crate) struct Listeners<'a> {
     pub(crate) good: Vec<Arc<Listener>>,
     /// Every name in the files, those of broken listeners included.
     pub(crate) places: BTreeMap<String, Place>,
-    binds: Vec<At<Bind>>,
+    /// Every bind of the files so far.
+    pub(crate) binds: Vec<At<Bind>>,
 }
 
 impl<'a> Listeners<'a> {
@@ -78,6 +80,7 @@ impl<'a> Listeners<'a> {
     }
 
     fn read(&mut self, name: &At<&str>, table: &Table<'_, '_>) -> Option<Listener> {
+        let others = self.binds.len();
         let binds = self.read_binds(table);
         let mode = read_mode(table);
         let groups = table.read("trust", |value| value.texts());
@@ -109,6 +112,9 @@ impl<'a> Listeners<'a> {
         };
         let room = Room { mode: shape.mode, scope, lists: self.lists, clusters: self.clusters };
         let rules = rules::read(table, &room, &mut self.conditions);
+        let own = self.binds.get(others..).unwrap_or_default();
+        warn_of_unix_strangers(own, trust.as_ref().filter(|_| has_groups), table.notes());
+        warn_of_loops(own, &rules, table.notes());
         let tls = tls::read(table, shape.mode, self.now);
         let header = read_header(table);
         let timeout = read_timeouts(table);
@@ -154,6 +160,50 @@ impl<'a> Listeners<'a> {
     }
 }
 
+/// Warns of unix sockets on which nobody can be but strangers.
+fn warn_of_unix_strangers(binds: &[At<Bind>], trust: Option<&Trust>, notes: &Notes) {
+    if trust.is_none_or(|trust| trust.groups().iter().any(|group| group.unix)) {
+        return;
+    }
+    for bind in binds.iter().filter(|bind| matches!(bind.value, Bind::Unix(_))) {
+        let warning = "no trust group of this listener holds `unix`: whoever comes here is closed unread";
+        notes.warning(
+            bind.place.problem(warning).hint("add `\"unix\"` to the `from` of the group that is meant"),
+        );
+    }
+}
+
+/// Warns of clusters that lead back to the listener that forwards to them.
+fn warn_of_loops(binds: &[At<Bind>], rules: &Rules, notes: &Notes) {
+    let clusters = rules.iter().filter_map(|rule| match &rule.ending {
+        Some(Ending::Forward(cluster)) => Some(cluster),
+        _ => None,
+    });
+    for cluster in clusters {
+        for bind in binds {
+            let back = cluster.endpoints.iter().find(|endpoint| leads_to(&endpoint.target, &bind.value));
+            if let Some(endpoint) = back {
+                notes.warning(bind.place.problem(format!(
+                    "cluster `{}` leads back here by `{}`: a connection comes round until none is left",
+                    cluster.name, endpoint.text
+                )));
+            }
+        }
+    }
+}
+
+/// Whether who connects to a target comes in at a bind of the same machine.
+fn leads_to(target: &Target, bind: &Bind) -> bool {
+    match (target, bind) {
+        (Target::Unix(path), Bind::Unix(bound)) => path == bound,
+        (Target::Address(address), Bind::Inet(bound)) => {
+            let any = bound.ip().is_unspecified() && address.ip().to_canonical().is_loopback();
+            address.port() == bound.port() && (address.ip() == bound.ip() || any)
+        }
+        _ => false,
+    }
+}
+
 fn bind_texts<'d>(value: &Value<'d>) -> Result<Vec<At<&'d str>>, Problem> {
     let text = |value: Value<'d>| match (value.text(), value.number(1, u16::MAX.into())) {
         (Ok(text), _) => Ok(At::new(text, value.place)),
@@ -166,7 +216,7 @@ fn bind_texts<'d>(value: &Value<'d>) -> Result<Vec<At<&'d str>>, Problem> {
 }
 
 /// Whether two binds want the same. `[::]` is dual-stack, so it takes what `0.0.0.0` would.
-fn collide(one: &Bind, other: &Bind) -> bool {
+pub(crate) fn collide(one: &Bind, other: &Bind) -> bool {
     match (one, other) {
         (Bind::Unix(one), Bind::Unix(other)) => one == other,
         // Port 0 is a free one each time.

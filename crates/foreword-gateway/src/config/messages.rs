@@ -347,6 +347,41 @@ header = { deadline = "500ms" }
 }
 
 #[test]
+fn what_leads_back_lets_nobody_in_or_shows_too_much_is_a_warning() {
+    let text = r#"
+[trust.elb]
+from = ["10.0.0.0/8"]
+[listener.a]
+bind = ["[::]:8080", "unix:a.sock"]
+mode = "tcp"
+trust = ["elb"]
+cluster = "a"
+[cluster.a]
+endpoints = ["127.0.0.1:8080"]
+[admin]
+bind = "0.0.0.0:9100"
+"#;
+    assert_eq!(
+        good(&format!("{text}{AROUND}")).plan.warnings,
+        [
+            "foreword.toml:5:9: listener `a`: cluster `a` leads back here by `127.0.0.1:8080`: a connection comes round until none is left",
+            "foreword.toml:5:22: listener `a`: no trust group of this listener holds `unix`: whoever comes here is closed unread\nhint: add `\"unix\"` to the `from` of the group that is meant",
+            "foreword.toml:12:8: admin: everyone who can reach this machine can read its metrics\nhint: bind `127.0.0.1`, an address that no stranger can reach, or `unix:/run/foreword/admin.sock`",
+        ]
+    );
+}
+
+#[test]
+fn the_admin_socket_takes_no_listeners_address() {
+    assert_eq!(
+        told_of("[admin]\nbind = \"127.0.0.1:1\""),
+        [
+            "foreword.toml:2:8: admin: expected an address that no listener takes, found `127.0.0.1:1` at foreword.toml:5:9"
+        ]
+    );
+}
+
+#[test]
 fn includes_are_read_as_one() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("conf.d")).expect("made");

@@ -9,6 +9,7 @@ mod files;
 mod keys;
 mod listeners;
 mod lists;
+mod machine;
 #[cfg(test)]
 mod messages;
 mod observing;
@@ -28,6 +29,7 @@ mod units;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::machine::unmet;
 pub use self::problem::{Problem, ProblemKind, Problems};
 pub use self::reference::reference;
 pub use self::resolve::Configuration;

@@ -6,11 +6,12 @@ use foreword_rule::suggest;
 
 use super::document::{Table, Value};
 use super::keys::{ACCESS, ADMIN, LOG};
+use super::listeners::collide;
 use super::problem::Problem;
 use super::rules::inside;
-use super::source::Source;
+use super::source::{At, Source};
 use super::units;
-use crate::plan::{AccessLogPlan, AdminPlan, LogFormat, LogTarget, LogTemplate, Redact};
+use crate::plan::{AccessLogPlan, AdminPlan, Bind, LogFormat, LogTarget, LogTemplate, Redact};
 
 /// Reads `[log.access]`.
 pub(crate) fn access_log(top: &Table<'_, '_>) -> Option<AccessLogPlan> {
@@ -27,11 +28,21 @@ pub(crate) fn access_log(top: &Table<'_, '_>) -> Option<AccessLogPlan> {
 }
 
 /// Reads `[admin]`.
-pub(crate) fn admin(top: &Table<'_, '_>) -> Option<AdminPlan> {
+pub(crate) fn admin(top: &Table<'_, '_>, listened: &[At<Bind>]) -> Option<AdminPlan> {
     let table = top.table("admin", &ADMIN)?.called("admin");
     let bind = table.require("bind", |value| {
         units::bind(value.text()?, value.place.source()).map_err(|unfit| value.unfit(unfit))
     })?;
+    if let Some(other) = listened.iter().find(|other| collide(&other.value, &bind.value)) {
+        let found = format!("`{}` at {}", other.value, other.place.shown());
+        top.notes().problem(bind.place.called("admin").expected("an address that no listener takes", found));
+    }
+    if matches!(bind.value, Bind::Inet(address) if address.ip().is_unspecified()) {
+        let warning = bind.place.problem("everyone who can reach this machine can read its metrics");
+        let hint =
+            "bind `127.0.0.1`, an address that no stranger can reach, or `unix:/run/foreword/admin.sock`";
+        top.notes().warning(warning.hint(hint));
+    }
     Some(AdminPlan { bind: bind.value })
 }
 

@@ -103,7 +103,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
     let workers = workers.and_then(|at: At<u64>| NonZeroUsize::new(at.value as usize));
     let drain = once(tops, "drain", notes, |top, name| top.read(name, |value| value.duration()));
     let access_log = once(tops, "log", notes, |top, _| observing::access_log(top));
-    let admin = once(tops, "admin", notes, |top, _| observing::admin(top));
+    let admin = once(tops, "admin", notes, |top, _| observing::admin(top, &listeners.binds));
     let names = tests::Names {
         listener: &|name| listeners::check_listener_name(name, &listeners.places),
         cluster: &|name| clusters.check_name(name),
