@@ -10,15 +10,15 @@ use crate::output::{Exit, Failure};
 
 /// A question.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object with `input_hex`")]
 struct Question {
     input_hex: String,
-    #[serde(default)]
-    opts: Opts,
+    opts: Option<Opts>,
 }
 
 /// What is not default about it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `max_header_len`, `context` or `format`")]
 struct Opts {
     max_header_len: Option<u64>,
     context: Option<Context>,
@@ -39,11 +39,10 @@ enum FormatName {
     Spp,
 }
 
-/// An answer; without an id where none could be read.
+/// An answer; its id is null where none could be read.
 #[derive(Debug, Serialize)]
 struct Answer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Value>,
+    id: Value,
     #[serde(flatten)]
     said: Said,
 }
@@ -117,10 +116,13 @@ fn reply(line: &[u8]) -> Answer {
     let value: Value = match serde_json::from_slice(line) {
         Ok(value) => value,
         Err(error) => {
-            return Answer { id: None, said: wrong(format!("expected a JSON object: {error}")) };
+            return Answer { id: Value::Null, said: wrong(format!("expected a JSON object: {error}")) };
         }
     };
-    let id = value.get("id").cloned();
+    if !value.is_object() {
+        return Answer { id: Value::Null, said: wrong("expected a JSON object with `input_hex`".to_owned()) };
+    }
+    let id = value.get("id").cloned().unwrap_or_default();
     let said =
         serde_json::from_value(value).map_err(|error| error.to_string()).and_then(|question| look(&question));
     Answer { id, said: said.map_or_else(wrong, Said::Fields) }
@@ -128,7 +130,8 @@ fn reply(line: &[u8]) -> Answer {
 
 fn look(question: &Question) -> Result<Fields, String> {
     let bytes = foreword::text::hex(&question.input_hex).map_err(|error| format!("input_hex: {error}"))?;
-    let max_header_len = match question.opts.max_header_len {
+    let opts = question.opts.unwrap_or_default();
+    let max_header_len = match opts.max_header_len {
         Some(len) => {
             Some(verdict::max_len(&len.to_string()).map_err(|error| format!("max_header_len: {error}"))?)
         }
@@ -136,8 +139,8 @@ fn look(question: &Question) -> Result<Fields, String> {
     };
     let options = Options {
         max_header_len,
-        datagram: question.opts.context == Some(Context::Datagram),
-        spp: question.opts.format == Some(FormatName::Spp),
+        datagram: opts.context == Some(Context::Datagram),
+        spp: opts.format == Some(FormatName::Spp),
     };
     Ok(Verdict::of(&bytes, &options).fields())
 }
@@ -148,7 +151,7 @@ fn wrong(error: String) -> Said {
 
 fn too_long() -> Answer {
     Answer {
-        id: None,
+        id: Value::Null,
         said: wrong(format!("expected a line of at most {LONGEST} bytes, found a longer one")),
     }
 }
@@ -180,13 +183,21 @@ mod tests {
         );
         assert_eq!(said.len(), 7);
         assert_eq!((&said[0]["id"], &said[0]["expect"]), (&Value::from(1), &Value::from("need_more")));
-        assert!(said[1]["error"].is_string() && said[1].get("id").is_none());
+        assert!(said[1]["error"].is_string() && said[1]["id"].is_null());
         assert_eq!(said[2]["id"]["a"], 2);
         assert!(said[2]["error"].as_str().expect("a reason").contains("input_hex"));
         assert_eq!((&said[3]["id"], said[3]["error"].is_string()), (&Value::from(3), true));
         assert!(said[4]["error"].is_string());
         assert!(said[5]["error"].as_str().expect("a reason").contains("contxt"));
         assert_eq!((&said[6]["id"], &said[6]["expect"]), (&Value::from(5), &Value::from("reject")));
+    }
+
+    #[test]
+    fn options_that_are_null_are_the_default() {
+        let said = answers("{\"input_hex\":\"50\",\"opts\":null}\r\n[]\n{\"input_hex\":\"50\",\"opts\":[]}");
+        assert_eq!((&said[0]["id"], &said[0]["expect"]), (&Value::Null, &Value::from("need_more")));
+        assert_eq!(said[1]["error"], "expected a JSON object with `input_hex`");
+        assert!(said[2]["error"].as_str().expect("a reason").contains("an object with `max_header_len`"));
     }
 
     #[test]
