@@ -70,7 +70,7 @@ impl std::str::FromStr for Resolve {
     fn from_str(text: &str) -> Result<Self, RouteError> {
         // A leading plus asks curl to let the entry expire; ours live as long as the process.
         let entry = text.strip_prefix('+').unwrap_or(text);
-        let (host, rest) = split_host(entry)?;
+        let (host, rest) = split_host(entry).ok_or(RouteError::ResolveShape)?;
         let (port, addresses) = rest.split_once(':').ok_or(RouteError::ResolveShape)?;
         let host = if host == Some("*") { None } else { host.map(host_of).transpose()? };
         let port = port.parse().map_err(|_| RouteError::Port(port.to_owned()))?;
@@ -83,9 +83,9 @@ impl std::str::FromStr for ConnectTo {
     type Err = RouteError;
 
     fn from_str(text: &str) -> Result<Self, RouteError> {
-        let (from_host, rest) = split_host(text)?;
+        let (from_host, rest) = split_host(text).ok_or(RouteError::ConnectToShape)?;
         let (from_port, rest) = rest.split_once(':').ok_or(RouteError::ConnectToShape)?;
-        let (to_host, to_port) = split_host(rest)?;
+        let (to_host, to_port) = split_host(rest).ok_or(RouteError::ConnectToShape)?;
         Ok(Self {
             from: (from_host.map(host_of).transpose()?, port_or_any(from_port)?),
             to: (to_host.map(host_of).transpose()?, port_or_any(to_port)?),
@@ -94,13 +94,13 @@ impl std::str::FromStr for ConnectTo {
 }
 
 /// Splits `host:rest`; the host may be empty or an IPv6 address in brackets.
-fn split_host(text: &str) -> Result<(Option<&str>, &str), RouteError> {
+fn split_host(text: &str) -> Option<(Option<&str>, &str)> {
     let colon = match text.strip_prefix('[') {
         Some(inside) => inside.find("]:").map(|at| at + 2),
         None => text.find(':'),
     };
-    let (host, rest) = colon.and_then(|at| text.split_at_checked(at)).ok_or(RouteError::ConnectToShape)?;
-    Ok(((!host.is_empty()).then_some(host), rest.strip_prefix(':').unwrap_or(rest)))
+    let (host, rest) = colon.and_then(|at| text.split_at_checked(at))?;
+    Some(((!host.is_empty()).then_some(host), rest.strip_prefix(':').unwrap_or(rest)))
 }
 
 fn host_of(text: &str) -> Result<Host, RouteError> {
@@ -307,7 +307,9 @@ mod tests {
         assert_eq!(entry.port, 443);
         assert_eq!(entry.addresses, ["127.0.0.1".parse::<IpAddr>().expect("v4"), "::1".parse().expect("v6")]);
         assert_eq!("*:80:127.0.0.1".parse::<Resolve>().expect("any host").host, None);
-        assert!("example.com:443".parse::<Resolve>().is_err());
+        for cut in ["example.com", "example.com:443"] {
+            assert_eq!(cut.parse::<Resolve>(), Err(RouteError::ResolveShape), "{cut}");
+        }
         assert!("example.com:443:nowhere".parse::<Resolve>().is_err());
     }
 

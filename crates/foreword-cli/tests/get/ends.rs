@@ -370,11 +370,51 @@ fn silent_says_nothing_and_show_error_says_it_after_all() {
 }
 
 #[test]
-fn the_last_transfer_that_failed_gives_the_exit_code() {
-    let server = Raw::answering(OK);
+fn the_last_transfer_gives_the_exit_code_as_in_curl() {
     let port = crate::peer::real::free_port();
-    let output = foreword(&["get", &format!("http://127.0.0.1:{port}/"), &server.url("/")]);
-    assert_eq!((code(&output), stdout(&output)), (7, "yes".into()));
+    let nowhere = format!("http://127.0.0.1:{port}/");
+    let server = Raw::answering(OK);
+    let output = foreword(&["get", &nowhere, &server.url("/")]);
+    assert_eq!((code(&output), stdout(&output)), (0, "yes".into()));
+    assert!(stderr(&output).contains("foreword: (7) "), "{}", stderr(&output));
+    let server = Raw::answering(OK);
+    assert_eq!(code(&foreword(&["get", "-s", &server.url("/"), &nowhere])), 7);
+    let output = foreword(&["get", "-s", "--fail-early", &nowhere, &nowhere, "-w", "%{exitcode} "]);
+    assert_eq!((code(&output), stdout(&output)), (7, "7 ".into()));
+}
+
+#[test]
+fn a_failure_leaves_no_file_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("out");
+    let missing = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+    for answer in ["", "no answer at all", missing, "HTTP/1.1 304 Not Modified\r\n\r\n"] {
+        let server = Raw::answering(answer);
+        foreword(&[
+            "get",
+            "--header",
+            "none",
+            "-s",
+            "-f",
+            "-o",
+            &file.display().to_string(),
+            &server.url("/"),
+        ]);
+        assert!(!file.exists(), "{answer:?}");
+    }
+    let server = Raw::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(code(&foreword(&["get", "-o", &file.display().to_string(), &server.url("/")])), 0);
+    assert!(file.exists());
+}
+
+#[test]
+fn an_entry_of_resolve_that_cannot_be_read_is_49_and_no_time_is_no_limit() {
+    let output = foreword(&["get", "--resolve", "example.com", "http://example.com/"]);
+    assert_eq!(code(&output), 49);
+    assert!(stderr(&output).contains("expected `HOST:PORT:ADDRESS[,ADDRESS]…`"), "{}", stderr(&output));
+    let server = Raw::answering(OK);
+    let output = foreword(&["get", "-m", "0", "--connect-timeout", "0", &server.url("/")]);
+    assert_eq!((code(&output), stdout(&output)), (0, "yes".into()));
 }
 
 #[test]

@@ -133,6 +133,38 @@ fn redirects_are_followed_with_the_method_that_the_status_asks_for() {
 }
 
 #[test]
+fn a_method_that_was_named_stays_after_a_redirect_and_the_content_does_not() {
+    let moved = "HTTP/1.1 303 See Other\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n";
+    let server = Raw::serve(vec![Box::new(move |mut stream| {
+        let mut all = Vec::new();
+        for answer in [moved, OK] {
+            all.extend(read_head(&mut stream));
+            stream.write_all(answer.as_bytes()).expect("the answer");
+        }
+        all
+    })]);
+    let output = foreword(&["get", "-L", "-X", "DELETE", &server.url("/a")]);
+    assert_eq!((code(&output), stdout(&output)), (0, "yes".into()), "{}", stderr(&output));
+    let heard = server.heard_text();
+    assert!(heard.contains("DELETE /a ") && heard.contains("DELETE /b "), "{heard}");
+}
+
+#[test]
+fn a_redirect_to_nowhere_is_an_answer_and_one_to_another_scheme_is_told() {
+    let to = |place: &str| -> &'static str {
+        Box::leak(
+            format!("HTTP/1.1 302 X\r\nLocation: {place}\r\nContent-Length: 4\r\n\r\nmove").into_boxed_str(),
+        )
+    };
+    let server = Raw::answering(to(""));
+    let output = foreword(&["get", "-L", &server.url("/")]);
+    assert_eq!((code(&output), stdout(&output)), (0, "move".into()), "{}", stderr(&output));
+    let server = Raw::answering(to("gopher://h/"));
+    let output = foreword(&["get", "-L", "-s", "-w", "%{redirect_url}", &server.url("/")]);
+    assert_eq!((code(&output), stdout(&output)), (1, "gopher://h/".into()));
+}
+
+#[test]
 fn credentials_do_not_follow_a_redirect_to_another_host() {
     let other = Raw::answering(OK);
     let first = Box::leak(

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use foreword_client::connect::{ConnectTo, Resolve};
+use foreword_client::connect::ConnectTo;
 use foreword_client::introduction::{Endpoint, Introduction, SpeaksFor};
 use std::net::IpAddr;
 
+use super::data::DataArgs;
 use crate::args::{HeaderArgs, HeaderArgsError};
 
 /// Asks for URLs as a proxy would: PROXY header first, then TLS, then HTTP/1.1.
@@ -52,21 +53,8 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
     pub(crate) method: Option<String>,
 
-    /// Send this with POST, repeatable; `@FILE` reads it from a file without its line ends, `@-` from standard input
-    #[arg(short, long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) data: Vec<String>,
-
-    /// Like --data, but a file is sent as it is
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) data_binary: Vec<String>,
-
-    /// Like --data, but `@` has no meaning
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) data_raw: Vec<String>,
-
-    /// Send this as JSON, and ask for JSON
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) json: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 
     /// A field, repeatable: `Name: value`, `Name:` to leave one out, `Name;` for an empty one, `@FILE` for many
     /// (its long name in curl, --header, is the PROXY header here)
@@ -112,7 +100,7 @@ pub(crate) struct RequestArgs {
 pub(crate) struct ConnectionArgs {
     /// Connect to this address for this host and port, repeatable
     #[arg(long, value_name = "HOST:PORT:ADDRESS[,ADDRESS]")]
-    pub(crate) resolve: Vec<Resolve>,
+    pub(crate) resolve: Vec<String>,
 
     /// Connect to HOST2:PORT2 instead of HOST1:PORT1, repeatable
     #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2")]
@@ -142,11 +130,11 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
 
-    /// How long each transfer may take in all
+    /// How long each transfer may take in all; 0 for as long as it likes
     #[arg(short = 'm', long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) max_time: Option<Duration>,
 
-    /// How long name, TCP and TLS may take together
+    /// How long name, TCP and TLS may take together; 0 for the default
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30")]
     pub(crate) connect_timeout: Duration,
 }
@@ -170,6 +158,10 @@ pub(crate) struct AnswerArgs {
     /// Fail on a status of 400 and more, and show the answer
     #[arg(long)]
     pub(crate) fail_with_body: bool,
+
+    /// End with the first transfer that fails, rather than go on with the next URL
+    #[arg(long)]
+    pub(crate) fail_early: bool,
 
     /// Say nothing when it fails
     #[arg(short, long)]
@@ -213,7 +205,7 @@ pub(super) fn source_of(introduction: Option<&Introduction>) -> Option<IpAddr> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("expected a number of seconds, found `{text}`");
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero()).ok_or_else(wrong)
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
 const EXAMPLES: &str = "\

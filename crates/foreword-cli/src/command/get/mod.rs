@@ -1,6 +1,7 @@
 //! `foreword get`, and `ppcurlcat`: a transfer for each URL, then curl's exit code or one of ours.
 
 mod args;
+mod data;
 mod report;
 mod request;
 mod save;
@@ -24,7 +25,7 @@ pub(crate) enum Manner {
     Cat,
 }
 
-/// Asks for each URL in turn. The exit code is that of the last transfer that failed.
+/// Asks for each URL in turn. The exit code is that of the last transfer, as in curl.
 pub(crate) fn run(program: &str, manner: Manner, mut args: GetArgs) -> Result<Exit, Failure> {
     if manner == Manner::Cat {
         args.answer.include = true;
@@ -43,11 +44,11 @@ pub(crate) fn run(program: &str, manner: Manner, mut args: GetArgs) -> Result<Ex
         let mut exit = 0;
         for (index, url) in session.args.urls.iter().enumerate() {
             let Ended { exit: own, message, hint, reader_gone } = transfers.run(index, url).await;
+            exit = own;
             if own != 0 {
-                exit = own;
                 say(program, &session, own, message, hint);
             }
-            if reader_gone {
+            if reader_gone || (own != 0 && session.args.answer.fail_early) {
                 break;
             }
         }

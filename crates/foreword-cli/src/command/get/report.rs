@@ -67,7 +67,9 @@ impl Trouble {
 
     fn exit(&self) -> u8 {
         match self {
-            Self::Url(TargetError::Scheme(_)) => UNSUPPORTED,
+            Self::Url(TargetError::Scheme(_)) | Self::Location { source: TargetError::Scheme(_), .. } => {
+                UNSUPPORTED
+            }
             Self::Url(_) | Self::Location { .. } => BAD_URL,
             Self::Redirects(_) => REDIRECTS,
             Self::Open(error) => of_open(error),
@@ -132,6 +134,7 @@ pub(super) const READ: u8 = 26;
 const TIMEOUT: u8 = 28;
 const TLS: u8 = 35;
 const REDIRECTS: u8 = 47;
+pub(super) const BAD_OPTION: u8 = 49;
 const EMPTY_REPLY: u8 = 52;
 const RECEIVE: u8 = 56;
 pub(super) const BAD_CERTIFICATE: u8 = 58;

@@ -9,6 +9,7 @@ use foreword_client::exchange::Request;
 use foreword_client::target::Target;
 
 use super::args::RequestArgs;
+use super::data::{Form, Piece};
 
 /// What is sent to every URL: files are read once.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ impl Blueprint {
         Ok(Self {
             method: args.method.clone(),
             head_only: args.head,
-            content: content(args)?,
+            content: content(&args.data.0)?,
             fields,
             user_agent: clean("--user-agent", args.user_agent.as_deref().unwrap_or(USER_AGENT))?,
             authorization: args.user.as_deref().map(basic),
@@ -90,12 +91,9 @@ impl Blueprint {
         Request { method: method.to_owned(), target: target.path.clone(), fields, body }
     }
 
-    /// After a redirect that makes another request a GET, RFC 9110 §15.4.
+    /// After a redirect that asks for something else, RFC 9110 §15.4. A method that was named stays, as in curl.
     pub(super) fn without_content(&mut self) {
         self.content = None;
-        if self.method.as_deref().is_some_and(|method| method != "HEAD") {
-            self.method = None;
-        }
     }
 
     /// Credentials are for whom they were given, and for nobody that he points to.
@@ -108,16 +106,6 @@ impl Blueprint {
                 .any(|own| name.eq_ignore_ascii_case(own))
         };
         self.fields.retain(|(name, value)| value.is_none() || !private(name));
-    }
-
-    /// Whether a request with this status and this blueprint is followed by a GET.
-    pub(super) fn becomes_get(&self, status: u16) -> bool {
-        let posts = self.content.is_some() && self.method.as_deref().is_none_or(|method| method == "POST");
-        match status {
-            303 => !self.head_only,
-            301 | 302 => posts,
-            _ => false,
-        }
     }
 }
 
@@ -142,35 +130,35 @@ fn is_default(name: &str) -> bool {
         .contains(&name)
 }
 
-fn content(args: &RequestArgs) -> Result<Option<Content>, RequestError> {
-    if !args.json.is_empty() {
-        let parts = args.json.iter().map(|text| data(text)).collect::<Result<Vec<_>, _>>()?;
-        return Ok(Some(Content { bytes: parts.concat(), json: true }));
-    }
-    let mut parts = Vec::new();
-    for text in &args.data {
-        let mut part = data(text)?;
-        if text.starts_with('@') {
-            part.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
+/// The pieces in their order: `&` in front of each but the first, and nothing in front of JSON.
+fn content(pieces: &[Piece]) -> Result<Option<Content>, RequestError> {
+    let mut content: Option<Content> = None;
+    for piece in pieces {
+        let bytes = bytes(piece)?;
+        let is_json = piece.form == Form::Json;
+        match &mut content {
+            None => content = Some(Content { bytes, json: is_json }),
+            Some(content) => {
+                if !is_json {
+                    content.bytes.push(b'&');
+                }
+                content.bytes.extend(bytes);
+                content.json |= is_json;
+            }
         }
-        parts.push(part);
     }
-    for text in &args.data_binary {
-        parts.push(data(text)?);
-    }
-    parts.extend(args.data_raw.iter().map(|text| text.as_bytes().to_vec()));
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Content { bytes: parts.join(&b'&'), json: false }))
+    Ok(content)
 }
 
 /// `@FILE`, `@-`, or the text itself.
-fn data(text: &str) -> Result<Vec<u8>, RequestError> {
-    match text.strip_prefix('@') {
-        Some(file) => read(file),
-        None => Ok(text.as_bytes().to_vec()),
+fn bytes(piece: &Piece) -> Result<Vec<u8>, RequestError> {
+    let file = piece.text.strip_prefix('@').filter(|_| piece.form != Form::Raw);
+    let Some(file) = file else { return Ok(piece.text.clone().into_bytes()) };
+    let mut bytes = read(file)?;
+    if piece.form == Form::Joined {
+        bytes.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
     }
+    Ok(bytes)
 }
 
 fn read(file: &str) -> Result<Vec<u8>, RequestError> {
@@ -183,7 +171,7 @@ fn read(file: &str) -> Result<Vec<u8>, RequestError> {
     fs::read(file).map_err(unreadable)
 }
 
-/// `Name: value`, `Name:` or `Name;`; anything else adds nothing, as in curl.
+/// `Name: value`, `Name:` or `Name;`.
 fn field(text: &str) -> Result<Option<(String, Option<String>)>, RequestError> {
     let (name, value) = match text.split_once(':') {
         Some((name, value)) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
@@ -275,6 +263,8 @@ mod tests {
             posted.starts_with("POST ") && posted.ends_with("Content-Length: 7\r\n\r\na=1&b=2"),
             "{posted}"
         );
+        let mixed = head(&["--data-raw", "@a", "-d", "b", "--data-binary", "c"]);
+        assert!(mixed.ends_with("\r\n\r\n@a&b&c"), "in the order in which they were given: {mixed}");
         let json = head(&["--json", "{\"a\":", "--json", "1}"]);
         assert!(json.contains("Accept: application/json\r\nContent-Type: application/json\r\n"), "{json}");
         assert!(json.ends_with("\r\n\r\n{\"a\":1}"));

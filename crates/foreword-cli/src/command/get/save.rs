@@ -68,9 +68,13 @@ impl Save {
         matches!(self.place, Place::Stdout(_))
     }
 
-    /// Writes what is held back; an answer without content still makes its file.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        self.writer()?.flush()
+    /// Writes what is held back. An answer without content still makes its file, unless it is one that says that the
+    /// content is known already; a failure makes none.
+    pub(super) fn finish(&mut self, answered: bool) -> io::Result<()> {
+        match &self.place {
+            Place::File { file: None, .. } if !answered || self.tally.status == 304 => Ok(()),
+            Place::File { .. } | Place::Stdout(_) => self.writer()?.flush(),
+        }
     }
 
     fn writer(&mut self) -> io::Result<&mut dyn Write> {
@@ -94,8 +98,8 @@ impl Sink for Save {
         self.tally.fields = response.fields().map(|field| (text(field.name), text(field.value))).collect();
         let failed = self.fail_from.is_some_and(|from| response.status() >= from);
         let redirect = self.follows
-            && matches!(response.status(), 301 | 302 | 303 | 307 | 308)
-            && response.field("location").next().is_some();
+            && matches!(response.status(), 301..=303 | 307 | 308)
+            && response.field("location").next().is_some_and(|place| !place.trim_ascii().is_empty());
         self.dropping = failed || redirect;
         if self.heads { self.writer()?.write_all(head) } else { Ok(()) }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foreword_client::connect::{Family, Route};
+use foreword_client::connect::{Family, Resolve, Route, RouteError};
 use foreword_client::connection::Dial;
 use foreword_client::target::Dots;
 use foreword_client::tls::{Tls, TlsSettings, Verify};
@@ -13,7 +13,7 @@ use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::args::{ConnectionArgs, GetArgs, source_of};
-use super::report::{BAD_CA, BAD_CERTIFICATE, READ};
+use super::report::{BAD_CA, BAD_CERTIFICATE, BAD_OPTION, READ};
 use super::request::{Blueprint, RequestError};
 use crate::output::{Exit, Failure};
 
@@ -38,7 +38,7 @@ impl Session {
         let connection = &args.connection;
         let source = source_of(introduction.as_ref());
         let route = Route {
-            resolve: connection.resolve.clone(),
+            resolve: resolve(&connection.resolve)?,
             connect_to: connection.connect_to.clone(),
             // A header's two addresses are of one family; better the connection's own than a mapped one.
             prefer: source.map(Family::of),
@@ -53,7 +53,9 @@ impl Session {
             introduction,
             inside_tls: args.inside_tls,
             tls: Tls::new(tls(connection)?),
-            connect_timeout: connection.connect_timeout,
+            connect_timeout: Some(connection.connect_timeout)
+                .filter(|time| !time.is_zero())
+                .unwrap_or(CONNECT_TIMEOUT),
             silence: SILENCE,
             deadline: None,
         };
@@ -64,6 +66,12 @@ impl Session {
     pub(super) fn dots(&self) -> Dots {
         if self.args.request.path_as_is { Dots::Keep } else { Dots::Resolve }
     }
+}
+
+/// `--resolve` has a number of its own in curl.
+fn resolve(entries: &[String]) -> Result<Vec<Resolve>, Failure> {
+    let wrong = |error| Failure::new(Exit::code(BAD_OPTION), ResolveError(error));
+    entries.iter().map(|entry| entry.parse().map_err(wrong)).collect()
 }
 
 fn tls(args: &ConnectionArgs) -> Result<TlsSettings, Failure> {
@@ -114,6 +122,10 @@ fn format(text: &str) -> Result<String, Failure> {
 }
 
 #[derive(Debug, thiserror::Error)]
+#[error("could not read `--resolve`")]
+struct ResolveError(#[source] RouteError);
+
+#[derive(Debug, thiserror::Error)]
 #[error("expected {what} in PEM in `{}`", file.display())]
 struct PemError {
     file: PathBuf,
@@ -121,5 +133,7 @@ struct PemError {
     source: pem::Error,
 }
 
+/// What `--connect-timeout 0` stands for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that says nothing for so long has forgotten us.
 const SILENCE: Duration = Duration::from_secs(300);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use foreword_client::connection::{Connection, Dial};
 use foreword_client::diagnosis::{self, Diagnosis};
 use foreword_client::exchange::{Answer, ExchangeError, Request};
-use foreword_client::target::{Scheme, Target};
+use foreword_client::target::{Scheme, Target, TargetError};
 use foreword_client::transcript::{Observer, Step};
 use foreword_http1::is_idempotent;
 use tokio::time::Instant;
@@ -57,7 +57,8 @@ impl<'a> Transfers<'a> {
             fail: answer.fail,
             follows: self.session.args.request.location,
         };
-        let deadline = self.session.args.connection.max_time.map(|time| Instant::now() + time);
+        let max_time = self.session.args.connection.max_time.filter(|time| !time.is_zero());
+        let deadline = max_time.map(|time| Instant::now() + time);
         let mut transfer = Transfer {
             session: self.session,
             kept: &mut self.kept,
@@ -87,7 +88,7 @@ impl Transfer<'_> {
         let target = Target::parse(url, self.session.dots()).map_err(|error| (Trouble::Url(error), None))?;
         let outcome = self.follow(target).await;
         // What came before a failure is shown too, as curl does.
-        let written = self.save.finish();
+        let written = self.save.finish(outcome.is_ok());
         outcome?;
         written.map_err(|error| (Trouble::Write(error), None))
     }
@@ -101,14 +102,21 @@ impl Transfer<'_> {
             let answer = self.ask(&target, &request).await?;
             let status = answer.status;
             let args = &self.session.args;
-            let Some(location) = answer.location.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308))
+            let Some(location) = answer
+                .location
+                .filter(|place| !place.trim().is_empty() && matches!(status, 301..=303 | 307 | 308))
             else {
                 let fail = args.answer.fail || args.answer.fail_with_body;
                 return if fail && status >= 400 { Err((Trouble::Status(status), None)) } else { Ok(()) };
             };
             let next = target.follow(&location, self.session.dots());
+            self.redirect_url = match &next {
+                Ok(next) => Some(next.to_string()),
+                // Where it leads can be told even if the client cannot go there.
+                Err(TargetError::Scheme(_)) => Some(location.clone()),
+                Err(_) => None,
+            };
             if !args.request.location {
-                self.redirect_url = next.ok().map(|next| next.to_string());
                 return Ok(());
             }
             let next = next.map_err(|source| (Trouble::Location { location, source }, None))?;
@@ -116,6 +124,7 @@ impl Transfer<'_> {
                 return Err((Trouble::Redirects(args.request.max_redirs), None));
             }
             self.redirects += 1;
+            self.redirect_url = None;
             self.redirect_time = self.watch.elapsed();
             self.watch.note(&format!("Following the redirect to {next}"));
             prepare(&mut blueprint, status, &target, &next);
@@ -180,7 +189,11 @@ impl Transfer<'_> {
         let (effective, scheme, method, uploaded) = match &self.at {
             None => (url.to_owned(), "", String::new(), 0),
             Some((target, request)) => {
-                let scheme = if target.scheme == Scheme::Https { "HTTPS" } else { "HTTP" };
+                let scheme = match target.scheme {
+                    _ if self.watch.seen.peer.is_none() => "",
+                    Scheme::Https => "HTTPS",
+                    Scheme::Http => "HTTP",
+                };
                 (target.to_string(), scheme, request.method.clone(), request.body.len() as u64)
             }
         };
@@ -220,7 +233,7 @@ impl Transfer<'_> {
 
 /// What changes about a request when it is sent elsewhere.
 fn prepare(blueprint: &mut Blueprint, status: u16, from: &Target, to: &Target) {
-    if blueprint.becomes_get(status) {
+    if matches!(status, 301..=303) {
         blueprint.without_content();
     }
     if !from.shares_connection_with(to) {

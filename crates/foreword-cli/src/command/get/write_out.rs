@@ -52,12 +52,17 @@ impl Report<'_> {
                     pieces.push((To::Stderr, String::new()));
                     after
                 }
+                // What follows is for failures only.
+                Some(("onerror", _)) if self.exit == 0 => return pieces,
                 Some(("stdout", after)) => {
                     pieces.push((To::Stdout, String::new()));
                     after
                 }
                 Some((name, after)) => {
-                    push(&mut pieces, &self.variable(name, &variables));
+                    match self.variable(name, &variables) {
+                        Some(text) => push(&mut pieces, &text),
+                        None => warn(&mut pieces, name),
+                    }
                     after
                 }
                 None => match special.strip_prefix("%header{").and_then(|inside| inside.split_once('}')) {
@@ -73,11 +78,13 @@ impl Report<'_> {
         pieces
     }
 
-    fn variable(&self, name: &str, variables: &BTreeMap<&'static str, Value>) -> String {
-        match (name, variables.get(name)) {
+    /// A variable as text; nothing if there is none of that name.
+    fn variable(&self, name: &str, variables: &BTreeMap<&'static str, Value>) -> Option<String> {
+        Some(match (name, variables.get(name)) {
             ("json", _) => self.json(variables),
-            ("header_json", _) => self.fields_json().to_string(),
-            ("onerror" | "nothing", _) | (_, Some(Value::Null) | None) => String::new(),
+            ("header_json", _) => self.header_json(),
+            ("onerror", _) | (_, Some(Value::Null)) => String::new(),
+            (_, None) => return None,
             ("http_code" | "response_code" | "http_connect", Some(code)) => {
                 format!("{:03}", code.as_u64().unwrap_or(0))
             }
@@ -86,7 +93,22 @@ impl Report<'_> {
             }
             (_, Some(Value::String(text))) => text.clone(),
             (_, Some(value)) => value.to_string(),
+        })
+    }
+
+    /// The fields in the order in which they first came, a line each, as curl writes them.
+    fn header_json(&self) -> String {
+        let mut fields: Vec<(String, Vec<&str>)> = Vec::new();
+        for (name, value) in &self.tally.fields {
+            let name = name.to_ascii_lowercase();
+            match fields.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value),
+                None => fields.push((name, vec![value])),
+            }
         }
+        let lines: Vec<_> =
+            fields.iter().map(|(name, values)| format!("{}:{}", json!(name), json!(values))).collect();
+        format!("{{{}\n}}", lines.join(",\n"))
     }
 
     /// Everything at once, with the header that was sent in bytes and in words.
@@ -123,7 +145,8 @@ impl Report<'_> {
         let rate = |bytes: u64| (bytes as f64 / self.total.as_secs_f64().max(1e-6)) as u64;
         let version = match (tally.status, tally.http10) {
             (0, _) => "0",
-            (_, true) => "1.0",
+            // As curl writes it.
+            (_, true) => "1",
             (_, false) => "1.1",
         };
         BTreeMap::from([
@@ -140,7 +163,9 @@ impl Report<'_> {
             ("num_connects", json!(seen.connections)),
             ("num_headers", json!(tally.fields.len())),
             ("num_redirects", json!(self.redirects)),
+            ("proxy_ssl_verify_result", json!(0)),
             ("redirect_url", json!(self.redirect_url)),
+            ("referer", Value::Null),
             ("remote_ip", json!(seen.peer.map(|peer| peer.ip().to_string()))),
             ("remote_port", json!(seen.peer.map_or(0, |peer| peer.port()))),
             ("response_code", json!(tally.status)),
@@ -183,6 +208,13 @@ fn escaped<'a>(special: &'a str, pieces: &mut [(To, String)]) -> &'a str {
     letters.as_str()
 }
 
+/// Says on standard error that there is no such variable, and goes on where it was.
+fn warn(pieces: &mut Vec<(To, String)>, name: &str) {
+    let back = pieces.last().map_or(To::Stdout, |(to, _)| *to);
+    pieces.push((To::Stderr, format!("warning: --write-out has no variable `{}`\n", name.escape_debug())));
+    pieces.push((back, String::new()));
+}
+
 fn push(pieces: &mut [(To, String)], text: &str) {
     if let Some((_, piece)) = pieces.last_mut() {
         // Writing to a String cannot fail.
@@ -223,8 +255,28 @@ mod tests {
 
     #[test]
     fn variables_and_escapes_are_filled_in_as_curl_does() {
-        let text = "%{http_code} %{time_total}\\n100%% %{size_download}%{redirect_url}%{nonsense} %header{SERVER} %x\\q";
+        let text = "%{http_code} %{time_total}\\n100%% %{size_download}%{redirect_url} %header{SERVER} %x\\q";
         assert_eq!(filled(text), [(To::Stdout, "200 1.500000\n100% 5 x %x\\q".into())]);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_told_and_the_rest_goes_on() {
+        let pieces = filled("a%{nonsense}b");
+        let warning = "warning: --write-out has no variable `nonsense`\n";
+        assert_eq!(
+            pieces,
+            [(To::Stdout, "a".into()), (To::Stderr, warning.into()), (To::Stdout, "b".into())]
+        );
+    }
+
+    #[test]
+    fn what_is_for_failures_is_left_out_of_a_success() {
+        assert_eq!(filled("a%{onerror}b"), [(To::Stdout, "a".into())]);
+    }
+
+    #[test]
+    fn fields_are_told_as_curl_tells_them() {
+        assert_eq!(filled("%{header_json}"), [(To::Stdout, "{\"server\":[\"x\",\"y\"]\n}".into())]);
     }
 
     #[test]
