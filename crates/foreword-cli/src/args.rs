@@ -46,3 +46,63 @@ pub(crate) struct Cat {
     #[command(flatten)]
     pub(crate) get: GetArgs,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The words of a command as a shell splits them; nothing if it is one of another program.
+    fn words(command: &str) -> Option<Vec<String>> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for letter in command.chars() {
+            match (quote, letter) {
+                (None, '\'' | '"') => quote = Some(letter),
+                (Some(open), letter) if open == letter => quote = None,
+                (None, '#' | '|' | '>') => break,
+                (None, ' ') => words.push(String::new()),
+                (_, letter) => words.last_mut()?.push(letter),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        matches!(words.first()?.as_str(), "foreword" | "ppcurlcat").then_some(words)
+    }
+
+    fn is_a_command(command: &str) -> bool {
+        let command = command.replace("cargo run --release --", "foreword");
+        let Some(words) = words(&command) else { return false };
+        let parsed = match words.first().map(String::as_str) {
+            Some("ppcurlcat") => Cat::try_parse_from(&words).map(drop),
+            _ => Cli::try_parse_from(&words).map(drop),
+        };
+        parsed.unwrap_or_else(|error| panic!("{command}: {error}"));
+        true
+    }
+
+    #[test]
+    fn every_command_that_the_documents_show_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut pages = vec![root.join("README.md")];
+        for folder in ["docs/guide", "docs/reference"] {
+            let entries = fs::read_dir(root.join(folder)).expect("a folder");
+            pages.extend(entries.map(|entry| entry.expect("an entry").path()));
+        }
+        let mut count = 0;
+        for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+            let text = fs::read_to_string(page).expect("a page").replace("\\\n", "");
+            // Behind a prompt, whoever's it is, and behind a pipe.
+            let lines = text.lines().filter_map(|line| {
+                line.trim_start()
+                    .strip_prefix("$ ")
+                    .or_else(|| line.strip_prefix("# foreword ").map(|_| &line[2..]))
+            });
+            for line in lines {
+                count += line.split(" | ").filter(|command| is_a_command(command)).count();
+            }
+        }
+        assert!(count >= 20, "{count} commands");
+    }
+}
