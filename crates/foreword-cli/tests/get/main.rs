@@ -1,5 +1,6 @@
 //! `foreword get` and `ppcurlcat`, as real programs against real peers.
 
+mod beside_curl;
 mod ends;
 mod headers;
 mod idiom;
