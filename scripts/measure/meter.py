@@ -136,6 +136,9 @@ def parse_counters(text):
         fields = line.split(",")
         if len(fields) > 2 and fields[0].isdigit():
             counted[fields[2]] = int(fields[0])
+    if {"instructions:u", "instructions:k"} <= counted.keys():
+        # What foreword's goals are written in.
+        counted["instructions"] = counted["instructions:u"] + counted["instructions:k"]
     return counted
 
 

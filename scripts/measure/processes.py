@@ -17,18 +17,27 @@ class Failed(Exception):
     """A run that is no measurement, and why."""
 
 
+# How much the processes that are measured yield to others on the machine; below 0 only root may ask.
+niceness = 0
+
+
 @contextmanager
 def started(command, core, stdout=None, patience=30, **options):
     """A process on one core. Its standard input is a pipe, so that it can see us go."""
     process = subprocess.Popen(
         [str(part) for part in command],
         stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}), **options,
+        preexec_fn=lambda: settle(core), **options,
     )
     try:
         yield process
     finally:
         end(process, patience)
+
+
+def settle(core):
+    os.sched_setaffinity(0, {core})
+    os.nice(niceness)
 
 
 def end(process, patience):

@@ -31,7 +31,7 @@ def tell(measure, row, ours, name):
     parts = [
         f"{summary['cpu_us']:>9.3f} µs CPU per {measure.unit}",
         f"user {summary['user_us']:.3f}, system {summary['system_us']:.3f}",
-        f"spread {summary['spread']:.0%}",
+        f"least {summary['least_us']:.3f}, spread {summary['spread']:.0%}",
     ]
     if summary["counters"]:
         parts += [f"{event} {value:,.0f}" for event, value in summary["counters"].items()]
@@ -49,6 +49,8 @@ def ratio(ours, row, name, key):
     mine = ours.get(key, ours.get("summary", {}).get(key))
     theirs = row.get(key, row.get("summary", {}).get(key))
     text = f"   foreword is {mine / theirs:.2f} of it" if mine and theirs and theirs > 0 else ""
+    if key == "cpu_us":
+        text += f" ({ours['summary']['least_us'] / row['summary']['least_us']:.2f} of the least)"
     for event, value in (row.get("summary") or {}).get("counters", {}).items():
         own = ours["summary"]["counters"].get(event)
         text += f", {own / value:.2f} of its {event}" if own and value else ""
@@ -63,7 +65,7 @@ def summarise(measure, row):
     key = "bytes_per_unit" if measure.idle else "cpu_per_unit"
     values = [sample[key] for sample in samples]
     middle = median(values)
-    spread = (max(values) - min(values)) / middle if middle else 0.0
+    spread = abs((max(values) - min(values)) / middle) if middle else 0.0
     if measure.idle:
         row["summary"] = {"bytes": middle, "spread": spread}
         return
@@ -73,6 +75,8 @@ def summarise(measure, row):
         "cpu_us": middle * 1e6,
         "user_us": middle * user * 1e6,
         "system_us": middle * (1 - user) * 1e6,
+        # Neighbours only ever make work dearer: where samples lie far apart, the least says more than the median.
+        "least_us": min(values) * 1e6,
         "spread": spread,
         "shortest_cpu": min(sample["cpu"] for sample in samples),
         "tickets_per_connection": median(sample["tickets_per_connection"] for sample in samples),
