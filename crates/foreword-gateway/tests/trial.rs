@@ -126,6 +126,8 @@ fn whoever_is_not_believed_is_refused_under_the_code_of_a_real_connection() {
     );
     let other = run(&web("127.0.0.1", None, "http://other.example.com/"));
     assert_eq!((other.outcome.status(), other.outcome.code()), (Some(404), Some(Code::NoRule)));
+    let told = other.to_string();
+    assert!(told.contains("found one for host `other.example.com` and path `/`"), "{told}");
 }
 
 #[test]

@@ -272,7 +272,8 @@ fn decide(listener: &Listener, facts: &impl Facts, told: &mut Explanation) -> Ou
             Outcome::Redirected { status: *status, location: String::from_utf8_lossy(&location).into_owned() }
         }
         Ending::NoMatch if http => {
-            Outcome::refused(Some(Refused::NoRule.code()), &Refused::NoRule, Some(Refused::NoRule.status()))
+            let refused = Refused::no_rule(facts);
+            Outcome::refused(Some(refused.code()), &refused, Some(refused.status()))
         }
         Ending::NoMatch => Outcome::refused(ServeError::NoRule.code(), &ServeError::NoRule, None),
     }

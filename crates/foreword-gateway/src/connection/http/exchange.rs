@@ -85,7 +85,7 @@ async fn serve_at<S: Downstream>(desk: &mut Desk, talk: &mut Talk<'_, S>, record
         }
         Ending::NoMatch => {
             let whom = Whom::unanswered(talk, &asked);
-            refuse(talk, whom, Refused::NoRule, note, to_client).await
+            refuse(talk, whom, Refused::no_rule(&asked.facts), note, to_client).await
         }
         Ending::Deny { status } => answer(talk, &asked, Local::page(*status), note, to_client).await,
         Ending::Redirect { status, to } => {

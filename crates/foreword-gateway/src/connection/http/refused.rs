@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use foreword_http1::{ChunkError, Class, HeadError, HeadFault, PathError};
+use foreword_rule::{Facts, Variable};
 
 use crate::refusal::Code;
 use crate::upstream::connect::ConnectError;
@@ -34,8 +35,13 @@ pub(crate) enum Refused {
     #[error("expected a request for a resource, found CONNECT")]
     Connect,
     /// No rule ended the request.
-    #[error("expected a request that a rule takes, found one that none does")]
-    NoRule,
+    #[error("expected a request that a rule takes, found one for host `{host}` and path `{path}`")]
+    NoRule {
+        /// As rules see it.
+        host: Box<str>,
+        /// As rules see it, its beginning if it is long.
+        path: Box<str>,
+    },
     /// The body's framing is broken.
     #[error(transparent)]
     Body(#[from] ChunkError),
@@ -91,6 +97,15 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// For a request that no rule took.
+    pub(crate) fn no_rule(facts: &impl Facts) -> Self {
+        let seen = |variable| {
+            let text = facts.text(&variable).unwrap_or_default();
+            String::from_utf8_lossy(text.get(..SHOWN).unwrap_or(text)).into()
+        };
+        Self::NoRule { host: seen(Variable::Host), path: seen(Variable::Path) }
+    }
+
     /// The status that the client gets, if it has not got another one already.
     pub(crate) fn status(&self) -> u16 {
         match self {
@@ -98,7 +113,7 @@ impl Refused {
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
             Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
             Self::Connect => 501,
-            Self::NoRule => 404,
+            Self::NoRule { .. } => 404,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
             Self::NoUpstream(ConnectError::NoEndpoint { .. }) => 503,
             Self::NoUpstream(_)
@@ -118,7 +133,7 @@ impl Refused {
             Self::HeadDeadline { .. } => Code::HeadDeadline,
             Self::Path(_) => Code::UnsettledPath,
             Self::Connect => Code::MalformedHead,
-            Self::NoRule => Code::NoRule,
+            Self::NoRule { .. } => Code::NoRule,
             Self::Body(_) => Code::BrokenBody,
             Self::BodyDeadline { .. } => Code::BodyDeadline,
             Self::NoUpstream(error) => error.code(),
@@ -142,3 +157,6 @@ fn of_class(class: Class) -> Code {
         Class::Version => Code::OtherHttpVersion,
     }
 }
+
+/// As much of a path or host as tells which one it was.
+const SHOWN: usize = 128;
