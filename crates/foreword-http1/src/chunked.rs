@@ -45,6 +45,8 @@ enum State {
 enum Keep {
     /// The coded body, without extensions.
     Coded,
+    /// The same without trailers.
+    CodedWithoutTrailers,
     /// The content alone.
     Content,
 }
@@ -72,6 +74,11 @@ impl Chunked {
     /// Follows a body that is passed on in its coding.
     pub fn forwarding() -> Self {
         Self::new(Keep::Coded)
+    }
+
+    /// Follows a body that is passed on in its coding, and whose trailers are left out, as RFC 9110 §6.5.1 lets a gateway.
+    pub fn forwarding_without_trailers() -> Self {
+        Self::new(Keep::CodedWithoutTrailers)
     }
 
     /// Follows a body whose content alone is wanted.
@@ -147,11 +154,18 @@ impl Chunked {
             State::EndFeed => feed(byte, State::Done),
             State::Data | State::Done => Ok(self.state),
         };
+        let before = self.state;
         self.state = next.map_err(|fault| ChunkError { at: self.taken, fault })?;
         if self.state == State::SizeFeed {
             self.digits = 0;
         }
-        Ok(self.keep == Keep::Coded && self.state != State::Extension)
+        let is_trailer = matches!(before, State::TrailerName | State::TrailerValue | State::TrailerFeed)
+            || self.state == State::TrailerName;
+        Ok(match self.keep {
+            Keep::Coded => self.state != State::Extension,
+            Keep::CodedWithoutTrailers => self.state != State::Extension && !is_trailer,
+            Keep::Content => false,
+        })
     }
 
     fn size(&mut self, byte: u8) -> Result<State, ChunkFault> {
@@ -320,6 +334,22 @@ mod tests {
             taken += step.taken;
         }
         Ok((out, taken, chunked.is_done()))
+    }
+
+    #[test]
+    fn trailers_are_left_out_whole_however_they_are_split() {
+        let body = b"3;x=y\r\nabc\r\n0\r\nX-User: root\r\nX-B:\r\n\r\nnext";
+        for cut in 0..body.len() {
+            let mut follower = Chunked::forwarding_without_trailers();
+            let mut passed = Vec::new();
+            for part in [&body[..cut], &body[cut..]] {
+                let mut part = part.to_vec();
+                let step = follower.advance(&mut part).unwrap();
+                passed.extend_from_slice(&part[..step.kept]);
+            }
+            assert!(follower.is_done());
+            assert_eq!(passed, b"3\r\nabc\r\n0\r\n\r\n", "{cut}");
+        }
     }
 
     #[test]

@@ -220,6 +220,8 @@ impl<'b> Request<'b> {
         if let Some(span) = self.index.host_field {
             return Some(span.text(self.head));
         }
+        // No other form has an authority of its own: what looks like one in a path or query is anybody's text.
+        let Target::Absolute { .. } = self.target() else { return None };
         let (_, rest) = self.raw_target().split_once("://")?;
         rest.split(['/', '?']).next()
     }

@@ -245,6 +245,17 @@ fn the_target_may_name_the_host_as_long_as_it_is_the_same() {
     assert!(matches!(head.view(old).target(), Target::Absolute { https: false, .. }));
 }
 
+#[test]
+fn a_path_or_query_that_holds_an_address_names_no_host() {
+    for target in
+        ["/?x=http://internal.example/", "/x://internal.example/y", "/?x=:///a", "//internal.example/"]
+    {
+        let bytes = format!("GET {target} HTTP/1.0\r\n\r\n").into_bytes();
+        let head = request(&bytes).unwrap();
+        assert_eq!((head.view(&bytes).host(), head.view(&bytes).authority()), ("", None), "{target}");
+    }
+}
+
 fn response(bytes: &[u8]) -> Result<ResponseHead, HeadError> {
     let mut search = HeadEnd::response();
     let end = search.find(bytes, &ResponseHead::LIMITS)?;

@@ -52,6 +52,23 @@ fn a_chunked_body_comes_across_whole_byte_by_byte() {
 }
 
 #[test]
+fn no_trailer_gets_past_rules_that_set_or_remove_fields() {
+    let endpoint = echo();
+    let rules = "[[listener.web.rule]]\nthen = { set_fields = { X-User = \"nobody\" }, forward = \"app\" }\n";
+    let gateway = gateway(&file(&[endpoint.address], rules, ""));
+    let mut client = Wire::to(&gateway);
+    for _ in 0..2 {
+        let answer = client.ask(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-User: root\r\n\r\n",
+        );
+        assert_eq!(answer.text(), "abc");
+    }
+    let seen = endpoint.seen.text();
+    assert!(seen.contains("X-User: nobody\r\n") && !seen.contains("root"), "{seen}");
+    assert!(seen.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{seen}");
+}
+
+#[test]
 fn a_chunked_answer_passes_with_its_trailers() {
     let endpoint = Endpoint::new(|wire| {
         while wire.request().is_some() {

@@ -85,12 +85,16 @@ fn kind(written: &str, policy: &PathPolicy) -> Result<Kind, PathFault> {
         ".." => return Ok(Kind::DotDot),
         _ => {}
     }
+    if params(written).is_some_and(|params| first_of(params, ["%2F", "%5C"]).is_some()) {
+        // Some servers drop `;params` before they decode, and would not see that a segment begins there.
+        return Err(PathFault::EncodedSlash);
+    }
     if pieces(written, policy.encoded_slash).any(|piece| matches!(without_params(piece), "." | "..")) {
         return Err(PathFault::DotSegment);
     }
     let mut rest = written;
     while let Some((_, after)) = rest.split_once("%25") {
-        if decode_pair(after.as_bytes()).is_some_and(|byte| is_settled(byte, policy)) {
+        if decode_pair(after.as_bytes()).is_some_and(is_settled) {
             return Err(PathFault::DoubleEncoding);
         }
         rest = after;
@@ -101,11 +105,8 @@ fn kind(written: &str, policy: &PathPolicy) -> Result<Kind, PathFault> {
 /// Whether an encoding of this byte is never needed a second time, or would be refused the first time.
 ///
 /// `%25` before two digits that encode something else, as in a name like `100%25ab`, is what it says.
-fn is_settled(byte: u8, policy: &PathPolicy) -> bool {
-    match byte {
-        b'/' | b'\\' | b'%' => policy.encoded_slash == EncodedSlash::Refuse,
-        byte => is_unreserved(byte) || byte.is_ascii_control() || byte == b';',
-    }
+fn is_settled(byte: u8) -> bool {
+    is_unreserved(byte) || byte.is_ascii_control() || b"/\\%;?#".contains(&byte)
 }
 
 /// Appends what rules see of a path in its one spelling.
@@ -157,13 +158,19 @@ fn pieces(segment: &str, encoded_slash: EncodedSlash) -> impl Iterator<Item = &s
     })
 }
 
-/// The segment up to its first `;`, encoded or not: some servers decode before they look for it.
+/// The segment up to its first `;`, encoded or not: some servers decode before they look for it. The same servers end
+/// the path at an encoded `?` or `#`.
 fn without_params(segment: &str) -> &str {
-    let end = first_of(segment, [";", "%3B"]).unwrap_or(segment.len());
+    let end = first_of(segment, [";", "%3B", "%3F", "%23"]).unwrap_or(segment.len());
     segment.get(..end).unwrap_or_default()
 }
 
-fn first_of(text: &str, needles: [&str; 2]) -> Option<usize> {
+/// The segment from its first `;` on, encoded or not.
+fn params(segment: &str) -> Option<&str> {
+    segment.get(first_of(segment, [";", "%3B"])?..)
+}
+
+fn first_of<const N: usize>(text: &str, needles: [&str; N]) -> Option<usize> {
     needles.iter().filter_map(|needle| text.find(needle)).min()
 }
 

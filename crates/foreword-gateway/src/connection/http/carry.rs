@@ -32,6 +32,15 @@ impl Body {
         }
     }
 
+    /// The body of a request. Where rules set or removed fields, its trailers stay behind: a server that takes them for
+    /// fields would hear from the client what the rules had the last word on.
+    pub(super) fn of_request(framing: Framing, rules_changed_fields: bool) -> Self {
+        match framing {
+            Framing::Chunked if rules_changed_fields => Self::Chunked(Chunked::forwarding_without_trailers()),
+            framing => Self::new(framing),
+        }
+    }
+
     /// A body for a reader that knows no codings.
     pub(super) fn decoded(framing: Framing) -> Self {
         match framing {

@@ -19,6 +19,11 @@ impl<'r> Changes<'r> {
         self.0.push(change);
     }
 
+    /// Whether any field of the request is set or removed.
+    pub(super) fn are_about_the_request(&self) -> bool {
+        self.request().next().is_some()
+    }
+
     /// Whether a field of the request that came under this name stays behind.
     pub(super) fn replace_in_request(&self, name: &[u8]) -> bool {
         !self.0.is_empty() && self.request().any(|word| word.is_about(name))

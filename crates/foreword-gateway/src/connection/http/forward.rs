@@ -108,6 +108,7 @@ async fn converse<S: Downstream>(
         progress,
         endpoint: tools.endpoint,
         idle: listener.timeout.idle,
+        rules_changed_fields: asked.changes.are_about_the_request(),
         body_rate: listener.min.body_rate,
         response: cluster.timeout.response,
     };

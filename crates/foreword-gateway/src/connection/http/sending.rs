@@ -49,7 +49,7 @@ pub(super) async fn send(
     terms: Terms<'_>,
     meter: &impl Meter,
 ) -> Failed {
-    let mut body = Body::new(framing);
+    let mut body = Body::of_request(framing, terms.rules_changed_fields);
     let pace = Pace::of_request(terms.progress, terms.idle, terms.body_rate);
     let carried = carry(head, &mut body, source, buffer, target, pace, meter).await;
     terms.progress.answer_is_due.set(true);
@@ -77,6 +77,8 @@ pub(super) async fn send(
 pub(super) struct Terms<'t> {
     pub(super) progress: &'t Progress,
     pub(super) endpoint: &'t str,
+    /// Whether rules set or removed fields of the request.
+    pub(super) rules_changed_fields: bool,
     /// For which nothing may move within a message.
     pub(super) idle: Duration,
     /// Bytes a second that the body of the request must bring.
@@ -127,7 +129,9 @@ mod tests {
             let progress = Progress::default();
             progress.answer_has_begun.set(answer_has_begun);
             let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
-            let terms = Terms { progress: &progress, endpoint: "an endpoint", idle, body_rate: 0, response };
+            let (endpoint, rules_changed_fields, body_rate) = ("an endpoint", false, 0);
+            let terms =
+                Terms { progress: &progress, endpoint, rules_changed_fields, idle, body_rate, response };
             client.write_all(b"body").await.unwrap();
             client.shutdown().await.unwrap();
             let framing = Framing::Length(4);
