@@ -42,12 +42,12 @@ fn local_and_unknown_take_no_addresses() {
 #[test]
 fn unix_paths_and_datagrams_need_v2() {
     let unix = ["--source", "unix:/run/a", "--destination", "unix:/run/b"];
-    assert_eq!(code(&encode(&unix)), 2, "v1 has no words for it");
-    let bytes = encode(&[&unix[..], &["--header", "v2"]].concat()).stdout;
+    assert_eq!(code(&encode(&[&unix[..], &["--header", "v1"]].concat())), 2, "v1 has no words for it");
+    let bytes = encode(&unix).stdout;
     assert_eq!((bytes.len(), &bytes[12..16]), (232, &[0x21, 0x31, 0, 216][..]));
-    let bytes = encode(&[&ENDS[..], &["--header", "v2", "--datagram"]].concat()).stdout;
+    let bytes = encode(&[&ENDS[..], &["--datagram"]].concat()).stdout;
     assert_eq!(bytes[13], 0x12);
-    assert_eq!(code(&encode(&[&ENDS[..], &["--datagram"]].concat())), 2);
+    assert_eq!(code(&encode(&[&ENDS[..], &["--header", "v1", "--datagram"]].concat())), 2);
 }
 
 #[test]

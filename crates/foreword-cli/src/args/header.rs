@@ -14,11 +14,11 @@ pub(crate) struct HeaderArgs {
     #[arg(long, value_name = "VERSION", value_enum)]
     pub(crate) header: Option<HeaderChoice>,
 
-    /// The client's address
+    /// The client's address, or `unix:PATH` (v2 only)
     #[arg(long, value_name = "IP[:PORT]", conflicts_with_all = ["local", "unknown"])]
     pub(crate) source: Option<Endpoint>,
 
-    /// The address that the client connected to
+    /// The address that the client connected to, or `unix:PATH` (v2 only)
     #[arg(long, value_name = "IP[:PORT]", conflicts_with_all = ["local", "unknown"])]
     pub(crate) destination: Option<Endpoint>,
 
@@ -38,6 +38,10 @@ pub(crate) struct HeaderArgs {
     /// Speak for a client that cannot be named: `PROXY UNKNOWN` in v1, unspecified in v2
     #[arg(long)]
     pub(crate) unknown: bool,
+
+    /// Whether the client came by datagrams; only `encode` has a flag for it.
+    #[arg(skip)]
+    pub(crate) datagram: bool,
 }
 
 /// What `--header` can be.
@@ -68,7 +72,7 @@ impl HeaderArgs {
             }
         };
         let tlvs = self.tlv.iter().map(|tlv| (tlv.kind, tlv.value.clone())).collect();
-        Ok(Some(Introduction { version, speaks_for, datagram: false, tlvs, checksum: self.crc32c }))
+        Ok(Some(Introduction { version, speaks_for, datagram: self.datagram, tlvs, checksum: self.crc32c }))
     }
 
     /// The flag that v1 has no words for, if one was given.
@@ -77,6 +81,9 @@ impl HeaderArgs {
             _ if !self.tlv.is_empty() => Some("--tlv"),
             _ if self.crc32c => Some("--crc32c"),
             _ if self.local => Some("--local"),
+            _ if matches!(self.source, Some(Endpoint::Unix(_))) => Some("--source unix:…"),
+            _ if matches!(self.destination, Some(Endpoint::Unix(_))) => Some("--destination unix:…"),
+            _ if self.datagram => Some("--datagram"),
             _ => None,
         }
     }
@@ -115,6 +122,9 @@ mod tests {
             |args: HeaderArgs| args.introduction().expect("sound flags").map(|header| header.version);
         assert_eq!(version(HeaderArgs::default()), Some(Version::One));
         assert_eq!(version(HeaderArgs { local: true, ..HeaderArgs::default() }), Some(Version::Two));
+        assert_eq!(version(HeaderArgs { datagram: true, ..HeaderArgs::default() }), Some(Version::Two));
+        let unix = "unix:/run/a.sock".parse::<Endpoint>().ok();
+        assert_eq!(version(HeaderArgs { source: unix, ..HeaderArgs::default() }), Some(Version::Two));
         assert_eq!(version(HeaderArgs { crc32c: true, ..HeaderArgs::default() }), Some(Version::Two));
         assert_eq!(version(HeaderArgs { header: Some(HeaderChoice::None), ..HeaderArgs::default() }), None);
     }

@@ -43,11 +43,11 @@ pub(crate) fn run(args: &EncodeArgs) -> Result<Exit, Failure> {
 
 fn header(args: &EncodeArgs) -> Result<Vec<u8>, Failure> {
     let wrong = |error| Failure::new(Exit::NOT_ASKED, error);
-    let introduction = args.header.introduction().map_err(|error| Failure::new(Exit::NOT_ASKED, error))?;
-    let Some(mut introduction) = introduction else {
+    let flags = HeaderArgs { datagram: args.datagram, ..args.header.clone() };
+    let introduction = flags.introduction().map_err(|error| Failure::new(Exit::NOT_ASKED, error))?;
+    let Some(introduction) = introduction else {
         return Err(Failure::new(Exit::NOT_ASKED, "expected `--header v1` or `--header v2`, found `none`"));
     };
-    introduction.datagram = args.datagram;
     introduction.encode(None).map_err(|error| match error {
         IntroductionError::NoAddress { side } => {
             let hint =

@@ -59,6 +59,10 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<Exit, Failure> {
         return lines::answer(&mut io::stdin().lock(), &mut io::stdout().lock());
     }
     let bytes = input(args)?;
+    if bytes.is_empty() {
+        let error = "expected the bytes of a header, found none";
+        return Err(Failure::new(Exit::NOT_ASKED, error));
+    }
     let options = Options { max_header_len: args.max_len, datagram: args.datagram, spp: args.spp };
     let verdict = Verdict::of(&bytes, &options);
     let mut text = match args.json {

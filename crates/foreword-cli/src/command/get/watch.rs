@@ -134,6 +134,13 @@ fn tls(facts: &TlsFacts) -> String {
     text
 }
 
+/// Whether a terminal obeys a letter rather than show it: controls, and what turns the direction of writing around or
+/// takes no room, by which a line can pretend to say something else.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 /// A head, line by line; what a terminal would obey is escaped.
 fn marked(mark: char, head: &[u8]) -> String {
     let text = head.strip_suffix(b"\r\n").unwrap_or(head);
@@ -142,7 +149,7 @@ fn marked(mark: char, head: &[u8]) -> String {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         marked.extend([mark, ' ']);
         for letter in String::from_utf8_lossy(line).chars() {
-            if letter.is_control() { marked.extend(letter.escape_default()) } else { marked.push(letter) }
+            if is_obeyed(letter) { marked.extend(letter.escape_default()) } else { marked.push(letter) }
         }
         marked.push('\n');
     }
@@ -157,5 +164,7 @@ mod tests {
     fn a_head_is_shown_line_by_line_and_harmless() {
         let shown = told(&Step::Response(b"HTTP/1.1 200 OK\r\nX: \x1b[31m\r\n\r\n"));
         assert_eq!(shown, "< HTTP/1.1 200 OK\n< X: \\u{1b}[31m\n< \n");
+        let turned = told(&Step::Response("HTTP/1.1 200 OK\r\nX: \u{202e}txt.exe\r\n\r\n".as_bytes()));
+        assert!(turned.contains("X: \\u{202e}txt.exe"), "{turned}");
     }
 }
