@@ -134,6 +134,37 @@ fn a_request_that_is_refused_has_a_line_with_its_code() {
 }
 
 #[test]
+fn an_answer_that_is_broken_before_it_is_passed_on_has_the_status_that_was_sent() {
+    let dir = TempDir::new().unwrap();
+    let endpoint = Endpoint::new(|mut stream| {
+        read_head(&mut stream);
+        let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+    });
+    let running = Running::start_in(dir.path(), &http(&endpoint, "[log.access]\nto = \"file:access.log\"\n"));
+    let mut stream = client(running.address("web"));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let answer = read_all(&mut stream);
+    assert!(answer.starts_with(b"HTTP/1.1 502"));
+    let line = json(&lines(&dir.path().join("access.log"), 1)[0]);
+    assert_eq!(line["refusal.code"], "FW506");
+    assert_eq!(line["http.response.status_code"], 502);
+    assert_eq!(line["bytes.sent"], answer.len());
+}
+
+#[test]
+fn a_client_that_ended_and_got_no_answer_in_a_while_is_aborted() {
+    let dir = TempDir::new().unwrap();
+    let endpoint = Endpoint::new(|mut stream| while read_head(&mut stream).is_some() {});
+    let log = "[log.access]\nto = \"file:access.log\"\nformat = \"{bytes.sent} {termination}\"\n";
+    let running = Running::start_in(dir.path(), &http(&endpoint, log));
+    let mut stream = client(running.address("web"));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), b"");
+    assert_eq!(lines(&dir.path().join("access.log"), 1), ["0 aborted"]);
+}
+
+#[test]
 fn a_tcp_connection_has_one_line_with_its_bytes() {
     let (dir, endpoint) = (TempDir::new().unwrap(), Endpoint::echo());
     let file = format!(

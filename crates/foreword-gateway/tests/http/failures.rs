@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 
@@ -108,6 +108,8 @@ fn garbage_for_an_answer_is_502() {
         "HTTP/2.0 200 OK\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: evil\r\nConnection: upgrade\r\n\r\n",
         "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalfX",
         "HTTP/1.1 200",
         "",
     ] {
@@ -133,13 +135,30 @@ fn an_answer_that_breaks_off_never_looks_whole() {
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalfX",
     ] {
         let gateway = in_front_of(&Endpoint::once(answer));
         let mut client = Wire::to(&gateway);
         client.write(GET.as_bytes());
         assert_eq!(client.answer("GET"), None, "{answer}");
     }
+}
+
+#[test]
+fn chunks_that_break_behind_a_head_that_was_passed_on_never_look_whole() {
+    let (go, breaks) = events();
+    let breaks = std::sync::Mutex::new(breaks);
+    let endpoint = Endpoint::new(move |wire| {
+        wire.request();
+        wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        breaks.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        wire.write(b"zz\r\n");
+    });
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    client.write(GET.as_bytes());
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    go.lock().unwrap().send(()).unwrap();
+    assert!(client.is_closed());
 }
 
 #[test]
@@ -325,6 +344,48 @@ fn a_client_that_closed_holds_its_endpoint_no_longer_than_an_answer_may_take() {
     assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
     drop(client);
     assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
+}
+
+#[test]
+fn a_client_that_closed_frees_its_seat_while_a_slow_answer_to_a_closed_side_goes_on() {
+    let (told, gone) = events();
+    let (go, may_end) = events();
+    let may_end = std::sync::Mutex::new(may_end);
+    let endpoint = Endpoint::new(move |wire| {
+        let (head, _) = wire.request().unwrap();
+        if head.starts_with("GET /slow ") {
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsl");
+            may_end.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            wire.write(b"ow");
+        } else if head.starts_with("GET /never ") {
+            told.lock().unwrap().send("asked").unwrap();
+            while wire.fill() > 0 {}
+            told.lock().unwrap().send("gone").unwrap();
+        } else {
+            wire.write(OK);
+        }
+    });
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"\nmax = { connections = 2 }", ""));
+    let mut slow = Wire::to(&gateway);
+    slow.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.finish();
+    let head = slow.head().unwrap();
+    assert_eq!(slow.exactly(2).unwrap(), b"sl", "{head}");
+    let mut never = Wire::to(&gateway);
+    never.write(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "asked");
+    drop(never);
+    // Both clients have ended their sides, the slow one first: when the other is given up, its own time is over as well.
+    assert_eq!(gone.recv_timeout(PATIENCE).unwrap(), "gone");
+    let deadline = Instant::now() + PATIENCE;
+    while gateway.open_connections() > 1 {
+        assert!(Instant::now() < deadline, "the seat is still taken");
+        std::thread::yield_now();
+    }
+    assert_eq!(Wire::to(&gateway).ask(GET).status, 200);
+    go.lock().unwrap().send(()).unwrap();
+    assert_eq!(slow.exactly(2).unwrap(), b"ow");
+    assert!(slow.is_closed());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::fields::{Asked, Persistence, write_answer, write_interim};
 use super::pace::Pace;
 use super::refused::Refused;
-use super::sending::{Failed, Terms};
+use super::sending::{Failed, Progress, Terms};
 use super::shelf::Buffer;
 use crate::connection::record::{Fill, RequestRecord};
 use crate::drain::Drain;
@@ -163,14 +163,17 @@ impl Answering<'_, '_, '_, '_> {
         let is_reusable = response.keeps_alive() && framing != Framing::UntilClose;
         let mut body = if decodes { Body::decoded(framing) } else { Body::new(framing) };
         write_answer(self.asked, &response, sent_as, persistence, self.out);
-        self.terms.progress.answer_has_begun.set(true);
-        self.note.borrow_mut().status(response.status());
-        self.note.borrow_mut().head_sent(self.out.len() as u64);
+        let meter = Final {
+            downwards: Downwards(self.note),
+            progress: self.terms.progress,
+            status: response.status(),
+            head: self.out.len(),
+        };
         self.buffer.consume(len);
-        Downwards(self.note).moved(len, 0);
+        meter.moved(len, 0);
         let head = Head { head: self.out, ..Head::default() };
         let pace = Pace::of_answer(self.terms.progress, self.terms.idle);
-        carry(head, &mut body, source, self.buffer, target, pace, &Downwards(self.note))
+        carry(head, &mut body, source, self.buffer, target, pace, &meter)
             .await
             .map_err(|error| self.broken(error))?;
         // Bytes behind the answer belong to nothing that was asked.
@@ -194,6 +197,9 @@ impl Answering<'_, '_, '_, '_> {
             CarryError::Short => "the end of the connection".to_owned(),
             CarryError::Source(error) => error.to_string(),
             CarryError::SourceIdle { .. } => format!("nothing for {} s", self.terms.idle.as_secs_f32()),
+            CarryError::Framing(fault) if !self.terms.progress.answer_has_begun.get() => {
+                return self.refused(|endpoint| Refused::AnswerBody { endpoint, fault });
+            }
             CarryError::Framing(error) => error.to_string(),
         };
         self.refused(|endpoint| Refused::AnswerCutShort { endpoint, found })
@@ -212,6 +218,28 @@ impl Meter for Downwards<'_, '_> {
         let mut note = self.0.borrow_mut();
         note.upstream_received(taken as u64);
         note.sent(written as u64);
+    }
+}
+
+/// Counts a final answer. Nothing is told of it before its first bytes are found sound: until then it can still be refused.
+struct Final<'n, 'r> {
+    downwards: Downwards<'n, 'r>,
+    progress: &'n Progress,
+    status: u16,
+    /// The length of its head as the client gets it.
+    head: usize,
+}
+
+impl Meter for Final<'_, '_> {
+    fn begins(&self) {
+        self.progress.answer_has_begun.set(true);
+        let mut note = self.downwards.0.borrow_mut();
+        note.status(self.status);
+        note.head_sent(self.head as u64);
+    }
+
+    fn moved(&self, taken: usize, written: usize) {
+        self.downwards.moved(taken, written);
     }
 }
 

@@ -95,6 +95,9 @@ pub(super) enum CarryError {
 
 /// What is told of the bytes that moved: taken from the source, written to the target.
 pub(super) trait Meter {
+    /// The first bytes are sound, and on their way to the target: from here on it may have seen some.
+    fn begins(&self) {}
+
     fn moved(&self, taken: usize, written: usize);
 }
 
@@ -119,9 +122,13 @@ pub(super) async fn carry(
     meter: &impl Meter,
 ) -> Result<(), CarryError> {
     let mut head = head;
+    let mut has_begun = false;
     loop {
         let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
         let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
+        if !std::mem::replace(&mut has_begun, true) {
+            meter.begins();
+        }
         if !head.head.is_empty() || !piece.is_empty() {
             timeout(pace.for_a_piece(), write_together(target, [head.introduction, head.head, piece]))
                 .await

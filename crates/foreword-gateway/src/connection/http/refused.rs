@@ -80,6 +80,14 @@ pub(crate) enum Refused {
         /// What is wrong with it.
         fault: HeadError,
     },
+    /// The body that came with the endpoint's head is broken, and the client has got nothing of either.
+    #[error("expected an answer of {endpoint}: {fault}")]
+    AnswerBody {
+        /// Its address.
+        endpoint: String,
+        /// What is wrong with it.
+        fault: ChunkError,
+    },
     /// The endpoint changes to a protocol that nobody asked for, or in the middle of the request.
     #[error("expected an answer of {endpoint}, found 101 for a request without `Upgrade`")]
     Unasked {
@@ -119,6 +127,7 @@ impl Refused {
             Self::NoUpstream(_)
             | Self::EndpointClosed { .. }
             | Self::Answer { .. }
+            | Self::AnswerBody { .. }
             | Self::Unasked { .. }
             | Self::AnswerCutShort { .. } => 502,
         }
@@ -140,7 +149,7 @@ impl Refused {
             Self::ResponseTimeout { .. } => Code::ResponseTimeout,
             Self::EndpointClosed { .. } => Code::EndpointClosed,
             Self::Answer { fault, .. } if fault.fault() == HeadFault::HeadTooLong => Code::AnswerTooLarge,
-            Self::Answer { .. } | Self::Unasked { .. } => Code::MalformedAnswer,
+            Self::Answer { .. } | Self::AnswerBody { .. } | Self::Unasked { .. } => Code::MalformedAnswer,
             Self::AnswerCutShort { .. } => Code::AnswerCutShort,
         }
     }

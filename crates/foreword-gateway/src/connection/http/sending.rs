@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foreword_http1::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::pace::Pace;
@@ -56,7 +56,7 @@ pub(super) async fn send(
     match carried {
         Ok(()) => {
             terms.progress.request_is_whole.set(true);
-            watch(source, buffer).await
+            watch(source, buffer, terms.progress).await
         }
         // It takes no more, but may have said why before it closed: the answer is read to its end.
         Err(CarryError::Target) => pending().await,
@@ -89,13 +89,23 @@ pub(super) struct Terms<'t> {
 
 /// Watches a client that waits for its answer: requests that come early are kept for later, as far as there is room.
 ///
-/// The end of its stream is not the end of the exchange. `nc -N` and whoever ends TLS early still wait for their answer,
-/// and one that closed altogether looks the same until something is written to it. So the answer goes on, under its own
-/// timeouts; a client that is gone fails the next write.
-async fn watch(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -> Failed {
+/// The end of its stream is not the end of the exchange: `nc -N` and whoever ends TLS early still wait for their answer.
+/// One that closed altogether looks the same until something is written to it. So the answer is waited for a while, and
+/// once it has begun it goes on under its own timeouts: a client that is gone fails the next write.
+async fn watch(
+    source: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Buffer<'_>,
+    progress: &Progress,
+) -> Failed {
     while buffer.has_room(BUFFER) {
         match buffer.fill(source, BUFFER).await {
-            Ok(0) => break,
+            Ok(0) => {
+                sleep(PATIENCE_AFTER_END).await;
+                if !progress.answer_has_begun.get() {
+                    return Failed::ClientGone;
+                }
+                break;
+            }
             Ok(_) => {}
             Err(_) => return Failed::ClientGone,
         }
@@ -103,10 +113,12 @@ async fn watch(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -
     pending().await
 }
 
+/// How long a client that has ended its own side waits for its answer to begin: long enough for most answers, and far
+/// shorter than clients that are gone may hold their seats and their endpoints.
+const PATIENCE_AFTER_END: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::timeout;
 
@@ -119,30 +131,59 @@ mod tests {
         fn moved(&self, _taken: usize, _written: usize) {}
     }
 
+    /// Sends a request whose client says no more behind it, with an answer that begins `after` so long. What became of it
+    /// within an hour, and how long that took.
+    async fn sent_by_a_client_that_says_no_more(after: Option<Duration>) -> (Option<Failed>, Duration) {
+        let (mut client, mut source) = duplex(64);
+        let (mut target, mut endpoint) = duplex(64);
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        let progress = Progress::default();
+        let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
+        let terms = Terms {
+            progress: &progress,
+            endpoint: "an endpoint",
+            rules_changed_fields: false,
+            idle,
+            body_rate: 0,
+            response,
+        };
+        client.write_all(b"body").await.unwrap();
+        client.shutdown().await.unwrap();
+        let head = Head { introduction: b"a header, ", head: b"head " };
+        let begun = Instant::now();
+        let answer = async {
+            if let Some(after) = after {
+                sleep(after).await;
+                progress.answer_has_begun.set(true);
+            }
+        };
+        let sending =
+            send(head, Framing::Length(4), &mut source, &mut buffer, &mut target, terms, &Unmetered);
+        let sending = timeout(Duration::from_secs(3600), sending);
+        let (failed, ()) = tokio::join!(sending, answer);
+        assert!(progress.request_is_whole.get());
+        let mut sent = [0; 19];
+        endpoint.read_exact(&mut sent).await.unwrap();
+        assert_eq!(&sent, b"a header, head body");
+        (failed.ok(), begun.elapsed())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_says_no_more_is_waited_for_as_long_as_its_answer_takes() {
-        for answer_has_begun in [false, true] {
-            let (mut client, mut source) = duplex(64);
-            let (mut target, mut endpoint) = duplex(64);
-            let shelf = Shelf::default();
-            let mut buffer = shelf.buffer();
-            let progress = Progress::default();
-            progress.answer_has_begun.set(answer_has_begun);
-            let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
-            let (endpoint, rules_changed_fields, body_rate) = ("an endpoint", false, 0);
-            let terms =
-                Terms { progress: &progress, endpoint, rules_changed_fields, idle, body_rate, response };
-            client.write_all(b"body").await.unwrap();
-            client.shutdown().await.unwrap();
-            let framing = Framing::Length(4);
-            let head = Head { introduction: b"a header, ", head: b"head " };
-            let sending = send(head, framing, &mut source, &mut buffer, &mut target, terms, &Unmetered);
-            let hour = Duration::from_secs(3600);
-            assert!(timeout(hour, pin!(sending)).await.is_err(), "the exchange ended: {answer_has_begun}");
-            assert!(progress.request_is_whole.get());
-            let mut sent = [0; 19];
-            endpoint.read_exact(&mut sent).await.unwrap();
-            assert_eq!(&sent, b"a header, head body");
+    async fn a_client_that_says_no_more_has_as_long_as_its_answer_takes_once_that_has_begun() {
+        for after in [Duration::ZERO, PATIENCE_AFTER_END - Duration::from_millis(10)] {
+            let (failed, _) = sent_by_a_client_that_says_no_more(Some(after)).await;
+            assert!(failed.is_none(), "begun after {after:?}: {failed:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_no_more_is_taken_for_gone_when_no_answer_begins() {
+        for after in [None, Some(PATIENCE_AFTER_END + Duration::from_millis(10))] {
+            let (failed, took) = sent_by_a_client_that_says_no_more(after).await;
+            assert!(matches!(failed, Some(Failed::ClientGone)), "begun after {after:?}: {failed:?}");
+            let longest = after.unwrap_or(PATIENCE_AFTER_END).as_secs();
+            assert_eq!(took.as_secs(), longest, "begun after {after:?}");
         }
     }
 }

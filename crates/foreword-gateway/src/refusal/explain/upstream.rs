@@ -50,8 +50,9 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::MalformedAnswer,
-        meaning: "What an endpoint answered is not sound HTTP/1.1: a broken status line or field, or a body that could \
-                  end in two places. Answered 502; the connection to the endpoint was closed.",
+        meaning: "What an endpoint answered is not sound HTTP/1.1: a broken status line or field, a body that could end \
+                  in two places, or chunks that are broken before any of it was passed on. Answered 502; the \
+                  connection to the endpoint was closed.",
         cause: "The endpoint speaks another protocol on this port (TLS, for instance), or its application writes fields \
                 by hand.",
         remedy: "The line names the byte. Ask the endpoint directly with `foreword get -i` and look at its head.",
