@@ -12,10 +12,11 @@ use clap::Parser;
 
 use crate::args::{Cat, Cli};
 use crate::command::get;
-use crate::output::Exit;
+use crate::output::{Exit, WrittenAtEnd};
 
 /// Runs the `foreword` command with the arguments given, the program's name first.
 pub fn foreword(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let _written = WrittenAtEnd;
     match Cli::try_parse_from(arguments) {
         Ok(cli) => output::conclude("foreword", cli.verb.run()),
         Err(error) => usage(&error),

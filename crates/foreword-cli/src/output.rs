@@ -1,6 +1,7 @@
 //! Answers go to standard output, talk goes to standard error, and neither ever panics on a closed pipe.
 
 pub(crate) mod anatomy;
+mod lines;
 mod logger;
 
 use std::error::Error;
@@ -8,6 +9,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+pub(crate) use self::lines::WrittenAtEnd;
 pub(crate) use self::logger::install as install_logger;
 
 /// How a verb that could be carried out ended.
@@ -95,7 +97,9 @@ pub(crate) fn conclude(program: &str, outcome: Result<Exit, Failure>) -> ExitCod
 
 /// Writes to standard error; if that is closed, there is nobody left to tell.
 pub(crate) fn talk(text: &str) {
-    drop(io::stderr().lock().write_all(text.as_bytes()));
+    if !lines::queue(text) {
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
 }
 
 /// The error, its sources behind it, and the hint on a line of its own.

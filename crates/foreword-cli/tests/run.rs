@@ -1,13 +1,16 @@
 //! `foreword run` as an operator meets it: the real binary, its lines, its signals.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, PipeReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 /// Nothing takes so long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -310,6 +313,118 @@ fn the_limit_of_descriptors_is_raised_and_bounds_the_connections_of_all_listener
     let line = run.line_with("FW702");
     assert!(line.contains("connections in all (RLIMIT_NOFILE)"), "{line}");
     ask(&mut open);
+}
+
+/// A gateway whose standard error takes nothing more: its pipe is full, and the reader reads no further.
+fn stalled(file: &Path) -> (Run, BufReader<PipeReader>, SocketAddr) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foreword"));
+    command.args(["run", "-c"]).arg(file).env_remove("RUST_LOG").stderr(writer.try_clone().unwrap());
+    let child = command.stdout(Stdio::null()).spawn().unwrap();
+    // Else it holds the pipe open.
+    drop(command);
+    let (tell, lines) = mpsc::channel();
+    let mut run = Run { child, lines, seen: Vec::new() };
+    let mut reader = BufReader::new(reader);
+    while !run.seen.last().is_some_and(|line| line.contains(" on 127.0.0.1:")) {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "it ended:\n{}", run.seen.join("\n"));
+        run.seen.push(line.trim_end().to_owned());
+    }
+    tell.send(run.seen.last().unwrap().clone()).unwrap();
+    let address = run.address();
+
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    let full = loop {
+        if let Err(error) = writer.write(b"\n") {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    fcntl_setfl(&writer, flags).unwrap();
+    (run, reader, address)
+}
+
+/// Sets how many descriptors a process may have, and returns how many it could.
+fn descriptors(run: &Run, current: u64) -> u64 {
+    let pid = Pid::from_child(&run.child);
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let before =
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    before.unwrap().current.unwrap()
+}
+
+#[test]
+fn traffic_goes_on_when_nobody_reads_standard_error() {
+    let scene = Scene::new();
+    let (mut run, mut reader, address) = stalled(&scene.write(""));
+    let mut open: Vec<TcpStream> = (0..8).map(|_| tunnel(address)).collect();
+    for _ in 0..20 {
+        let mut refused = TcpStream::connect(address).unwrap();
+        refused.set_read_timeout(Some(PATIENCE)).unwrap();
+        refused.write_all(b"PROXY nonsense\r\n").unwrap();
+        assert_eq!(refused.read(&mut [0]).unwrap_or(0), 0);
+    }
+    // None is left to accept with, which every worker has a line to say about.
+    let before = descriptors(&run, 3);
+    let waiting: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for _ in 0..20 {
+        open.iter_mut().for_each(ask);
+    }
+    descriptors(&run, before);
+    for mut stream in waiting {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        ask(&mut stream);
+    }
+    drop(open);
+
+    // What waited is written once somebody reads.
+    let read = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    run.signal("TERM");
+    assert_eq!(run.ended().code(), Some(0));
+    let text = read.join().unwrap().unwrap();
+    assert!(text.contains("no connection can be accepted") && text.contains(" ended\n"), "{text}");
+}
+
+#[test]
+fn signals_are_obeyed_when_nobody_reads_standard_error() {
+    let scene = Scene::new();
+    let (mut run, _reader, _) = stalled(&scene.write(""));
+    run.signal("TERM");
+    assert_eq!(run.ended().code(), Some(0));
+
+    let (mut run, _reader, address) = stalled(&scene.write(""));
+    let mut open = tunnel(address);
+    run.signal("HUP");
+    run.signal("TERM");
+    while TcpStream::connect(address).is_ok() {}
+    ask(&mut open);
+    run.signal("TERM");
+    assert_eq!(run.ended().code(), Some(0));
+}
+
+#[test]
+fn named_pipes_are_not_waited_for() {
+    let scene = Scene::new();
+    let pipe = scene.folder.path().join("access.pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let log = format!("[log.access]\nto = \"file:{}\"\n", pipe.display());
+    let mut run = Run::start(&scene.write(&log));
+    let line = run.line_with("access log: expected to open");
+    assert!(line.contains("a named pipe that nobody reads"), "{line}");
+    assert_eq!(run.ended().code(), Some(1));
+
+    let mut run = Run::start(&scene.write(""));
+    run.address();
+    scene.write(&log);
+    run.signal("HUP");
+    run.line_with("FW605");
+    run.signal("TERM");
+    assert_eq!(run.ended().code(), Some(0));
 }
 
 #[test]

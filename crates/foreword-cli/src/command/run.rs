@@ -38,7 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.check {
         return super::check::check(args.file.path());
     }
-    install_logger(&args.log);
+    install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
     match config::load(args.file.path()) {
         Ok(plan) => serve(plan, args.file.path()),
         Err(problems) => Ok(problems::refuse(args.file.path(), &problems)),

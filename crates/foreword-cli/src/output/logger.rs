@@ -1,18 +1,28 @@
 //! The logger of the verbs that run a gateway: lines on standard error, coloured only where someone looks at them.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
+use std::panic::{self, PanicHookInfo};
 use std::str::FromStr;
+use std::thread;
 
 use anstream::{AutoStream, ColorChoice};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::lines;
 use crate::args::LogArgs;
 
 /// Installs the logger. The flag decides what is shown, else `RUST_LOG`, else it is `info` and above.
 ///
-/// Only the first call of a process has an effect, which is what a verb that starts twice in a test wants.
-pub(crate) fn install(args: &LogArgs) {
+/// Only the first call of a process has an effect, which is what a verb that starts twice in a test wants. From then on
+/// nobody waits for standard error: neither who logs nor who panics.
+///
+/// # Errors
+///
+/// When the machine gives no thread, or no descriptor, for the lines.
+pub(crate) fn install(args: &LogArgs) -> io::Result<()> {
+    lines::start()?;
     let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.trim().is_empty());
     let filter = match (args.log_level, asked.as_deref().map(meant)) {
         (Some(level), _) => EnvFilter::new(level.directive()),
@@ -23,17 +33,35 @@ pub(crate) fn install(args: &LogArgs) {
     let colour = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(lines::Queued)
         .with_ansi(colour)
         .with_target(false)
         .log_internal_errors(false);
     drop(logger.try_init());
+    panic::set_hook(Box::new(tell_panic));
     if let (None, Some(asked)) = (args.log_level, asked.filter(|text| meant(text).is_none())) {
         tracing::warn!(
             "{}: expected a level such as `info`, or `foreword_gateway=debug`, found `{}`; it is `info` now",
             EnvFilter::DEFAULT_ENV,
             asked.escape_debug()
         );
+    }
+    Ok(())
+}
+
+/// Tells of a panic as the standard library does, but without waiting for standard error.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let what = panic.payload_as_str().unwrap_or("a value that is no text");
+    // Only if RUST_BACKTRACE asks for one.
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => {
+            tracing::error!("thread `{name}` panicked at {place}: {what}\n{backtrace}");
+        }
+        _ => tracing::error!("thread `{name}` panicked at {place}: {what}"),
     }
 }
 

@@ -166,8 +166,14 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateProblem> {
     }
 }
 
+/// Reads a regular file. Whoever opens a named pipe may wait for ever, and a device may have no end.
 fn read(file: &Path) -> Result<Vec<u8>, CertificateProblem> {
-    fs::read(file).map_err(|error| CertificateProblem::new(file, format!("cannot be read: {error}")))
+    let unreadable = |error| CertificateProblem::new(file, format!("cannot be read: {error}"));
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(CertificateProblem::new(file, "expected a regular file, found something else")
+            .hint("pipes, sockets and devices are not read: put the PEM into a file"));
+    }
+    fs::read(file).map_err(unreadable)
 }
 
 fn broken_pem(file: &Path, error: &pem::Error) -> CertificateProblem {
@@ -438,6 +444,16 @@ mod tests {
         assert!(whats[3].contains("encrypted"), "{}", whats[3]);
         assert!(whats[4].contains("not valid PEM"), "{}", whats[4]);
         assert_eq!(whats.len(), 5);
+    }
+
+    #[test]
+    fn a_pipe_is_named_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("x.pem");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let problems = load_directory(&directory).unwrap_err();
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        assert_eq!((&problem.file, &*problem.what), (&pipe, "expected a regular file, found something else"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ const LOG_LINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Builds the chain, makes one request, and stays up unless told otherwise.
 pub(crate) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
-    install_logger(&args.log);
+    install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())

@@ -3,8 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::LogTarget;
 use super::syslog::{self, Server, Syslog};
@@ -50,8 +52,25 @@ pub(super) fn open(to: &LogTarget) -> Result<Target, OpenError> {
 }
 
 /// Lines hold addresses of people: not everyone on the machine may read them.
-fn append_to(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+///
+/// The opening of a named pipe would wait for its reader, and whoever opens must not; only the writing thread may wait.
+fn append_to(path: &Path) -> io::Result<File> {
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(at_once).open(path);
+    let file = opened.map_err(|error| if is_pipe(path) { without_reader(error) } else { error })?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+fn without_reader(error: io::Error) -> io::Error {
+    if error.raw_os_error() != Some(rustix::io::Errno::NXIO.raw_os_error()) {
+        return error;
+    }
+    io::Error::new(io::ErrorKind::NotConnected, "a named pipe that nobody reads; start its reader first")
 }
 
 /// How far [`Target::write`] came.

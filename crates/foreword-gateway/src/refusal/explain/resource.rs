@@ -44,7 +44,7 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "The code that served a connection met a state that it holds to be impossible and gave up. That \
                   connection was cut; all others go on.",
         cause: "A mistake in foreword. It is never right, whatever the peer sent.",
-        remedy: "Please report it with the line that begins with `panicked at` and, if you can, with the bytes that \
+        remedy: "Please report it with the line that holds `panicked at` and, if you can, with the bytes that \
                  the peer sent.",
     },
 ];
