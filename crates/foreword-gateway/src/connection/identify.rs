@@ -148,7 +148,7 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
                 Ok(()) => {}
                 Err(HeaderFault::CutShort { bytes }) if bytes.is_empty() => return Err(ServeError::Probe),
                 Err(HeaderFault::Silence { .. }) if !due => return Ok(None),
-                // All that a direct client has to say for now, though it looks like the beginning of a header.
+                // All that a direct client has to say so far, though it looks like the beginning of a header.
                 Err(HeaderFault::CutShort { .. } | HeaderFault::Unfinished { .. })
                     if !due && !begins_like_a_header(self.buffer) =>
                 {
