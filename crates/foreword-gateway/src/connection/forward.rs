@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use super::error::ServeError;
-use super::header_watch::HeaderWatch;
+use super::header_watch::{HeaderWatch, Seen};
 
 /// How many bytes went where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,12 +59,13 @@ impl Forward<'_> {
         up: &mut (impl AsyncRead + AsyncWrite + Unpin),
         mut moved: impl FnMut(Traffic),
     ) -> Result<(), ServeError> {
-        let (mut upwards, mut downwards) = (Way::new(self.watch), Way::new(HeaderWatch::new(false)));
+        let (mut upwards, mut downwards) = (Way::new(self.watch), Way::new(HeaderWatch::off()));
         let mut broken = None;
         let mut last = Instant::now();
         let mut timer = pin!(sleep_until(last + self.idle));
         poll_fn(|cx| {
             let mut now = Traffic::default();
+            upwards.let_go_if_due();
             let up_done = upwards.poll(cx, down, up, self.scratch, &mut now.up);
             let down_done = downwards.poll(cx, up, down, self.scratch, &mut now.down);
             if now != Traffic::default() {
@@ -97,12 +98,22 @@ impl Forward<'_> {
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            // The timer is moved only when it fires: most connections end before it does.
+            let patience = upwards.begin_to_wait();
+            let due = |idle: Instant| patience.map_or(idle, |patience| patience.min(idle));
+            if patience.is_some_and(|patience| patience < timer.deadline()) {
+                timer.as_mut().reset(due(last + self.idle));
+            }
+            // Otherwise it is moved only when it fires: most connections end before it does.
             while timer.as_mut().poll(cx).is_ready() {
                 if last.elapsed() >= self.idle {
                     return Poll::Ready(Err(ServeError::Idle(self.idle)));
                 }
-                timer.as_mut().reset(last + self.idle);
+                if patience.is_some_and(|patience| patience <= Instant::now()) {
+                    // Polled again at once, what waited goes on.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                timer.as_mut().reset(due(last + self.idle));
             }
             Poll::Pending
         })
@@ -127,6 +138,17 @@ struct Way {
     written: usize,
     stage: Stage,
     unflushed: bool,
+    wait: Wait,
+}
+
+/// Whether what is held may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    No,
+    /// It may yet become a header.
+    Begins,
+    /// It may, until this moment.
+    Until(Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +161,29 @@ enum Stage {
 
 impl Way {
     fn new(watch: HeaderWatch) -> Self {
-        Self { watch, held: Vec::new(), written: 0, stage: Stage::Open, unflushed: false }
+        Self { watch, held: Vec::new(), written: 0, stage: Stage::Open, unflushed: false, wait: Wait::No }
+    }
+
+    /// When what waits will have waited long enough, if any does.
+    fn begin_to_wait(&mut self) -> Option<Instant> {
+        match self.wait {
+            Wait::No => None,
+            Wait::Until(until) => Some(until),
+            Wait::Begins => {
+                let until = Instant::now() + self.watch.patience();
+                self.wait = Wait::Until(until);
+                Some(until)
+            }
+        }
+    }
+
+    fn let_go_if_due(&mut self) {
+        if let Wait::Until(until) = self.wait
+            && until <= Instant::now()
+        {
+            self.watch.wait_no_longer();
+            self.wait = Wait::No;
+        }
     }
 
     fn poll(
@@ -164,7 +208,9 @@ impl Way {
         count: &mut u64,
     ) -> Poll<Result<(), Broken>> {
         loop {
-            ready!(self.poll_held(cx, to, count)).map_err(Broken::Writing)?;
+            if self.wait == Wait::No {
+                ready!(self.poll_held(cx, to, count)).map_err(Broken::Writing)?;
+            }
             match self.stage {
                 Stage::Done => return Poll::Ready(Ok(())),
                 Stage::Ended => return Pin::new(&mut *to).poll_shutdown(cx).map_err(Broken::Writing),
@@ -172,7 +218,9 @@ impl Way {
                     let step = scratch.lend(|buffer| self.poll_step(cx, from, to, buffer, count));
                     if step.is_pending() {
                         // Nothing moves now: an idle connection keeps no buffer.
-                        self.held = Vec::new();
+                        if self.wait == Wait::No {
+                            self.held = Vec::new();
+                        }
                         if self.unflushed {
                             ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(Broken::Writing)?;
                             self.unflushed = false;
@@ -198,10 +246,22 @@ impl Way {
         let read = buffer.filled();
         if read.is_empty() {
             self.stage = Stage::Ended;
+            self.wait = Wait::No;
             return Poll::Ready(Ok(()));
         }
-        if self.watch.finds(read) {
-            return Poll::Ready(Err(Broken::Header));
+        match (self.watch.look(read), self.wait) {
+            (Seen::Header, _) => return Poll::Ready(Err(Broken::Header)),
+            (Seen::Payload, Wait::No) => {}
+            (Seen::Payload, Wait::Begins | Wait::Until(_)) => {
+                self.wait = Wait::No;
+                self.held.extend_from_slice(read);
+                return Poll::Ready(Ok(()));
+            }
+            (Seen::Unsettled, wait) => {
+                self.wait = if wait == Wait::No { Wait::Begins } else { wait };
+                self.held.extend_from_slice(read);
+                return Poll::Ready(Ok(()));
+            }
         }
         self.unflushed = true;
         let written = match Pin::new(to).poll_write(cx, read) {
@@ -249,8 +309,15 @@ mod tests {
         }
     }
 
+    const PATIENCE: Duration = Duration::from_secs(3);
+
     fn forward(scratch: &Scratch) -> Forward<'_> {
-        Forward { scratch, idle: Duration::from_secs(60), watch: HeaderWatch::new(true), headed: false }
+        Forward {
+            scratch,
+            idle: Duration::from_secs(60),
+            watch: HeaderWatch::refusing(PATIENCE),
+            headed: false,
+        }
     }
 
     #[tokio::test]
@@ -311,5 +378,66 @@ mod tests {
         let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), speak);
         assert!(matches!(outcome, Err(ServeError::Idle(_))), "{outcome:?}");
         assert_eq!(begin.elapsed().as_secs(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_become_a_header_waits_a_while_and_then_passes() {
+        let (mut client, mut down) = duplex(64);
+        let (mut up, mut endpoint) = duplex(64);
+        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let begin = Instant::now();
+        let forward = forward(&scratch);
+        let talk = async {
+            client.write_all(b"\r\n").await.unwrap();
+            let mut line = [0; 2];
+            endpoint.read_exact(&mut line).await.unwrap();
+            assert_eq!((&line, begin.elapsed()), (b"\r\n", PATIENCE));
+            client.write_all(b"HELO example.com\r\n").await.unwrap();
+            let mut line = [0; 18];
+            endpoint.read_exact(&mut line).await.unwrap();
+            assert_eq!(begin.elapsed(), PATIENCE, "only the first bytes wait");
+            drop((client, endpoint));
+        };
+        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk);
+        outcome.unwrap();
+        assert_eq!(traffic.up, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_of_a_dripped_header_gets_through() {
+        for header in [&b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
+            let (mut client, mut down) = duplex(64);
+            let (mut up, _endpoint) = duplex(64);
+            let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+            let forward = forward(&scratch);
+            let drip = async {
+                for byte in header.chunks(1) {
+                    client.write_all(byte).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), drip);
+            assert!(matches!(outcome, Err(ServeError::HeaderAsPayload { second: false })), "{outcome:?}");
+            assert_eq!(traffic.up, 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_settles_what_may_become_a_header() {
+        let (mut client, mut down) = duplex(64);
+        let (mut up, mut endpoint) = duplex(64);
+        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let begin = Instant::now();
+        let forward = forward(&scratch);
+        let talk = async {
+            client.write_all(b"PRO").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut question = Vec::new();
+            endpoint.read_to_end(&mut question).await.unwrap();
+            assert_eq!((&question[..], begin.elapsed()), (&b"PRO"[..], Duration::ZERO));
+            drop(endpoint);
+        };
+        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk);
+        outcome.unwrap();
     }
 }

@@ -1,35 +1,70 @@
 //! A header where it is payload: found in the first bytes of a stream that must not begin with one.
 
+use std::time::Duration;
+
 use foreword::{Signature, signature};
 
-/// Looks at the first bytes as they pass by. Nobody is made to wait: what is passed on before the twelfth byte is known is
-/// too short to be a header.
+/// Looks at the first bytes as they pass by. Only those that may yet become a header have to wait, and not for long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderWatch {
     seen: [u8; LONGEST],
     len: usize,
     over: bool,
+    impatient: bool,
+    patience: Duration,
+}
+
+/// What the bytes so far are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The beginning of a header.
+    Header,
+    /// The next byte may tell: until then nobody is to have them.
+    Unsettled,
+    /// Payload.
+    Payload,
 }
 
 impl HeaderWatch {
-    /// For a stream where a header would be refused, or where it may be what it likes.
-    pub(crate) fn new(refuses: bool) -> Self {
-        Self { seen: [0; LONGEST], len: 0, over: !refuses }
+    /// For a stream where a header would be refused: `patience` is for how long bytes wait that may become one.
+    pub(crate) fn refusing(patience: Duration) -> Self {
+        Self { seen: [0; LONGEST], len: 0, over: false, impatient: false, patience }
     }
 
-    /// Whether the stream turns out to begin with a header, now that these bytes came.
-    pub(crate) fn finds(&mut self, bytes: &[u8]) -> bool {
+    /// For a stream that may be what it likes.
+    pub(crate) fn off() -> Self {
+        Self { over: true, ..Self::refusing(Duration::ZERO) }
+    }
+
+    /// For how long bytes wait that may become a header.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Says what the stream turns out to begin with, now that these bytes came.
+    pub(crate) fn look(&mut self, bytes: &[u8]) -> Seen {
         if self.over {
-            return false;
+            return Seen::Payload;
         }
         for (place, byte) in self.seen.iter_mut().skip(self.len).zip(bytes) {
             *place = *byte;
             self.len += 1;
         }
         let seen = self.seen.get(..self.len).unwrap_or_default();
-        let found = signature(seen);
-        self.over = found == Signature::Absent;
-        found == Signature::Whole
+        match signature(seen) {
+            Signature::Whole => Seen::Header,
+            Signature::Begun if !self.impatient && !seen.is_empty() => Seen::Unsettled,
+            Signature::Begun => Seen::Payload,
+            Signature::Absent => {
+                self.over = true;
+                Seen::Payload
+            }
+        }
+    }
+
+    /// Lets what is unsettled pass from now on. It is too short to be a header, and the rest of one is still found.
+    pub(crate) fn wait_no_longer(&mut self) {
+        self.impatient = true;
     }
 }
 
@@ -41,13 +76,17 @@ mod tests {
     use super::*;
 
     fn found(refuses: bool, pieces: &[&[u8]]) -> bool {
-        let mut watch = HeaderWatch::new(refuses);
-        pieces.iter().any(|piece| watch.finds(piece))
+        let mut watch = if refuses { HeaderWatch::refusing(PATIENCE) } else { HeaderWatch::off() };
+        pieces.iter().any(|piece| watch.look(piece) == Seen::Header)
     }
+
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    const HEADERS: [&[u8]; 2] = [b"PROXY TCP4 192.0.2.1", b"\r\n\r\n\0\r\nQUIT\n\x21\x11"];
 
     #[test]
     fn a_header_is_found_however_it_is_split() {
-        for header in [&b"PROXY TCP4 192.0.2.1"[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x11"] {
+        for header in HEADERS {
             assert!(found(true, &[header]));
             for cut in 0..header.len() {
                 assert!(found(true, &[&header[..cut], &header[cut..]]), "cut at {cut}");
@@ -55,6 +94,25 @@ mod tests {
             let bytes: Vec<&[u8]> = header.chunks(1).collect();
             assert!(found(true, &bytes));
         }
+    }
+
+    #[test]
+    fn nothing_of_a_header_is_payload_while_it_may_become_one() {
+        for header in HEADERS {
+            let mut watch = HeaderWatch::refusing(PATIENCE);
+            let seen: Vec<Seen> = header.chunks(1).map(|byte| watch.look(byte)).collect();
+            let settled = seen.iter().position(|&seen| seen == Seen::Header).unwrap();
+            assert!(seen[..settled].iter().all(|&seen| seen == Seen::Unsettled), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_took_too_long_passes_and_the_rest_of_a_header_is_found_all_the_same() {
+        let mut watch = HeaderWatch::refusing(PATIENCE);
+        assert_eq!(watch.look(b"\r\n"), Seen::Unsettled);
+        watch.wait_no_longer();
+        assert_eq!(watch.look(b"\r"), Seen::Payload);
+        assert_eq!(watch.look(b"\n\0\r\nQUIT\n"), Seen::Header);
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use foreword::{Client, Trust, Verdict};
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncReadExt, ReadBuf};
+use tokio::time::{Instant, timeout_at};
 
 use super::Connection;
 use super::error::ServeError;
 use super::forward::{Forward, Scratch, Traffic};
-use super::header_watch::HeaderWatch;
+use super::header_watch::{HeaderWatch, Seen};
 use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
@@ -44,7 +45,11 @@ pub(crate) async fn serve(
 
     let mut first = leftover;
     let headed = connection.client.header.is_some();
-    let mut watch = HeaderWatch::new(refuses_header(&connection.listener, &connection.client));
+    let mut watch = match refuses_header(&connection.listener, &connection.client) {
+        true => HeaderWatch::refusing(connection.listener.header.deadline),
+        false => HeaderWatch::off(),
+    };
+    take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     record.cluster(&cluster.name);
     let tell = |attempt: Attempt<'_>| match attempt {
         Attempt::To(address) => record.forwarding(address),
@@ -53,9 +58,8 @@ pub(crate) async fn serve(
     let connect = async |chosen: &Chosen| open(cluster, chosen).await;
     let (chosen, opened) = reach(&worker.endpoints, cluster, tell, connect).await?;
     record.connected(false);
-    take_what_is_there(&mut stream, &mut first, &worker.scratch).await.map_err(ServeError::Downstream)?;
-    if watch.finds(&first) {
-        return Err(ServeError::HeaderAsPayload { second: headed });
+    if first.is_empty() {
+        take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     }
     let mut upstream =
         opened.introduce(cluster, &chosen.address, connection.introduced(), &first).await?.into_stream();
@@ -76,16 +80,44 @@ pub(crate) async fn serve(
     outcome
 }
 
-/// Takes the client's first words if they came while we connected, so that they go out with the header. It waits for
-/// nothing: where the server speaks first there are none.
+/// Takes the client's first words if they are there, so that they go out with our header. It waits for none: where the
+/// server speaks first there are none. But those that may become a header which is refused here are seen to their end,
+/// or to the end of the patience with them, before anything is said to an endpoint (R-SEC-09).
+async fn take_first_words(
+    stream: &mut impl Downstream,
+    first: &mut Vec<u8>,
+    watch: &mut HeaderWatch,
+    headed: bool,
+    scratch: &Scratch,
+) -> Result<(), ServeError> {
+    if first.is_empty() {
+        take_what_is_there(stream, first, scratch).await.map_err(ServeError::Downstream)?;
+    }
+    let mut seen = watch.look(first);
+    let until = Instant::now() + watch.patience();
+    while seen == Seen::Unsettled {
+        let known = first.len();
+        match timeout_at(until, stream.read_buf(first)).await {
+            Ok(Ok(1..)) => seen = watch.look(first.get(known..).unwrap_or_default()),
+            Ok(Err(error)) => return Err(ServeError::Downstream(error)),
+            Ok(Ok(0)) | Err(_) => {
+                watch.wait_no_longer();
+                seen = Seen::Payload;
+            }
+        }
+    }
+    match seen {
+        Seen::Header => Err(ServeError::HeaderAsPayload { second: headed }),
+        Seen::Payload | Seen::Unsettled => Ok(()),
+    }
+}
+
+/// Takes what has come and waits for nothing.
 async fn take_what_is_there(
     stream: &mut impl Downstream,
     first: &mut Vec<u8>,
     scratch: &Scratch,
 ) -> io::Result<()> {
-    if !first.is_empty() {
-        return Ok(());
-    }
     let mut look = |cx: &mut Context<'_>, buffer: &mut [u8]| {
         let mut buffer = ReadBuf::new(buffer);
         match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {

@@ -124,10 +124,15 @@ fn check(
         Expected::Peer => ("PROXY UNKNOWN\r\n".to_owned(), PAYLOAD.to_vec()),
         Expected::Payload => (from_peer, bytes),
     };
-    // Where the server may speak first, it was connected to before the bytes of one that was refused came, and heard none.
-    let heard =
-        std::iter::from_fn(|| heard.recv_timeout(PATIENCE).ok()).find(|heard| heard.ends_with(PAYLOAD));
-    let heard = heard.unwrap_or_else(|| panic!("{what}: nothing was forwarded"));
+    let heard = loop {
+        let heard = heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what}: nothing was forwarded"));
+        if heard.ends_with(PAYLOAD) {
+            break heard;
+        }
+        // Where the server may speak first, it was connected to before the bytes of one that was refused came.
+        let of_its_bytes = heard.splitn(2, |&byte| byte == b'\n').nth(1).unwrap_or_default();
+        assert_eq!(of_its_bytes, b"", "{what}: not a byte of what was refused before is heard");
+    };
     assert_eq!(
         heard.escape_ascii().to_string(),
         [header.as_bytes(), &payload].concat().escape_ascii().to_string(),
@@ -154,6 +159,43 @@ fn every_policy_meets_every_kind_of_bytes() {
 #[test]
 fn the_answer_does_not_depend_on_how_the_bytes_were_split() {
     every_opening(true);
+}
+
+#[test]
+fn a_header_in_place_of_a_request_has_one_name_however_it_is_split() {
+    let endpoint = Endpoint::echo();
+    let running = Running::start(&file(&endpoint, "").replace("mode = \"tcp\"", "mode = \"http\""));
+    let v2 = foreword::Builder::v2().proxy("203.0.113.7:1".parse().unwrap(), "192.0.2.1:2".parse().unwrap());
+    let header = v2.build().unwrap();
+    for (policy, code) in [("forbid", "FW113"), ("require", "FW110")] {
+        let before_it = if policy == "require" { &header[..] } else { b"" };
+        for refused in [&header[..], b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n", b"PROXY "] {
+            for cut in 1..=refused.len() {
+                let mut peer = client(running.address(policy));
+                peer.set_nodelay(true).unwrap();
+                peer.write_all(before_it).unwrap();
+                let (one, other) = refused.split_at(cut);
+                // An answer may come while we still write.
+                let _refused = peer.write_all(one).and_then(|()| peer.write_all(other));
+                assert!(read_all(&mut peer).starts_with(b"HTTP/1.1 400 "), "cut at {cut}");
+            }
+        }
+        running.log.line_with(code);
+    }
+    // Another name would have had its own line at its first time.
+    assert!(!running.log.all().contains("[FW4"), "{}", running.log.all());
+    assert!(endpoint.is_unvisited());
+}
+
+#[test]
+fn what_only_begins_like_a_header_is_named_when_no_more_comes() {
+    let endpoint = Endpoint::echo();
+    let running = Running::start(&file(&endpoint, "").replace("mode = \"tcp\"", "mode = \"http\""));
+    let mut peer = client(running.address("forbid"));
+    peer.write_all(b"\r\n").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert!(read_all(&mut peer).starts_with(b"HTTP/1.1 400 "));
+    running.log.line_with("FW401");
 }
 
 #[test]

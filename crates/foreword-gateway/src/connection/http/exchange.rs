@@ -127,32 +127,33 @@ async fn read_head<S: Downstream>(
     let limits = limits(listener);
     let deadline = Instant::now() + listener.timeout.head;
     let mut end = HeadEnd::request();
+    let mut is_all = false;
     loop {
         let bytes = talk.buffer.bytes();
-        let found = end.find(bytes, &limits).and_then(|found| match found {
-            Some(len) => {
-                let head = bytes.get(..len).unwrap_or_default();
-                desk.head.clear();
-                desk.head.extend_from_slice(head);
-                desk.request.parse(head, &limits).map(|()| Some(len))
-            }
-            None => Ok(None),
-        });
-        match found {
-            Err(_) if signature(bytes) == Signature::Whole => {
+        let found = match signature(bytes) {
+            Signature::Whole => {
                 return Err(Refused::Header { second: talk.connection.client.header.is_some() }.into());
             }
-            Err(error) => return Err(error.into()),
-            Ok(Some(len)) => {
-                talk.buffer.consume(len);
-                note.received(len as u64);
-                return Ok(());
-            }
-            Ok(None) => {}
+            // Whatever it becomes, it has one name however it was split (R-SEC-11).
+            Signature::Begun if !is_all => None,
+            Signature::Begun | Signature::Absent => end.find(bytes, &limits)?,
+        };
+        if let Some(len) = found {
+            let head = bytes.get(..len).unwrap_or_default();
+            desk.head.clear();
+            desk.head.extend_from_slice(head);
+            desk.request.parse(head, &limits)?;
+            talk.buffer.consume(len);
+            note.received(len as u64);
+            return Ok(());
+        }
+        if is_all {
+            return Err(NoHead::Gone);
         }
         match timeout_at(deadline, talk.buffer.fill(&mut talk.stream, limits.head)).await {
             Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) => return Err(NoHead::Gone),
+            Ok(Ok(0)) => is_all = true,
+            Ok(Err(_)) => return Err(NoHead::Gone),
             Err(_) => {
                 let found = talk.buffer.bytes().len();
                 return Err(Refused::HeadDeadline { after: listener.timeout.head, found }.into());

@@ -192,8 +192,7 @@ async fn tunnel<S: Downstream>(
     count(Traffic { up: talk.buffer.bytes().len() as u64, down: said.bytes().len() as u64 });
     talk.buffer.consume(usize::MAX);
 
-    let forward =
-        Forward { scratch: &talk.worker.scratch, idle, watch: HeaderWatch::new(false), headed: false };
+    let forward = Forward { scratch: &talk.worker.scratch, idle, watch: HeaderWatch::off(), headed: false };
     let outcome = match early {
         Ok(()) => forward.run(&mut talk.stream, &mut upstream, count).await,
         Err(error) => Err(error),
