@@ -10,6 +10,8 @@ use tokio::task::{AbortHandle, spawn_local};
 use crate::admin::Admin;
 use crate::plan::Plan;
 use crate::threads;
+use crate::upstream::health::Watching;
+use crate::upstream::membership::States;
 use crate::upstream::names::{Ask, Names, Resolving};
 
 /// The way to the control thread. The thread ends with it.
@@ -30,10 +32,13 @@ impl Control {
     /// Starts the control thread. `find` says whom to ask for names.
     pub(crate) fn start<A: Ask>(
         names: Arc<Names>,
+        states: Arc<States>,
         find: impl Fn() -> Result<A, NetError> + Send + 'static,
     ) -> io::Result<Self> {
         let (tasks, received) = async_mpsc::unbounded_channel();
-        threads::start("control".to_owned(), move || run(received, Resolving::new(names, find)))?;
+        threads::start("control".to_owned(), move || {
+            run(received, Resolving::new(Arc::clone(&names), find), Watching::new(states, names))
+        })?;
         Ok(Self { tasks })
     }
 
@@ -54,16 +59,26 @@ impl Control {
 async fn run<A: Ask, F: Fn() -> Result<A, NetError>>(
     mut tasks: async_mpsc::UnboundedReceiver<Task>,
     mut resolving: Resolving<F>,
+    mut watching: Watching,
 ) {
     let mut answering: Option<AbortHandle> = None;
-    while let Some(task) = tasks.recv().await {
+    loop {
+        let task = tokio::select! {
+            task = tasks.recv() => task,
+            () = watching.names_changed() => {
+                watching.look_again();
+                continue;
+            }
+        };
         match task {
-            Task::Follow(plan, done) => {
+            None => break,
+            Some(Task::Follow(plan, done)) => {
                 resolving.follow(&plan.clusters).await;
+                watching.follow(&plan.clusters);
                 // Whoever waits may have given up.
                 let _gone = done.send(());
             }
-            Task::Answer(admin) => {
+            Some(Task::Answer(admin)) => {
                 if let Some(before) = answering.take() {
                     before.abort();
                 }

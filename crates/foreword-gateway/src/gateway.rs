@@ -13,6 +13,7 @@ use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
 pub use crate::sockets::{BindError, BindErrors, BoundAddress};
 use crate::sockets::{Doorway, Sockets};
+use crate::upstream::membership::States;
 use crate::upstream::names::{self, Ask, Names};
 use crate::worker::{self, NewPlan, Order};
 
@@ -97,7 +98,8 @@ impl Gateway {
         let observer = Observer::new(workers);
         let prepared = state.prepare(&plan, &observer)?;
         let names = Arc::<Names>::default();
-        let control = Control::start(Arc::clone(&names), find)?;
+        let states = States::new(Arc::clone(&observer));
+        let control = Control::start(Arc::clone(&names), Arc::clone(&states), find)?;
         let doors = state.take(prepared, &observer, &control);
         control.follow(&plan);
         let (running, still_running) = watch::channel(workers);
@@ -109,6 +111,7 @@ impl Gateway {
                 number,
                 observer: Arc::clone(&observer),
                 names: Arc::clone(&names),
+                states: Arc::clone(&states),
                 kept: state.sockets.kept_per_worker(),
                 orders: taken,
                 running: running.clone(),

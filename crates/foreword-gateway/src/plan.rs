@@ -11,7 +11,9 @@ use foreword::{Parser, Trust};
 use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
-pub use crate::policy::cluster::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, Target};
+pub use crate::policy::cluster::{
+    Balance, Cluster, ClusterTimeouts, Ejection, Endpoint, SendHeader, SendTlv, Target, WhenAllDown,
+};
 use crate::policy::rules::Rules;
 pub use crate::tls::TlsPlan;
 

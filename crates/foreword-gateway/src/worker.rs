@@ -17,6 +17,7 @@ use crate::observe::journal::{Scribe, Unit};
 use crate::plan::Mode;
 use crate::sockets::Door;
 use crate::threads;
+use crate::upstream::membership::States;
 use crate::upstream::names::Names;
 
 /// What a worker is told to do.
@@ -45,6 +46,7 @@ pub(crate) struct Start {
     pub(crate) number: usize,
     pub(crate) observer: Arc<Observer>,
     pub(crate) names: Arc<Names>,
+    pub(crate) states: Arc<States>,
     /// How many connections to endpoints it may keep unused.
     pub(crate) kept: usize,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
@@ -71,9 +73,9 @@ impl Drop for Ended {
 }
 
 async fn serve(start: Start) {
-    let Start { number, observer, names, kept, mut orders, running: _running } = start;
+    let Start { number, observer, names, states, kept, mut orders, running: _running } = start;
     let scribe = Scribe::new(observer, number);
-    let worker = Worker::new(scribe, names, kept);
+    let worker = Worker::new(scribe, names, states, kept);
     let mut doors = Doors::default();
     loop {
         let order = tokio::select! {

@@ -8,8 +8,8 @@ use super::document::{Notes, Table, find_name, shown};
 use super::keys::{CLUSTER, CLUSTER_TIMEOUT};
 use super::problem::Problem;
 use super::source::{At, Place};
-use super::units;
-use crate::plan::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv};
+use super::{health, units};
+use crate::plan::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, WhenAllDown};
 
 /// The clusters of all files.
 #[derive(Debug, Default)]
@@ -73,6 +73,10 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
         table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
     let send_tlvs = read_tlvs(table, send_header);
     let timeout = read_timeouts(table);
+    let ejection = health::ejection(table);
+    let words = [("try-all", WhenAllDown::TryAll), ("refuse", WhenAllDown::Refuse)];
+    let when_all_down =
+        table.read("when_all_down", |value| value.one_of(&words)).map(|at| at.value).unwrap_or_default();
 
     let endpoints = endpoints?;
     if endpoints.value.is_empty() {
@@ -89,7 +93,17 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
     let complete = !read.is_empty() && read.len() == endpoints.value.len();
     let balance = balance.unwrap_or_default();
     let name = name.into();
-    complete.then_some(Cluster { name, index, endpoints: read, balance, send_header, send_tlvs, timeout })
+    complete.then_some(Cluster {
+        name,
+        index,
+        endpoints: read,
+        balance,
+        send_header,
+        send_tlvs,
+        timeout,
+        ejection,
+        when_all_down,
+    })
 }
 
 fn read_endpoint(text: &At<&str>, notes: &Notes) -> Option<Endpoint> {

@@ -58,6 +58,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &RESPOND,
     &CLUSTER,
     &CLUSTER_TIMEOUT,
+    &EJECTION,
     &LOG,
     &ACCESS,
     &ADMIN,
@@ -395,6 +396,18 @@ pub(crate) const CLUSTER: Section = Section {
             "What a v2 header carries besides addresses.",
         ),
         key("timeout", Table(&CLUSTER_TIMEOUT), "{}", "How long is waited."),
+        key(
+            "ejection",
+            Table(&EJECTION),
+            "none",
+            "`[cluster.NAME.ejection]`: leaves endpoints alone that fail those who come.",
+        ),
+        key(
+            "when_all_down",
+            Word(&["try-all", "refuse"]),
+            "\"try-all\"",
+            "What happens when no endpoint is up: all are tried all the same, or whoever comes is refused (503 in http mode).",
+        ),
     ],
 };
 
@@ -405,6 +418,28 @@ pub(crate) const CLUSTER_TIMEOUT: Section = Section {
         key("connect", Duration, "\"5s\"", "For a connection to be made."),
         key("response", Duration, "\"60s\"", "For the head of a response."),
         key("idle", Duration, "\"30s\"", "For which a kept connection may be unused."),
+    ],
+};
+
+pub(crate) const EJECTION: Section = Section {
+    title: "[cluster.NAME.ejection]",
+    about: "Endpoints that fail those who come are left alone for a while, and then tried with one connection before the others come. Written as `ejection = {}`, all of its defaults hold.",
+    keys: &[
+        key(
+            "failures",
+            Number(1, 1000),
+            "5",
+            "So many in a row: connections that were refused or not made in time, or answers that did not come.",
+        ),
+        key("server_errors", Flag, "false", "Whether an answer with a status from 500 on is a failure."),
+        key("time", Duration, "\"10s\"", "For how long the first time; twice as long each time after."),
+        key("max_time", Duration, "\"5m\"", "For how long at most."),
+        key(
+            "max_share",
+            Number(1, 100),
+            "50",
+            "The most endpoints that may be left alone at once, in percent. Of several, one always may; a single one only with 100.",
+        ),
     ],
 };
 

@@ -356,8 +356,8 @@ fn numbers_keys_and_binds_out_of_their_place_come_with_the_right_form() {
             "foreword.toml:5:18: listener `a`: expected a number from 1 to 1000 for `fields`, found `\"100\"`\nhint: write it without quotes: `100`",
         ),
         (
-            "[cluster.y]\nendpoints = [\"a:1\"]\nworkers = 2",
-            "foreword.toml:3:1: cluster `y`: expected one of the keys `endpoints`, `balance`, `send_header`, `send_tlvs` and `timeout`, found `workers`\nhint: `workers` belongs to the top of the file, above the first `[…]`",
+            "[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"http\"\ncluster = \"z\"\nmin = { workers = 2 }",
+            "foreword.toml:5:9: listener `a`: expected one of the keys `body_rate`, found `workers`\nhint: `workers` belongs to the top of the file, above the first `[…]`",
         ),
     ] {
         assert_eq!(told_of(text), [expected]);

@@ -6,6 +6,7 @@
 mod clusters;
 mod document;
 mod files;
+mod health;
 mod keys;
 mod listeners;
 mod lists;

@@ -11,6 +11,7 @@ use super::http::Shelf;
 use crate::drain::Progress;
 use crate::observe::journal::Scribe;
 use crate::upstream::endpoints::Endpoints;
+use crate::upstream::membership::States;
 use crate::upstream::names::Names;
 use crate::upstream::pool::Pool;
 
@@ -35,9 +36,9 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker that serves nobody yet, and may keep `kept` connections to endpoints.
-    pub(crate) fn new(scribe: Rc<Scribe>, names: Arc<Names>, kept: usize) -> Rc<Self> {
+    pub(crate) fn new(scribe: Rc<Scribe>, names: Arc<Names>, states: Arc<States>, kept: usize) -> Rc<Self> {
         Rc::new(Self {
-            endpoints: Endpoints::new(names, Rc::clone(&scribe)),
+            endpoints: Endpoints::new(names, states, Rc::clone(&scribe)),
             scribe,
             scratch: Scratch::new(),
             shelf: Shelf::default(),

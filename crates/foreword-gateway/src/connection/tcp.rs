@@ -63,6 +63,7 @@ pub(crate) async fn serve(
     }
     let mut upstream =
         opened.introduce(cluster, &chosen.address, connection.introduced(), &first).await?.into_stream();
+    chosen.took_it();
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }
@@ -70,7 +71,17 @@ pub(crate) async fn serve(
     drop(first);
 
     let forward = Forward { scratch: &worker.scratch, idle: connection.listener.timeout.idle, watch, headed };
-    let outcome = forward.run(&mut stream, &mut upstream, |moved| note(record, moved)).await;
+    let mut answered = false;
+    let moved = |moved: Traffic| {
+        answered |= moved.down > 0;
+        note(record, moved);
+    };
+    let outcome = forward.run(&mut stream, &mut upstream, moved).await;
+    match &outcome {
+        _ if answered => chosen.answered(),
+        Err(ServeError::Upstream(error)) => chosen.did_not_answer(error),
+        _ => {}
+    }
     match &outcome {
         Err(ServeError::Downstream(error)) if is_reset(error) => upstream.reset_on_close(),
         Err(ServeError::Upstream(error)) if is_reset(error) => stream.socket().reset_on_close(),

@@ -9,7 +9,7 @@ use foreword_http1::path::PathPolicy;
 use super::*;
 use crate::plan::{
     Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Least, Limits, Listener, Mode, RequestId,
-    SecondHeader, SendHeader, Target, Timeouts, UnknownHeader,
+    SecondHeader, SendHeader, Target, Timeouts, UnknownHeader, WhenAllDown,
 };
 use crate::policy::rules::{Ending, Rule, Rules};
 use crate::upstream::names::server::Server;
@@ -27,6 +27,8 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         send_header: SendHeader::None,
         send_tlvs: Vec::new(),
         timeout: ClusterTimeouts::default(),
+        ejection: None,
+        when_all_down: WhenAllDown::default(),
     });
     let forward = Rule {
         name: "all".into(),
@@ -227,7 +229,8 @@ fn whoever_the_kernel_took_in_is_served_even_if_the_drain_comes_right_behind_the
     order.send(Order::Drain).unwrap();
     let (running, _) = watch::channel(1);
     let (observer, names) = (Observer::new(1), Arc::default());
-    worker::start(worker::Start { number: 0, observer, names, kept: 0, orders, running }).unwrap();
+    let states = States::new(Arc::clone(&observer));
+    worker::start(worker::Start { number: 0, observer, names, states, kept: 0, orders, running }).unwrap();
     let mut answer = [0; 5];
     early.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"hello");

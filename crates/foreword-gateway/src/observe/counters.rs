@@ -77,6 +77,7 @@ pub(crate) struct ClusterCounters {
     pub(crate) refused: Counter,
     pub(crate) timed_out: Counter,
     pub(crate) unresolved: Counter,
+    pub(crate) all_down: Counter,
     pub(crate) retries: Counter,
     pub(crate) replays: Counter,
     pub(crate) reuses: Counter,

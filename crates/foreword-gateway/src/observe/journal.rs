@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::access_log::{AccessLog, AccessLogPlan, Desk, LogCounters, OpenError};
 use super::counters::{ClusterCounters, ListenerCounters};
+use super::endpoint::EndpointSeries;
 use super::entry::{Entry, Exchange, Known, Outcome};
 use super::name::Wants;
 use super::teller::Teller;
@@ -21,6 +22,8 @@ pub struct Observer {
     pub(super) started: SystemTime,
     pub(super) listeners: Mutex<Vec<Arc<ListenerSeries>>>,
     pub(super) clusters: Mutex<Vec<Arc<ClusterSeries>>>,
+    /// Those to which somebody may connect; the others are gone.
+    pub(super) endpoints: Mutex<Vec<Weak<EndpointSeries>>>,
     pub(super) reloads: Reloads,
     /// The switches of the plan in force that loosen how a listener's headers are read.
     pub(super) switches: Mutex<Vec<(Box<str>, &'static str)>>,
@@ -41,6 +44,7 @@ impl Observer {
             started: SystemTime::now(),
             listeners: Mutex::default(),
             clusters: Mutex::default(),
+            endpoints: Mutex::default(),
             reloads: Reloads::default(),
             switches: Mutex::default(),
             log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
@@ -406,6 +410,11 @@ impl ClusterAccount {
     /// There was no endpoint: no name resolves.
     pub(crate) fn unresolved(&self) {
         self.counters().unresolved.add(1);
+    }
+
+    /// No endpoint was up.
+    pub(crate) fn all_down(&self) {
+        self.counters().all_down.add(1);
     }
 
     /// Another endpoint is tried, since nothing was sent.

@@ -15,6 +15,7 @@ use super::counters::{
     Closing, ClusterCounters, Counter, HEADER_FAULTS, HistogramSum, Introduction, ListenerCounters,
     StatusClass,
 };
+use super::endpoint::EndpointSeries;
 use super::journal::{ClusterSeries, ListenerSeries, Observer, Unit, locked};
 use super::process::Process;
 use crate::refusal::Code;
@@ -92,6 +93,7 @@ impl Collector for Scrape {
         refusals(&mut page, &listeners)?;
         requests(&mut page, &listeners)?;
         upstream(&mut page, &clusters)?;
+        endpoints(&mut page, &observer.endpoints())?;
         configuration(&mut page, observer)?;
         access_log(&mut page, observer)?;
         process(&mut page, observer)
@@ -242,10 +244,11 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
             .map(move |&(result, read)| ([("cluster", &*series.name), ("result", result)], series.sum(read)))
     });
     page.counters(&UPSTREAM_CONNECTS, by_result)?;
-    let rest: [(&Family, Read); 3] = [
+    let rest: [(&Family, Read); 4] = [
         (&UPSTREAM_REUSES, |counters| &counters.reuses),
         (&UPSTREAM_RETRIES, |counters| &counters.retries),
         (&UPSTREAM_REPLAYS, |counters| &counters.replays),
+        (&UPSTREAM_ALL_DOWN, |counters| &counters.all_down),
     ];
     for (family, read) in rest {
         page.counters(
@@ -254,6 +257,24 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
         )?;
     }
     Ok(())
+}
+
+fn endpoints(page: &mut Page<'_>, endpoints: &[Arc<EndpointSeries>]) -> fmt::Result {
+    fn labels(series: &EndpointSeries) -> [(&'static str, &str); 2] {
+        [("cluster", &series.cluster), ("endpoint", &series.address)]
+    }
+    let up = endpoints.iter().map(|series| (labels(series), f64::from(u8::from(series.up()))));
+    page.gauges(&ENDPOINT_UP, up)?;
+    let checks = endpoints.iter().flat_map(|series| {
+        series.checks().map(move |(result, count)| {
+            let labels =
+                [("cluster", &*series.cluster), ("endpoint", &*series.address), ("result", result.as_str())];
+            (labels, count)
+        })
+    });
+    page.counters(&ENDPOINT_CHECKS, checks)?;
+    let ejections = endpoints.iter().map(|series| (labels(series), series.ejections()));
+    page.counters(&ENDPOINT_EJECTIONS, ejections)
 }
 
 fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
@@ -348,6 +369,10 @@ families! {
     UPSTREAM_REUSES "foreword_upstream_reuses" () Counter ["cluster"] "Requests that went out on a kept connection";
     UPSTREAM_RETRIES "foreword_upstream_retries" () Counter ["cluster"] "Attempts on another endpoint after one that could not be reached";
     UPSTREAM_REPLAYS "foreword_upstream_replays" () Counter ["cluster"] "Requests repeated because their kept connection was dead";
+    UPSTREAM_ALL_DOWN "foreword_upstream_all_down" () Counter ["cluster"] "Connections that came while no endpoint was up";
+    ENDPOINT_UP "foreword_endpoint_up" () Gauge ["cluster" "endpoint"] "Whether an endpoint may be chosen: 0 while its check fails or it is ejected";
+    ENDPOINT_CHECKS "foreword_endpoint_checks" () Counter ["cluster" "endpoint" "result"] "Health checks, by how they ended";
+    ENDPOINT_EJECTIONS "foreword_endpoint_ejections" () Counter ["cluster" "endpoint"] "How often an endpoint was left alone for failing those who came";
     RELOADS "foreword_config_reloads" () Counter ["result"] "Reloads of the configuration";
     RELOAD_SUCCESSFUL "foreword_config_last_reload_successful" () Gauge [] "Whether the last reload succeeded";
     RELOAD_TIME "foreword_config_last_reload_success_timestamp" (Seconds) Gauge [] "When the plan in force took over";

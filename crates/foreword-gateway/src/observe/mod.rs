@@ -2,6 +2,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod counters;
+mod endpoint;
 pub(crate) mod entry;
 pub(crate) mod journal;
 mod metrics;
@@ -13,6 +14,7 @@ mod teller;
 mod termination;
 
 pub use access_log::{AccessLog, AccessLogPlan, LogFormat, LogTarget, LogTemplate, OpenError, Redact};
+pub(crate) use endpoint::EndpointSeries;
 pub use journal::Observer;
 pub use metrics::{Family, Kind};
 pub use name::Name;

@@ -38,7 +38,11 @@ fn refused(code: Code) -> u8 {
         | Code::BodyDeadline => b'c',
         Code::HeaderCutShort | Code::HandshakeCutShort => b'C',
         Code::ConnectTimeout | Code::ResponseTimeout => b's',
-        Code::NoConnection | Code::NoEndpoint | Code::EndpointClosed | Code::AnswerCutShort => b'S',
+        Code::NoConnection
+        | Code::NoEndpoint
+        | Code::AllDown
+        | Code::EndpointClosed
+        | Code::AnswerCutShort => b'S',
         Code::OutOfDescriptors | Code::ConnectionLimit | Code::HeadersWaiting => b'R',
         Code::Panicked => b'I',
         _ => b'P',
@@ -48,7 +52,7 @@ fn refused(code: Code) -> u8 {
 fn phase(entry: &Entry<'_>) -> u8 {
     let exchange = entry.exchange;
     match entry.code {
-        Some(Code::NoConnection | Code::NoEndpoint | Code::ConnectTimeout) => return b'C',
+        Some(Code::NoConnection | Code::NoEndpoint | Code::AllDown | Code::ConnectTimeout) => return b'C',
         Some(Code::ResponseTimeout | Code::EndpointClosed | Code::MalformedAnswer | Code::AnswerTooLarge) => {
             return b'H';
         }

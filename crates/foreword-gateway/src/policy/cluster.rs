@@ -22,6 +22,10 @@ pub struct Cluster {
     pub send_tlvs: Vec<SendTlv>,
     /// Its timeouts.
     pub timeout: ClusterTimeouts,
+    /// How it is noticed that an endpoint fails those who come.
+    pub ejection: Option<Ejection>,
+    /// What happens when no endpoint is up.
+    pub when_all_down: WhenAllDown,
 }
 
 /// One address of a cluster.
@@ -88,6 +92,43 @@ pub enum SendTlv {
     Crc32c,
     /// What we know of the client's TLS.
     Ssl,
+}
+
+/// When an endpoint that fails is left alone, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// So many failures in a row.
+    pub failures: u32,
+    /// Whether answers from 500 on are failures.
+    pub server_errors: bool,
+    /// For how long the first time; twice as long each time after.
+    pub time: Duration,
+    /// For how long at most.
+    pub max_time: Duration,
+    /// The most endpoints that may be left alone at once, in percent.
+    pub max_share: u8,
+}
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            server_errors: false,
+            time: Duration::from_secs(10),
+            max_time: Duration::from_secs(300),
+            max_share: 50,
+        }
+    }
+}
+
+/// What happens when no endpoint is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenAllDown {
+    /// All are tried all the same: a check that is wrong takes nobody offline.
+    #[default]
+    TryAll,
+    /// Whoever comes is refused at once.
+    Refuse,
 }
 
 /// The timeouts of a cluster.

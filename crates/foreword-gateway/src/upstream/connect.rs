@@ -81,6 +81,18 @@ pub(crate) enum ConnectError {
         /// Its name.
         cluster: Box<str>,
     },
+    /// The cluster has endpoints, and none is up.
+    #[error("none of the {count} endpoints of cluster `{cluster}` is up: {address}: {why}")]
+    AllDown {
+        /// Its name.
+        cluster: Box<str>,
+        /// How many it has.
+        count: usize,
+        /// One of them.
+        address: Address,
+        /// Why it is not up.
+        why: String,
+    },
     /// The header to send cannot be made.
     #[error("the header for endpoint {address} cannot be built: {source}")]
     Header {
@@ -97,6 +109,7 @@ impl ConnectError {
             Self::Failed { .. } | Self::Header { .. } => Code::NoConnection,
             Self::Timeout { .. } => Code::ConnectTimeout,
             Self::NoEndpoint { .. } => Code::NoEndpoint,
+            Self::AllDown { .. } => Code::AllDown,
         }
     }
 }
@@ -107,15 +120,15 @@ pub(crate) async fn open(cluster: &Cluster, chosen: &Chosen) -> Result<Opened, C
     let address = || chosen.address.clone();
     match timeout_at(deadline, connect_to(&chosen.address)).await {
         Ok(Ok(stream)) => {
-            chosen.account.connected();
+            chosen.connected();
             Ok(Opened { stream, deadline })
         }
         Ok(Err(source)) => {
-            chosen.account.connect_failed();
+            chosen.connect_failed(&source);
             Err(ConnectError::Failed { address: address(), source })
         }
         Err(_) => {
-            chosen.account.connect_timed_out();
+            chosen.connect_timed_out(cluster.timeout.connect);
             Err(ConnectError::Timeout { address: address(), after: cluster.timeout.connect })
         }
     }

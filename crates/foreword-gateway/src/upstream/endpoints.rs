@@ -2,18 +2,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::{self, Arc};
+use std::time::Duration;
+use std::{fmt, io};
 
 use super::connect::ConnectError;
+use super::ejection::Reports;
+use super::membership::{ClusterState, States};
 use super::names::{Names, Table};
+use super::state::Admission;
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::balance;
-use crate::policy::cluster::{Balance, Cluster, Target};
+use crate::policy::cluster::{Balance, Cluster, Target, WhenAllDown};
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +44,54 @@ pub(crate) struct Chosen {
     /// Where it is counted what becomes of it.
     pub(crate) account: Rc<ClusterAccount>,
     in_use: Rc<Cell<u32>>,
+    reports: Rc<Reports>,
+    /// Whether it decides that others may come; told once.
+    is_trial: Cell<bool>,
+}
+
+impl Chosen {
+    /// A new connection was made.
+    pub(crate) fn connected(&self) {
+        self.account.connected();
+        self.reports.connected();
+    }
+
+    /// The endpoint refused the connection, or could not be reached.
+    pub(crate) fn connect_failed(&self, error: &io::Error) {
+        self.account.connect_failed();
+        self.reports.connect_failed(self.is_trial.take(), error);
+    }
+
+    /// The endpoint did not take the connection in time.
+    pub(crate) fn connect_timed_out(&self, after: Duration) {
+        self.account.connect_timed_out();
+        let why = format_args!("no connection within {} s", after.as_secs_f32());
+        self.reports.connect_failed(self.is_trial.take(), &why);
+    }
+
+    /// It takes connections, which is all that can be known before bytes come.
+    pub(crate) fn took_it(&self) {
+        self.reports.passed(self.is_trial.take());
+    }
+
+    /// It answered.
+    pub(crate) fn answered(&self) {
+        self.reports.answered(self.is_trial.take());
+    }
+
+    /// It answered with this status.
+    pub(crate) fn answered_with(&self, status: u16) {
+        if status >= 500 && self.reports.counts_server_errors() {
+            self.reports.answer_failed(self.is_trial.take(), &format_args!("status {status}"));
+        } else {
+            self.answered();
+        }
+    }
+
+    /// It took the connection and did not answer.
+    pub(crate) fn did_not_answer(&self, why: &dyn fmt::Display) {
+        self.reports.answer_failed(self.is_trial.take(), why);
+    }
 }
 
 impl Drop for Chosen {
@@ -52,6 +104,7 @@ impl Drop for Chosen {
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     names: Arc<Names>,
+    states: Arc<States>,
     scribe: Rc<Scribe>,
     /// By [`Cluster::index`]. There is more than one view in a place while connections of several plans go on.
     views: RefCell<Vec<Vec<View>>>,
@@ -59,19 +112,19 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(crate) fn new(names: Arc<Names>, scribe: Rc<Scribe>) -> Self {
-        Self { names, scribe, views: RefCell::default(), in_use: InUse::default() }
+    pub(crate) fn new(names: Arc<Names>, states: Arc<States>, scribe: Rc<Scribe>) -> Self {
+        Self { names, states, scribe, views: RefCell::default(), in_use: InUse::default() }
     }
 
-    /// Chooses the next endpoint of `cluster` but for the one that was `tried` already; `None` if there is no other.
+    /// Chooses the next endpoint of `cluster` that is up, but for the one that was `tried` already; `None` if there is no other. When
+    /// none is up, the cluster says whether any will do.
     pub(crate) fn choose(&self, cluster: &Arc<Cluster>, tried: Option<&Address>) -> Option<Chosen> {
-        self.view(cluster, |view| view.choose(cluster.balance, tried))
+        self.view(cluster, |view| view.choose(cluster, tried))
     }
 
-    /// Counts that a cluster had no endpoint at all, and says so.
+    /// Counts that a cluster had no endpoint to choose, and says so.
     pub(crate) fn none(&self, cluster: &Arc<Cluster>) -> ConnectError {
-        self.view(cluster, |view| view.account.unresolved());
-        ConnectError::NoEndpoint { cluster: cluster.name.clone() }
+        self.view(cluster, |view| view.none(cluster))
     }
 
     fn view<T>(&self, cluster: &Arc<Cluster>, look: impl FnOnce(&mut View) -> T) -> T {
@@ -83,7 +136,8 @@ impl Endpoints {
             view.refresh(cluster, &table, &self.in_use);
             return look(view);
         }
-        let mut view = View::new(cluster, &table, &self.in_use, self.scribe.cluster(&cluster.name));
+        let state = self.states.cluster(&cluster.name);
+        let mut view = View::new(cluster, state, &table, &self.in_use, self.scribe.cluster(&cluster.name));
         let seen = look(&mut view);
         if views.len() <= cluster.index {
             views.resize_with(cluster.index + 1, Vec::new);
@@ -127,6 +181,7 @@ impl InUse {
 struct View {
     /// It does not keep the cluster alive: when all its connections are gone, so is its need for names.
     cluster: sync::Weak<Cluster>,
+    state: Arc<ClusterState>,
     version: u64,
     slots: Vec<Slot>,
     turn: usize,
@@ -137,15 +192,23 @@ struct View {
 struct Slot {
     address: Address,
     in_use: Rc<Cell<u32>>,
+    reports: Rc<Reports>,
 }
 
 impl View {
-    fn new(cluster: &Arc<Cluster>, table: &Table, in_use: &InUse, account: ClusterAccount) -> Self {
-        let slots = slots(cluster, table, in_use);
+    fn new(
+        cluster: &Arc<Cluster>,
+        state: Arc<ClusterState>,
+        table: &Table,
+        in_use: &InUse,
+        account: ClusterAccount,
+    ) -> Self {
+        let slots = slots(cluster, &state, table, in_use);
         // Workers that all began with the first endpoint would send it their first requests together.
         let turn = fastrand::usize(..slots.len().max(1));
         Self {
             cluster: Arc::downgrade(cluster),
+            state,
             version: table.version(),
             slots,
             turn,
@@ -162,35 +225,86 @@ impl View {
         if self.version == table.version() {
             return;
         }
-        self.slots = slots(cluster, table, in_use);
+        self.slots = slots(cluster, &self.state, table, in_use);
         self.version = table.version();
         in_use.forget_the_gone();
     }
 
-    fn choose(&mut self, balance: Balance, tried: Option<&Address>) -> Option<Chosen> {
-        let was_tried = |place: usize| self.slots.get(place).is_some_and(|slot| Some(&slot.address) == tried);
+    fn choose(&mut self, cluster: &Cluster, tried: Option<&Address>) -> Option<Chosen> {
+        // Each worker that takes a trial away from us leaves one endpoint less to choose from.
+        for _ in 0..=self.slots.len() {
+            let Some(place) = self.pick(cluster.balance, |slot| slot.is_usable() && !slot.is_at(tried))
+            else {
+                break;
+            };
+            let slot = self.slots.get(place)?;
+            if let Some(admission) = slot.reports.state.admit() {
+                return Some(self.take(slot, admission));
+            }
+        }
+        if cluster.when_all_down == WhenAllDown::Refuse || self.slots.iter().any(Slot::is_usable) {
+            return None;
+        }
+        let place = self.pick(cluster.balance, |slot| !slot.is_at(tried))?;
+        self.account.all_down();
+        Some(self.take(self.slots.get(place)?, Admission::Usual))
+    }
+
+    /// The place of the next one among those that `may` be it.
+    fn pick(&mut self, balance: Balance, may: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let may_not = |place: usize| !self.slots.get(place).is_some_and(&may);
         let in_use = |place: usize| self.slots.get(place).map_or(0, |slot| slot.in_use.get());
         let place = match balance {
-            Balance::RoundRobin => balance::in_turn(self.turn, self.slots.len(), was_tried),
-            Balance::LeastConnections => balance::least(self.turn, self.slots.len(), in_use, was_tried),
+            Balance::RoundRobin => balance::in_turn(self.turn, self.slots.len(), may_not),
+            Balance::LeastConnections => balance::least(self.turn, self.slots.len(), in_use, may_not),
         };
         self.turn = self.turn.wrapping_add(1);
-        let slot = self.slots.get(place?)?;
+        place
+    }
+
+    fn take(&self, slot: &Slot, admission: Admission) -> Chosen {
         slot.in_use.set(slot.in_use.get() + 1);
-        Some(Chosen {
+        Chosen {
             address: slot.address.clone(),
             account: Rc::clone(&self.account),
             in_use: Rc::clone(&slot.in_use),
-        })
+            reports: Rc::clone(&slot.reports),
+            is_trial: Cell::new(admission == Admission::Trial),
+        }
+    }
+
+    fn none(&self, cluster: &Cluster) -> ConnectError {
+        let cluster = cluster.name.clone();
+        let Some(slot) = self.slots.first() else {
+            self.account.unresolved();
+            return ConnectError::NoEndpoint { cluster };
+        };
+        self.account.all_down();
+        let why = slot.reports.state.why().map_or_else(String::new, |why| why.to_string());
+        ConnectError::AllDown { cluster, count: self.slots.len(), address: slot.address.clone(), why }
     }
 }
 
-fn slots(cluster: &Cluster, table: &Table, in_use: &InUse) -> Vec<Slot> {
-    let slot = |address| Slot { in_use: in_use.of(&address), address };
+impl Slot {
+    fn is_usable(&self) -> bool {
+        self.reports.state.is_usable()
+    }
+
+    fn is_at(&self, address: Option<&Address>) -> bool {
+        Some(&self.address) == address
+    }
+}
+
+fn slots(cluster: &Cluster, state: &ClusterState, table: &Table, in_use: &InUse) -> Vec<Slot> {
+    let slot = |address| {
+        let reports = Rc::new(Reports { state: state.endpoint(&address), ejection: cluster.ejection });
+        Slot { in_use: in_use.of(&address), address, reports }
+    };
     addresses(cluster, table).into_iter().map(slot).collect()
 }
 
-fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
+/// The addresses of a cluster as names have them now.
+pub(super) fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
     let mut addresses = Vec::with_capacity(cluster.endpoints.len());
     for endpoint in &cluster.endpoints {
         match &endpoint.target {
@@ -208,6 +322,7 @@ fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Observer;
     use crate::policy::cluster::{ClusterTimeouts, Endpoint, SendHeader};
 
     fn cluster(balance: Balance, addresses: &[&str]) -> Arc<Cluster> {
@@ -221,11 +336,14 @@ mod tests {
             send_header: SendHeader::None,
             send_tlvs: Vec::new(),
             timeout: ClusterTimeouts::default(),
+            ejection: None,
+            when_all_down: WhenAllDown::default(),
         })
     }
 
     fn endpoints() -> Endpoints {
-        Endpoints::new(Arc::default(), Scribe::new(crate::observe::Observer::new(1), 0))
+        let observer = Observer::new(1);
+        Endpoints::new(Arc::default(), States::new(Arc::clone(&observer)), Scribe::new(observer, 0))
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The side that we connect to.
 
 pub(crate) mod connect;
+mod ejection;
 pub(crate) mod endpoints;
+pub(crate) mod health;
+pub(crate) mod membership;
 pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod reach;
+pub(crate) mod state;

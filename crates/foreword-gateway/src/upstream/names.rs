@@ -12,7 +12,7 @@ use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::policy::cluster::{Cluster, Target};
@@ -21,6 +21,7 @@ use crate::policy::cluster::{Cluster, Target};
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     table: ArcSwap<Table>,
+    changed: Notify,
 }
 
 /// The addresses at one moment.
@@ -48,6 +49,11 @@ impl Names {
         self.table.load()
     }
 
+    /// Waits for the next change. One that came while nobody waited is not lost.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// Puts in what a name resolves to now; workers notice the new version.
     fn publish(&self, host: &str, addresses: Arc<[IpAddr]>) {
         let table = self.table.load();
@@ -57,14 +63,19 @@ impl Names {
         let mut next = Table::clone(&table);
         next.version += 1;
         next.addresses.insert(host.into(), addresses);
-        self.table.store(Arc::new(next));
+        self.replace(next);
     }
 
     fn forget(&self, host: &str) {
         let mut next = Table::clone(&self.table.load());
         next.addresses.remove(host);
         next.version += 1;
-        self.table.store(Arc::new(next));
+        self.replace(next);
+    }
+
+    fn replace(&self, table: Table) {
+        self.table.store(Arc::new(table));
+        self.changed.notify_one();
     }
 }
 

@@ -18,6 +18,7 @@ use super::sending::{Failed, Progress, Terms};
 use super::shelf::Buffer;
 use crate::connection::record::{Fill, RequestRecord};
 use crate::drain::Drain;
+use crate::upstream::endpoints::Chosen;
 
 /// How an exchange ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     pub(super) out: &'a mut Vec<u8>,
     pub(super) terms: Terms<'a>,
     pub(super) is_reused: bool,
+    /// Who is told how it answers.
+    pub(super) chosen: &'a Chosen,
     pub(super) drain: &'a Drain,
     pub(super) note: &'a RefCell<RequestRecord<'n>>,
 }
@@ -128,6 +131,7 @@ impl Answering<'_, '_, '_, '_> {
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         write_interim(self.asked, &self.response.view(head), self.out);
         self.terms.progress.answer_has_begun.set(true);
+        self.chosen.answered();
         self.note.borrow_mut().status(101);
         self.say(len, target).await?;
         Ok(Answered::Switched)
@@ -154,6 +158,7 @@ impl Answering<'_, '_, '_, '_> {
     ) -> Result<Answered, Failed> {
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         let response = self.response.view(head);
+        self.chosen.answered_with(response.status());
         let request = self.asked.request();
         let framing = response.framing(request.method());
         // HTTP/1.0 knows no chunks; its readers take the end of the connection for the end of the body.

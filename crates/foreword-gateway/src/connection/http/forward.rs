@@ -24,6 +24,7 @@ use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
 use crate::stream::Downstream;
+use crate::upstream::endpoints::Chosen;
 
 /// What forwarding needs from the desk.
 pub(super) struct Tools<'d> {
@@ -78,10 +79,22 @@ pub(super) async fn forward<S: Downstream>(
                 kept_is_welcome = false;
             }
             Err(failed) => {
+                if !progress.answer_has_begun.get() {
+                    report(&link.chosen, &failed);
+                }
                 let endpoint = std::mem::take(tools.endpoint);
                 return give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client).await;
             }
         }
+    }
+}
+
+/// Tells of an endpoint that gave no answer, though nobody else was in its way.
+fn report(chosen: &Chosen, failed: &Failed) {
+    match failed {
+        Failed::Stale => chosen.did_not_answer(&"the connection was closed"),
+        Failed::Refused(refused) if refused.is_of_the_endpoint() => chosen.did_not_answer(refused),
+        Failed::ClientGone | Failed::ClientStalls | Failed::Refused(_) => {}
     }
 }
 
@@ -127,6 +140,7 @@ async fn converse<S: Downstream>(
         out: tools.to_client,
         terms,
         is_reused: link.is_reused,
+        chosen: &link.chosen,
         drain: &talk.connection.drain,
         note,
     };

@@ -123,7 +123,7 @@ impl Refused {
             Self::Connect => 501,
             Self::NoRule { .. } => 404,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
-            Self::NoUpstream(ConnectError::NoEndpoint { .. }) => 503,
+            Self::NoUpstream(ConnectError::NoEndpoint { .. } | ConnectError::AllDown { .. }) => 503,
             Self::NoUpstream(_)
             | Self::EndpointClosed { .. }
             | Self::Answer { .. }
@@ -131,6 +131,18 @@ impl Refused {
             | Self::Unasked { .. }
             | Self::AnswerCutShort { .. } => 502,
         }
+    }
+
+    /// Whether an endpoint took the request and gave no sound answer.
+    pub(crate) fn is_of_the_endpoint(&self) -> bool {
+        matches!(
+            self,
+            Self::ResponseTimeout { .. }
+                | Self::EndpointClosed { .. }
+                | Self::Answer { .. }
+                | Self::AnswerBody { .. }
+                | Self::Unasked { .. }
+        )
     }
 
     /// The code of the cause.

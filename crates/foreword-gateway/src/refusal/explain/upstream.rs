@@ -75,4 +75,32 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Look at the endpoint's log for this moment. During deployments, let endpoints finish their requests \
                  before they stop.",
     },
+    Page {
+        code: Code::EndpointDown,
+        meaning: "The health check of an endpoint failed so often in a row as `fall` of `[cluster.NAME.health]` says. Nothing \
+                  new goes there until it passed as often as `rise` says; what is under way goes on.",
+        cause: "A server that stopped or hangs, a check that asks for something which the server does not have, or a \
+                check that says a PROXY header where none is read, or the other way round.",
+        remedy: "The line tells what was expected and what was found. Ask the same by hand: `foreword get` sends what \
+                 the check sends. If the server refuses the header of the check, set `header` of the check: some \
+                 servers refuse LOCAL.",
+    },
+    Page {
+        code: Code::EndpointEjected,
+        meaning: "So many connections or answers of an endpoint failed in a row as `failures` of \
+                  `[cluster.NAME.ejection]` says. It is left alone for `time`, twice as long each time, up to `max_time`; \
+                  then one connection tries it, and decides whether others follow.",
+        cause: "A server that crashed, restarts or is overloaded.",
+        remedy: "The line names the last failure. If servers restart by plan, drain them first; a health check notices \
+                 before clients do.",
+    },
+    Page {
+        code: Code::AllDown,
+        meaning: "Every endpoint of the cluster is down by its health check, or ejected. With `when_all_down = \"try-all\"`, \
+                  which is the default, all are tried all the same; with `\"refuse\"` whoever comes is refused: 503 in \
+                  http mode, closed in tcp mode.",
+        cause: "All servers are gone, the network to them is, or the health check is wrong for all of them.",
+        remedy: "Look at the lines with FW521 and FW522 before this one: each names an endpoint and why. `/clusters` of \
+                 the admin socket shows them at any time.",
+    },
 ];

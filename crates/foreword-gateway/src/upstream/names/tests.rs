@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use super::server::Server;
 use super::*;
-use crate::policy::cluster::{Balance, ClusterTimeouts, Endpoint, SendHeader};
+use crate::policy::cluster::{Balance, ClusterTimeouts, Endpoint, SendHeader, WhenAllDown};
 
 #[test]
 fn the_same_addresses_are_no_new_version() {
@@ -84,6 +84,8 @@ fn plan(host: &str) -> Vec<Arc<Cluster>> {
         send_header: SendHeader::None,
         send_tlvs: Vec::new(),
         timeout: ClusterTimeouts::default(),
+        ejection: None,
+        when_all_down: WhenAllDown::default(),
     });
     vec![cluster]
 }

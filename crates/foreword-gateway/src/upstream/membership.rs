@@ -1,0 +1,166 @@
+//! Which endpoints a cluster has, over all plans: what is known of an endpoint outlives the plan that named it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::endpoints::Address;
+use super::state::{Clock, Condition, EndpointState};
+use crate::observe::Observer;
+use crate::policy::cluster::WhenAllDown;
+use crate::refusal::Code;
+
+/// What is known of every endpoint of every cluster. Workers come here when a plan or an address is new to them.
+#[derive(Debug)]
+pub(crate) struct States {
+    observer: Arc<Observer>,
+    clock: Clock,
+    clusters: Mutex<HashMap<Box<str>, Arc<ClusterState>>>,
+}
+
+impl States {
+    pub(crate) fn new(observer: Arc<Observer>) -> Arc<Self> {
+        Arc::new(Self { observer, clock: Clock::start(), clusters: Mutex::default() })
+    }
+
+    /// The cluster of this name.
+    pub(crate) fn cluster(&self, name: &str) -> Arc<ClusterState> {
+        let mut clusters = locked(&self.clusters);
+        if let Some(cluster) = clusters.get(name) {
+            return Arc::clone(cluster);
+        }
+        let cluster = Arc::new_cyclic(|own| ClusterState {
+            name: name.into(),
+            own: Weak::clone(own),
+            observer: Arc::clone(&self.observer),
+            clock: self.clock,
+            known: Mutex::default(),
+        });
+        clusters.insert(name.into(), Arc::clone(&cluster));
+        cluster
+    }
+
+    /// Forgets the clusters that nobody has any more.
+    pub(crate) fn forget_the_gone(&self) {
+        locked(&self.clusters).retain(|_, cluster| {
+            Arc::strong_count(cluster) > 1 || !locked(&cluster.known).members.is_empty()
+        });
+    }
+
+    #[expect(dead_code, reason = "the admin socket asks")]
+    /// Every cluster that has endpoints, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<ClusterState>> {
+        let mut all: Vec<_> = locked(&self.clusters).values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
+/// What is known of the endpoints of one cluster.
+#[derive(Debug)]
+pub(crate) struct ClusterState {
+    pub(crate) name: Box<str>,
+    own: Weak<Self>,
+    observer: Arc<Observer>,
+    clock: Clock,
+    /// Locked when endpoints come and go, and when one of them goes down or comes back; never to choose one.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_address: HashMap<Address, Weak<EndpointState>>,
+    /// Those that the newest plan and the newest names give it.
+    members: Vec<Arc<EndpointState>>,
+    when_all_down: WhenAllDown,
+    told_all_down: bool,
+}
+
+impl ClusterState {
+    /// What is known of an endpoint.
+    pub(crate) fn endpoint(&self, address: &Address) -> Arc<EndpointState> {
+        self.endpoint_of(&mut locked(&self.known), address)
+    }
+
+    fn endpoint_of(&self, known: &mut Known, address: &Address) -> Arc<EndpointState> {
+        if let Some(state) = known.by_address.get(address).and_then(Weak::upgrade) {
+            return state;
+        }
+        known.by_address.retain(|_, state| state.strong_count() > 0);
+        let series = self.observer.endpoint(&self.name, address.to_string());
+        let state = Arc::new(EndpointState::new(address.clone(), Weak::clone(&self.own), series, self.clock));
+        known.by_address.insert(address.clone(), Arc::downgrade(&state));
+        state
+    }
+
+    /// Has these endpoints and no others from now on; what is known of those that stay, stays.
+    pub(crate) fn has(&self, addresses: &[Address], when_all_down: WhenAllDown) -> Vec<Arc<EndpointState>> {
+        let mut known = locked(&self.known);
+        let mut members = Vec::<Arc<EndpointState>>::with_capacity(addresses.len());
+        for address in addresses {
+            if !members.iter().any(|member| member.address == *address) {
+                members.push(self.endpoint_of(&mut known, address));
+            }
+        }
+        known.members.clone_from(&members);
+        known.when_all_down = when_all_down;
+        drop(known);
+        self.look_around();
+        members
+    }
+
+    /// What the newest plan says of the case that none is up.
+    pub(super) fn when_all_down(&self) -> WhenAllDown {
+        locked(&self.known).when_all_down
+    }
+
+    #[expect(dead_code, reason = "the admin socket asks")]
+    /// Its endpoints now.
+    pub(crate) fn members(&self) -> Vec<Arc<EndpointState>> {
+        locked(&self.known).members.clone()
+    }
+
+    /// Asks for leave to eject one of its endpoints, and has `eject` do it: of all, no more than `most` percent may be, though one of
+    /// two always may.
+    pub(super) fn eject(&self, most: u8, eject: impl FnOnce()) -> bool {
+        let known = locked(&self.known);
+        let out = known.members.iter().filter(|member| member.condition() == Condition::Ejected).count();
+        let all = known.members.len();
+        let most = (all * usize::from(most) / 100).max(usize::from(all > 1));
+        let may = out < most;
+        if may {
+            eject();
+        }
+        drop(known);
+        if may {
+            self.look_around();
+        }
+        may
+    }
+
+    /// Says so when the last of its endpoints went down, and when there is one again.
+    pub(super) fn look_around(&self) {
+        let mut known = locked(&self.known);
+        let all_down = !known.members.is_empty()
+            && known.members.iter().all(|member| member.condition() != Condition::Up);
+        if std::mem::replace(&mut known.told_all_down, all_down) == all_down {
+            return;
+        }
+        let (name, count) = (&self.name, known.members.len());
+        match (all_down, known.when_all_down) {
+            (false, _) => tracing::info!("cluster `{name}`: an endpoint is up again"),
+            (true, WhenAllDown::TryAll) => tracing::error!(
+                "cluster `{name}`: none of its {count} endpoints is up; all of them are tried, as `when_all_down = \"try-all\"` says [{}]",
+                Code::AllDown
+            ),
+            (true, WhenAllDown::Refuse) => tracing::error!(
+                "cluster `{name}`: none of its {count} endpoints is up; whoever comes is refused, as `when_all_down = \"refuse\"` says [{}]",
+                Code::AllDown
+            ),
+        }
+    }
+}
+
+/// What a panic left behind is as good as any: nothing here is changed in halves.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
