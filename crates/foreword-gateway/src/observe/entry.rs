@@ -139,7 +139,11 @@ impl Exchange {
     }
 
     pub(crate) fn text(&self, name: Name) -> Option<&[u8]> {
-        self.at(*self.spans.get(place(name)?)?)
+        self.text_at(place(name)?)
+    }
+
+    fn text_at(&self, place: usize) -> Option<&[u8]> {
+        self.at(*self.spans.get(place)?)
     }
 
     pub(crate) fn field(&self, place: usize) -> Option<&[u8]> {
@@ -333,8 +337,10 @@ impl<'a> Entry<'a> {
                 ClientAddr::Unix(path) => Value::Unix(path),
                 ClientAddr::Inet(_) => Value::Absent,
             },
-            name if place(name).is_some() => exchange.text(name).map_or(Value::Absent, Value::Text),
-            name => self.known.value(name),
+            name => match place(name) {
+                Some(place) => exchange.text_at(place).map_or(Value::Absent, Value::Text),
+                None => self.known.value(name),
+            },
         }
     }
 
@@ -412,8 +418,20 @@ const TEXTS: [Name; 13] = [
 ];
 
 fn place(name: Name) -> Option<usize> {
-    TEXTS.iter().position(|&text| text == name)
+    PLACES.get(name as usize).copied().flatten().map(usize::from)
 }
+
+/// For each name its place in [`TEXTS`]: a line asks for every name, so nothing is searched.
+#[expect(clippy::indexing_slicing, reason = "where it panics it does not compile")]
+const PLACES: [Option<u8>; Name::ALL.len()] = {
+    let mut places = [None; Name::ALL.len()];
+    let mut place = 0;
+    while place < TEXTS.len() {
+        places[TEXTS[place] as usize] = Some(place as u8);
+        place += 1;
+    }
+    places
+};
 
 /// A line must stay a line that other programs read: longer texts are cut.
 const fn longest(name: Name) -> usize {

@@ -19,9 +19,9 @@ macro_rules! names {
                 match self { $(Self::$name => $text),* }
             }
 
-            /// The name as the key of a JSON object, with its quotes and colon.
+            /// The name as a further key of a JSON object: with comma, quotes and colon.
             pub(crate) const fn as_key(self) -> &'static str {
-                match self { $(Self::$name => concat!("\"", $text, "\":")),* }
+                match self { $(Self::$name => concat!(",\"", $text, "\":")),* }
             }
 
             /// What it tells, as a sentence.

@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::digits;
+
 /// What the formats know of the time. One for each worker.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -30,7 +32,9 @@ impl Clock {
     pub(super) fn rfc3339(&mut self, time: SystemTime, out: &mut Vec<u8>) {
         let millis = self.began.text(time, &TimeZone::UTC, "%Y-%m-%dT%H:%M:%S");
         out.extend_from_slice(self.began.text.as_bytes());
-        write(out, format_args!(".{millis:03}Z"));
+        out.push(b'.');
+        digits::millis(millis, out);
+        out.push(b'Z');
     }
 
     /// `23/Nov/2026:05:48:46 +0000`, as Apache and nginx write it.
@@ -43,7 +47,8 @@ impl Clock {
     pub(super) fn haproxy(&mut self, time: SystemTime, out: &mut Vec<u8>) {
         let millis = self.began.text(time, &self.zone, "%d/%b/%Y:%H:%M:%S");
         out.extend_from_slice(self.began.text.as_bytes());
-        write(out, format_args!(".{millis:03}"));
+        out.push(b'.');
+        digits::millis(millis, out);
     }
 
     /// `Nov 23 05:48:46`, as syslog has always written it.

@@ -7,17 +7,42 @@ use super::clock::write;
 /// Writes a number in decimal.
 pub(super) fn number(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [b'0'; LONGEST];
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        used += 1;
+    let mut start = LONGEST;
+    for pair in digits.rchunks_exact_mut(2) {
+        pair.copy_from_slice(two_digits(number % 100));
+        number /= 100;
+        start -= 2;
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.get(LONGEST - used..).unwrap_or_default());
+    start += usize::from(digits.get(start) == Some(&b'0') && start + 1 < LONGEST);
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
+
+/// Writes milliseconds with their three digits.
+pub(super) fn millis(millis: u32, out: &mut Vec<u8>) {
+    out.push(b'0' + (millis / 100 % 10) as u8);
+    out.extend_from_slice(two_digits(u64::from(millis % 100)));
+}
+
+fn two_digits(number: u64) -> &'static [u8] {
+    let place = number as usize * 2;
+    PAIRS.get(place..place + 2).unwrap_or(b"00")
+}
+
+/// `00` to `99`.
+#[expect(clippy::indexing_slicing, reason = "where it panics it does not compile")]
+const PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number * 2] = b'0' + (number / 10) as u8;
+        pairs[number * 2 + 1] = b'0' + (number % 10) as u8;
+        number += 1;
+    }
+    pairs
+};
 
 /// Writes an address as RFC 5952 wants it.
 pub(super) fn ip(ip: IpAddr, out: &mut Vec<u8>) {
@@ -40,8 +65,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn milliseconds_have_three_digits() {
+        for value in 0..1000 {
+            let mut out = Vec::new();
+            millis(value, &mut out);
+            assert_eq!(out, format!("{value:03}").as_bytes());
+        }
+    }
+
+    #[test]
     fn numbers_and_addresses_are_written_as_the_standard_library_does() {
-        for value in [0, 1, 9, 10, 99, 100, 65_535, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        for value in [
+            0,
+            1,
+            9,
+            10,
+            99,
+            100,
+            101,
+            999,
+            1000,
+            9_999,
+            10_000,
+            65_535,
+            u64::from(u32::MAX),
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
             let mut out = Vec::new();
             number(value, &mut out);
             assert_eq!(out, value.to_string().as_bytes());

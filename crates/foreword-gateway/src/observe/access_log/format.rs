@@ -59,24 +59,27 @@ impl Format {
     }
 
     fn json(&self, entry: &Entry<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-        let mut before = b'{';
+        let begin = out.len();
+        out.reserve(COMMON_LINE);
         for &name in Name::ALL {
             let value = entry.value(name);
             if matches!(value, Value::Absent) {
                 continue;
             }
-            out.push(before);
             out.extend_from_slice(name.as_key().as_bytes());
-            before = b',';
             match value {
                 Value::Number(number) => digits::number(number, out),
-                Value::Flag(flag) => write(out, format_args!("{flag}")),
+                Value::Flag(flag) => out.extend_from_slice(word(flag).as_bytes()),
                 value => {
                     out.push(b'"');
                     self.value(name, value, clock, out, escape::json);
                     out.push(b'"');
                 }
             }
+        }
+        // The comma of the first key.
+        if let Some(first) = out.get_mut(begin) {
+            *first = b'{';
         }
         out.push(b'}');
     }
@@ -113,7 +116,7 @@ impl Format {
                 out.extend_from_slice(b"unix:");
                 escape(path, out);
             }
-            Value::Flag(flag) => write(out, format_args!("{flag}")),
+            Value::Flag(flag) => out.extend_from_slice(word(flag).as_bytes()),
             Value::Time(time) => clock.rfc3339(time, out),
             Value::Code(code) => write(out, format_args!("{code}")),
             Value::State(state) => out.extend_from_slice(&state),
@@ -128,6 +131,13 @@ impl Format {
         }
     }
 }
+
+const fn word(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
+/// Most lines are shorter, so that there is room for all of one at once.
+const COMMON_LINE: usize = 1024;
 
 type Escape = fn(&[u8], &mut Vec<u8>);
 
