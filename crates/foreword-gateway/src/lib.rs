@@ -18,6 +18,7 @@ mod admin;
 mod admission;
 mod connection;
 mod control;
+mod digits;
 mod drain;
 #[cfg(test)]
 mod rooms;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// From the inside out. A room knows rooms above it, and no others; those of one line know each other.
 const ROOMS: [&[&str]; 9] = [
-    &["policy", "threads", "drain"],
+    &["digits", "policy", "threads", "drain"],
     &["stream"],
     &["tls", "plan", "observe", "refusal"],
     &["upstream", "admission"],

@@ -2,11 +2,11 @@
 //!
 //! Nothing of this kind that a client sends reaches an endpoint: the fields are made anew from what we believe.
 
-use std::fmt;
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use foreword_http1::{Field, Host, Name, Request, list};
+
+use crate::digits;
 
 /// What earlier proxies say about a request, as far as they are believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,47 +108,55 @@ pub(crate) struct Forwarded<'r> {
 impl Forwarded<'_> {
     /// Writes the field lines, but for those that rules set or remove.
     pub(crate) fn write(&self, is_replaced: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
-        let mut line = |name: &str, value: fmt::Arguments<'_>| {
+        let mut line = |name: &str, write: &dyn Fn(&mut Vec<u8>)| {
             if !is_replaced(name) {
-                // Writing to a `Vec` cannot fail.
-                let _ = write!(out, "{name}: {value}\r\n");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b": ");
+                write(out);
+                out.extend_from_slice(b"\r\n");
             }
         };
         if let Some(ip) = self.client {
-            line("X-Forwarded-For", format_args!("{ip}"));
-            line("X-Real-IP", format_args!("{ip}"));
+            line("X-Forwarded-For", &|out| digits::ip(ip, out));
+            line("X-Real-IP", &|out| digits::ip(ip, out));
         }
-        line("X-Forwarded-Proto", format_args!("{}", self.proto()));
+        line("X-Forwarded-Proto", &|out| out.extend_from_slice(self.proto().as_bytes()));
         if let Some(host) = self.host {
-            line("X-Forwarded-Host", format_args!("{host}"));
+            line("X-Forwarded-Host", &|out| out.extend_from_slice(host.as_bytes()));
         }
         if let Some(port) = self.port {
-            line("X-Forwarded-Port", format_args!("{port}"));
+            line("X-Forwarded-Port", &|out| digits::number(port.into(), out));
         }
-        line("Forwarded", format_args!("{}", Rfc7239(self)));
+        line("Forwarded", &|out| self.write_rfc7239(out));
+    }
+
+    /// Writes the value of `Forwarded`, RFC 7239 §4.
+    fn write_rfc7239(&self, out: &mut Vec<u8>) {
+        match self.client {
+            Some(ip @ IpAddr::V4(_)) => {
+                out.extend_from_slice(b"for=");
+                digits::ip(ip, out);
+            }
+            Some(ip @ IpAddr::V6(_)) => {
+                out.extend_from_slice(b"for=\"[");
+                digits::ip(ip, out);
+                out.extend_from_slice(b"]\"");
+            }
+            None => out.extend_from_slice(b"for=unknown"),
+        }
+        if let Some(host) = self.host {
+            // Whatever holds a colon is quoted. A host never holds what would need an escape.
+            let quote: &[u8] = if foreword_http1::is_token(host.as_bytes()) { b"" } else { b"\"" };
+            for part in [b";host=", quote, host.as_bytes(), quote] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(self.proto().as_bytes());
     }
 
     fn proto(&self) -> &'static str {
         if self.https { "https" } else { "http" }
-    }
-}
-
-/// The value of `Forwarded`, RFC 7239 §4.
-struct Rfc7239<'a>(&'a Forwarded<'a>);
-
-impl fmt::Display for Rfc7239<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.client {
-            Some(IpAddr::V4(ip)) => write!(f, "for={ip}")?,
-            Some(IpAddr::V6(ip)) => write!(f, "for=\"[{ip}]\"")?,
-            None => f.write_str("for=unknown")?,
-        }
-        if let Some(host) = self.0.host {
-            // Whatever holds a colon is quoted. A host never holds what would need an escape.
-            let quote = if foreword_http1::is_token(host.as_bytes()) { "" } else { "\"" };
-            write!(f, ";host={quote}{host}{quote}")?;
-        }
-        write!(f, ";proto={}", self.0.proto())
     }
 }
 

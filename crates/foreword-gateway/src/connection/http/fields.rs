@@ -6,6 +6,7 @@ use foreword_http1::{Field, Framing, Name, Request, Response, Version, list};
 
 use super::changes::Changes;
 use super::request_id::RequestId;
+use crate::digits;
 use crate::policy::facts::RequestFacts;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::rules::SetField;
@@ -183,8 +184,9 @@ pub(super) fn write_interim(asked: &Asked<'_>, response: &Response<'_>, out: &mu
 }
 
 fn write_answer_fields(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
-    // Writing to a `Vec` cannot fail.
-    let _ = write!(out, "HTTP/1.1 {} ", response.status());
+    out.extend_from_slice(b"HTTP/1.1 ");
+    digits::number(response.status().into(), out);
+    out.push(b' ');
     out.extend_from_slice(response.reason());
     out.extend_from_slice(b"\r\n");
     for field in response.fields() {
@@ -204,14 +206,15 @@ fn write_upgrade(response: &Response<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_framing(framing: Framing, claimed: Option<u64>, out: &mut Vec<u8>) {
-    // Writing to a `Vec` cannot fail.
-    let _ = match (framing, claimed) {
-        (Framing::Chunked, _) => write!(out, "Transfer-Encoding: chunked\r\n"),
+    match (framing, claimed) {
+        (Framing::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         (Framing::Length(length), _) | (Framing::None, Some(length)) => {
-            write!(out, "Content-Length: {length}\r\n")
+            out.extend_from_slice(b"Content-Length: ");
+            digits::number(length, out);
+            out.extend_from_slice(b"\r\n");
         }
-        (Framing::None | Framing::UntilClose, _) => Ok(()),
-    };
+        (Framing::None | Framing::UntilClose, _) => {}
+    }
 }
 
 pub(super) fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::digits;
+use crate::digits;
 
 /// What the formats know of the time. One for each worker.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::clock::{Clock, write};
-use super::{Redact, digits, escape, redact};
+use super::{Redact, escape, redact};
+use crate::digits;
 use crate::observe::Name;
 use crate::observe::entry::Entry;
 

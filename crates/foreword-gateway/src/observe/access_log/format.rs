@@ -4,7 +4,8 @@ use foreword_rule::Part;
 
 use super::clock::{Clock, write};
 use super::template::Column;
-use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, digits, escape, haproxy, redact};
+use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, escape, haproxy, redact};
+use crate::digits;
 use crate::observe::Name;
 use crate::observe::entry::{Entry, Value};
 use crate::observe::name::Wants;

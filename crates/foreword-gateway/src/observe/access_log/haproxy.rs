@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use super::clock::{Clock, write};
-use super::{Redact, digits, escape, redact};
+use super::{Redact, escape, redact};
+use crate::digits;
 use crate::observe::Name;
 use crate::observe::entry::Entry;
 use crate::observe::termination;

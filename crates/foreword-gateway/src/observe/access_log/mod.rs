@@ -5,7 +5,6 @@
 
 mod clock;
 mod combined;
-mod digits;
 mod escape;
 mod format;
 mod haproxy;

@@ -1,11 +1,10 @@
-//! Numbers and addresses as text without the formatting machinery, which would cost more than the rest of a line.
+//! Numbers and addresses as text without the formatting machinery, which would cost more than all that stands around them.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 
-use super::clock::write;
-
 /// Writes a number in decimal.
-pub(super) fn number(mut number: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [b'0'; LONGEST];
     let mut start = LONGEST;
     for pair in digits.rchunks_exact_mut(2) {
@@ -21,7 +20,7 @@ pub(super) fn number(mut number: u64, out: &mut Vec<u8>) {
 }
 
 /// Writes milliseconds with their three digits.
-pub(super) fn millis(millis: u32, out: &mut Vec<u8>) {
+pub(crate) fn millis(millis: u32, out: &mut Vec<u8>) {
     out.push(b'0' + (millis / 100 % 10) as u8);
     out.extend_from_slice(two_digits(u64::from(millis % 100)));
 }
@@ -45,9 +44,11 @@ const PAIRS: [u8; 200] = {
 };
 
 /// Writes an address as RFC 5952 wants it.
-pub(super) fn ip(ip: IpAddr, out: &mut Vec<u8>) {
+pub(crate) fn ip(ip: IpAddr, out: &mut Vec<u8>) {
     let IpAddr::V4(address) = ip else {
-        return write(out, format_args!("{ip}"));
+        // Writing to a `Vec` cannot fail.
+        let _ = write!(out, "{ip}");
+        return;
     };
     let [first, rest @ ..] = address.octets();
     number(first.into(), out);
