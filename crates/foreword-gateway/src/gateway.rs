@@ -113,6 +113,7 @@ impl Gateway {
                 names: Arc::clone(&names),
                 states: Arc::clone(&states),
                 kept: state.sockets.kept_per_worker(),
+                pipes: state.sockets.pipes_per_worker(),
                 orders: taken,
                 running: running.clone(),
             })?;

@@ -12,7 +12,8 @@ use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{
-    Balance, Cluster, ClusterTimeouts, Ejection, Endpoint, SendHeader, SendTlv, Target, WhenAllDown,
+    Balance, Cluster, ClusterTimeouts, Ejection, Endpoint, HeaderPlacement, InnerHeader, Keepalive,
+    SendHeader, SendTlv, Target, WhenAllDown,
 };
 use crate::policy::rules::Rules;
 pub use crate::tls::TlsPlan;
@@ -67,6 +68,8 @@ pub struct Listener {
     pub rules: Rules,
     /// Its timeouts.
     pub timeout: Timeouts,
+    /// How those who come are asked whether they are still there.
+    pub keepalive: Keepalive,
     /// Its limits.
     pub max: Limits,
     /// How little is taken.
@@ -168,11 +171,18 @@ pub struct Timeouts {
     pub head: Duration,
     /// For which nothing may move: between requests, within a body, in a tcp connection.
     pub idle: Duration,
+    /// For a whole tcp connection, however busy it is.
+    pub total: Option<Duration>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { tls: Duration::from_secs(10), head: Duration::from_secs(10), idle: Duration::from_secs(60) }
+        Self {
+            tls: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            total: None,
+        }
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) struct Sockets {
     posts: HashMap<Box<str>, Arc<Post>>,
     capacity: Arc<Capacity>,
     kept_per_worker: usize,
+    pipes_per_worker: usize,
     next_door: u64,
 }
 
@@ -73,6 +74,7 @@ impl Sockets {
             posts: HashMap::new(),
             capacity: Capacity::new(budget.connections),
             kept_per_worker: budget.kept,
+            pipes_per_worker: budget.pipes,
             next_door: 0,
         }
     }
@@ -80,6 +82,11 @@ impl Sockets {
     /// How many connections to endpoints each worker may keep unused.
     pub(crate) fn kept_per_worker(&self) -> usize {
         self.kept_per_worker
+    }
+
+    /// How many pipes each worker may have.
+    pub(crate) fn pipes_per_worker(&self) -> usize {
+        self.pipes_per_worker
     }
 
     /// Binds what is new in `plan` and lets go of what it no longer has; changes nothing if it cannot.
@@ -231,6 +238,8 @@ struct Budget {
     connections: usize,
     /// How many connections to endpoints each worker may keep unused.
     kept: usize,
+    /// How many pipes each worker may have.
+    pipes: usize,
 }
 
 impl Budget {
@@ -238,8 +247,9 @@ impl Budget {
         let taken = RESERVED.saturating_add(PER_WORKER.saturating_mul(workers)).saturating_add(sockets);
         let free = descriptors.saturating_sub(taken);
         let kept = (free / KEPT_SHARE / workers.max(1)).min(MOST_KEPT);
-        let connections = (free - kept * workers) / PER_CONNECTION;
-        Self { connections: connections.max(1), kept }
+        let pipes = (free / PIPES_SHARE / workers.max(1)).min(MOST_PIPES);
+        let connections = (free - (kept + pipes * PER_PIPE) * workers) / PER_CONNECTION;
+        Self { connections: connections.max(1), kept, pipes }
     }
 }
 
@@ -281,6 +291,15 @@ const KEPT_SHARE: usize = 8;
 /// Beyond what one core keeps busy.
 const MOST_KEPT: usize = 1024;
 
+/// A pipe has two ends.
+const PER_PIPE: usize = 2;
+
+/// There is one pipe for so many descriptors: it is lent only for as long as there is something in it.
+const PIPES_SHARE: usize = 64;
+
+/// Of one worker, whose bytes all pass one after the other. So many of 1 MiB are what Linux grants a user by default, twice.
+const MOST_PIPES: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,8 +308,9 @@ mod tests {
     fn connections_pools_workers_and_sockets_fit_into_the_descriptors_together() {
         for descriptors in [256, 1024, 4096, 1 << 20] {
             for workers in [1, 4, 64] {
-                let Budget { connections, kept } = Budget::new(descriptors, workers, 2 * workers);
-                let taken = RESERVED + workers * (PER_WORKER + 2 + kept) + connections * PER_CONNECTION;
+                let Budget { connections, kept, pipes } = Budget::new(descriptors, workers, 2 * workers);
+                let each = PER_WORKER + 2 + kept + pipes * PER_PIPE;
+                let taken = RESERVED + workers * each + connections * PER_CONNECTION;
                 assert!(
                     taken <= descriptors || (connections, kept) == (1, 0),
                     "{descriptors} for {workers} workers: {connections} connections, {kept} kept"
@@ -298,7 +318,7 @@ mod tests {
             }
         }
         assert_eq!(Budget::new(1 << 20, 4, 4).kept, MOST_KEPT);
-        assert_eq!(Budget::new(10, 4, 4), Budget { connections: 1, kept: 0 });
+        assert_eq!(Budget::new(10, 4, 4), Budget { connections: 1, kept: 0, pipes: 0 });
         assert!(Budget::new(usize::MAX, 4, 4).connections > 1 << 30);
     }
 }

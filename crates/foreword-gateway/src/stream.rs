@@ -3,13 +3,17 @@
 pub(crate) mod linger;
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use foreword_tokio::Rewind;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
+
+use crate::policy::cluster::Keepalive;
 
 /// A connected stream socket.
 #[derive(Debug)]
@@ -26,6 +30,60 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Does what reads from the socket once it can be read; `work` is asked again if it could not after all.
+    pub(crate) fn poll_reading<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let done = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, || work(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, || work(stream.as_fd()))
+                }
+            };
+            if !would_block(&done) {
+                return Poll::Ready(done);
+            }
+        }
+    }
+
+    /// Does what writes to the socket once it can be written; `work` is asked again if it could not after all.
+    pub(crate) fn poll_writing<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let done = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || work(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || work(stream.as_fd()))
+                }
+            };
+            if !would_block(&done) {
+                return Poll::Ready(done);
+            }
+        }
+    }
+
+    /// Has the kernel ask whether the other end is still there.
+    pub(crate) fn keep_alive(&self, keepalive: Option<Keepalive>) {
+        if let (Self::Tcp(stream), Some(keepalive)) = (self, keepalive) {
+            // Without it the idle timeout finds out all the same.
+            let _gone = ask_for_life(&SockRef::from(stream), keepalive);
         }
     }
 
@@ -83,8 +141,36 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Has the kernel ask whether the other end of a socket, or of those that it accepts, is still there.
+pub(crate) fn ask_for_life(socket: &SockRef<'_>, keepalive: Keepalive) -> io::Result<()> {
+    let asked = TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval);
+    socket.set_tcp_keepalive(&asked.with_retries(keepalive.count))
+}
+
+fn would_block<T>(done: &io::Result<T>) -> bool {
+    matches!(done, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// A stream whose bytes are carried on.
+pub(crate) trait Carried: AsyncRead + AsyncWrite + Unpin {
+    /// The socket, if what it carries are the bytes of this stream; under TLS they are not.
+    fn bare(&self) -> Option<&Stream>;
+}
+
+impl Carried for Stream {
+    fn bare(&self) -> Option<&Stream> {
+        Some(self)
+    }
+}
+
+impl Carried for Box<TlsStream<Rewind<Stream>>> {
+    fn bare(&self) -> Option<&Stream> {
+        None
+    }
+}
+
 /// The client's side, with TLS or without.
-pub(crate) trait Downstream: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Downstream: Carried {
     /// The socket below.
     fn socket(&self) -> &Stream;
 }

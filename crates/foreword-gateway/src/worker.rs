@@ -49,6 +49,8 @@ pub(crate) struct Start {
     pub(crate) states: Arc<States>,
     /// How many connections to endpoints it may keep unused.
     pub(crate) kept: usize,
+    /// How many pipes it may have.
+    pub(crate) pipes: usize,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     /// How many workers have not ended.
     pub(crate) running: watch::Sender<usize>,
@@ -73,9 +75,9 @@ impl Drop for Ended {
 }
 
 async fn serve(start: Start) {
-    let Start { number, observer, names, states, kept, mut orders, running: _running } = start;
+    let Start { number, observer, names, states, kept, pipes, mut orders, running: _running } = start;
     let scribe = Scribe::new(observer, number);
-    let worker = Worker::new(scribe, names, states, kept);
+    let worker = Worker::new(scribe, names, states, kept, pipes);
     let mut doors = Doors::default();
     loop {
         let order = tokio::select! {

@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::document::{Notes, Table, find_name, shown};
-use super::keys::{CLUSTER, CLUSTER_TIMEOUT};
+use super::keepalive;
+use super::keys::{CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_TIMEOUT};
 use super::problem::Problem;
 use super::source::{At, Place};
 use super::{health, units};
-use crate::plan::{Balance, Cluster, ClusterTimeouts, Endpoint, SendHeader, SendTlv, WhenAllDown};
+use crate::plan::{
+    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, SendHeader, SendTlv,
+    WhenAllDown,
+};
 
 /// The clusters of all files.
 #[derive(Debug, Default)]
@@ -72,6 +76,18 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
     let send_header =
         table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
     let send_tlvs = read_tlvs(table, send_header);
+    let placements =
+        [("connect", HeaderPlacement::Connect), ("first_payload", HeaderPlacement::FirstPayload)];
+    let header_placement = table.read("header_placement", |value| value.one_of(&placements));
+    let inner = [("payload", InnerHeader::Payload), ("reject", InnerHeader::Reject)];
+    let inner_header = table.read("inner_header", |value| value.one_of(&inner));
+    if send_header == SendHeader::None {
+        for (name, place) in table.present(&["header_placement", "inner_header"]) {
+            let problem = place.problem(format!("`{name}` has no effect: this cluster is sent no header"));
+            notes.problem(problem.hint("add `send_header = \"v2\"`"));
+        }
+    }
+    let keepalive = keepalive::read(table, &CLUSTER_KEEPALIVE);
     let timeout = read_timeouts(table);
     let ejection = health::ejection(table);
     let words = [("try-all", WhenAllDown::TryAll), ("refuse", WhenAllDown::Refuse)];
@@ -100,9 +116,12 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
         balance,
         send_header,
         send_tlvs,
-        timeout,
         ejection,
         when_all_down,
+        header_placement: header_placement.map(|at| at.value).unwrap_or_default(),
+        inner_header: inner_header.map(|at| at.value).unwrap_or_default(),
+        keepalive,
+        timeout,
     })
 }
 

@@ -50,6 +50,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &CERTIFICATE,
     &HEADER,
     &TIMEOUT,
+    &KEEPALIVE,
     &MAX,
     &MIN,
     &RULE,
@@ -59,6 +60,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &CLUSTER,
     &CLUSTER_TIMEOUT,
     &EJECTION,
+    &CLUSTER_KEEPALIVE,
     &LOG,
     &ACCESS,
     &ADMIN,
@@ -156,6 +158,7 @@ pub(crate) const LISTENER: Section = Section {
         key("tls", Table(&TLS), "none", "Ends TLS here."),
         key("header", Table(&HEADER), "{}", "How PROXY headers are read."),
         key("timeout", Table(&TIMEOUT), "{}", "How long is waited."),
+        key("keepalive", Table(&KEEPALIVE), "{}", "How clients are asked whether they are still there."),
         key("max", Table(&MAX), "{}", "How much is taken."),
         key("min", Table(&MIN), "{}", "How little is taken."),
         key(
@@ -270,8 +273,32 @@ pub(crate) const TIMEOUT: Section = Section {
             "\"60s\"",
             "For which nothing may move: between requests, in a body, in a tcp connection.",
         ),
+        key("total", Duration, "none", "For a whole tcp connection, however busy it is."),
     ],
 };
+
+pub(crate) const KEEPALIVE: Section = Section {
+    title: "[listener.NAME] keepalive = { … }",
+    about: "TCP keepalive: the kernel asks a client of which nothing was heard. It has an effect where `timeout.idle` is longer than its `idle`; before that the idle timeout ends the connection.",
+    keys: KEEPALIVE_KEYS,
+};
+
+const KEEPALIVE_KEYS: &[Key] = &[
+    key(
+        "idle",
+        Duration,
+        "\"60s\"",
+        "For how long nothing was heard before the first question, in whole seconds.",
+    ),
+    key("interval", Duration, "\"15s\"", "Between questions, in whole seconds."),
+    // The most that Linux takes.
+    key(
+        "count",
+        Number(0, 127),
+        "4",
+        "How many go unanswered before the connection is given up; 0 asks none.",
+    ),
+];
 
 pub(crate) const MAX: Section = Section {
     title: "[listener.NAME] max = { … }",
@@ -395,6 +422,24 @@ pub(crate) const CLUSTER: Section = Section {
             "[]",
             "What a v2 header carries besides addresses.",
         ),
+        key(
+            "header_placement",
+            Word(&["connect", "first_payload"]),
+            "\"connect\"",
+            "When the header leaves in the tcp modes: at once, with the client's first bytes if they are there already; or with those however long they take, so that a server that speaks first speaks before it.",
+        ),
+        key(
+            "inner_header",
+            Word(&["payload", "reject"]),
+            "\"payload\"",
+            "What bytes are that look like a PROXY header and come first behind the one that is sent, in the tcp modes. `reject` is for endpoints that read more than one header.",
+        ),
+        key(
+            "keepalive",
+            Table(&CLUSTER_KEEPALIVE),
+            "{}",
+            "How endpoints are asked whether they are still there.",
+        ),
         key("timeout", Table(&CLUSTER_TIMEOUT), "{}", "How long is waited."),
         key(
             "ejection",
@@ -409,6 +454,12 @@ pub(crate) const CLUSTER: Section = Section {
             "What happens when no endpoint is up: all are tried all the same, or whoever comes is refused (503 in http mode).",
         ),
     ],
+};
+
+pub(crate) const CLUSTER_KEEPALIVE: Section = Section {
+    title: "[cluster.NAME] keepalive = { … }",
+    about: "TCP keepalive on tcp connections and tunnels: the kernel asks an endpoint of which nothing was heard. It has an effect where the listener's `timeout.idle` is longer than its `idle`.",
+    keys: KEEPALIVE_KEYS,
 };
 
 pub(crate) const CLUSTER_TIMEOUT: Section = Section {

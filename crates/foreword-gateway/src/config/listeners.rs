@@ -13,7 +13,8 @@ use foreword_rule::Scope;
 
 use super::clusters::Clusters;
 use super::document::{Notes, Table, Value, shown};
-use super::keys::{HEADER, LISTENER, MAX, MIN, TIMEOUT};
+use super::keepalive;
+use super::keys::{HEADER, KEEPALIVE, LISTENER, MAX, MIN, TIMEOUT};
 use super::lists::Lists;
 use super::problem::Problem;
 use super::rules::{self, Room};
@@ -118,6 +119,7 @@ impl<'a> Listeners<'a> {
         let tls = tls::read(table, shape.mode, self.now);
         let header = read_header(table);
         let timeout = read_timeouts(table);
+        let keepalive = keepalive::read(table, &KEEPALIVE);
         let max = read_limits(table);
         let min = read_least(table);
         Some(Listener {
@@ -129,6 +131,7 @@ impl<'a> Listeners<'a> {
             tls,
             rules,
             timeout,
+            keepalive,
             max,
             min,
             path,
@@ -264,6 +267,8 @@ impl Shape {
         if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
             note(&timeout, &["tls"], self.tls, "this listener ends no TLS");
             note(&timeout, &["head"], http, no_requests);
+            let per_request = "in http mode `timeout.head` and `timeout.idle` bound each request";
+            note(&timeout, &["total"], !http, per_request);
         }
         if let Some(max) = table.peek_table("max", &MAX) {
             note(&max, &["head", "fields"], http, no_requests);
@@ -335,6 +340,7 @@ fn read_timeouts(listener: &Table<'_, '_>) -> Timeouts {
         tls: read("tls", default.tls),
         head: read("head", default.head),
         idle: read("idle", default.idle),
+        total: table.read("total", |value| value.duration()).map(|at| at.value),
     }
 }
 

@@ -7,6 +7,7 @@ mod clusters;
 mod document;
 mod files;
 mod health;
+mod keepalive;
 mod keys;
 mod listeners;
 mod lists;

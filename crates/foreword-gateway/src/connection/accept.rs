@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use foreword::PeerAddr;
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -18,9 +19,10 @@ use tokio::time::Instant;
 use super::door::{OpenDoor, Served};
 use super::shared::{Present, Worker};
 use super::{Accepted, refuse, run};
+use crate::plan::Keepalive;
 use crate::refusal::Code;
 use crate::sockets::Socket;
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 
 /// Takes in whoever comes through a door, until it closes; then those who had come before.
 pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker>, _present: Present) {
@@ -31,6 +33,7 @@ pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker
             return;
         }
     };
+    let mut keepalive = listening.ask_for_life(None, &door.served());
     let mut closing = pin!(door.closing());
     loop {
         let accepted = tokio::select! {
@@ -39,7 +42,14 @@ pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker
             accepted = listening.next() => accepted,
         };
         match accepted {
-            Ok(accepted) => welcome(accepted, door.served(), &worker),
+            Ok(accepted) => {
+                let served = door.served();
+                if keepalive != asks_for_life(&served) {
+                    keepalive = listening.ask_for_life(keepalive, &served);
+                    accepted.stream.keep_alive(keepalive);
+                }
+                welcome(accepted, served, &worker);
+            }
             Err(error) if is_shortage(&error) => {
                 let served = door.served();
                 served.journal.counters().refused(Code::OutOfDescriptors, None);
@@ -101,6 +111,23 @@ impl Listening {
         })
     }
 
+    /// Has whatever is accepted from now on inherit what the plan says of keepalive, and gives what that is.
+    fn ask_for_life(&self, before: Option<Keepalive>, served: &Served) -> Option<Keepalive> {
+        let keepalive = asks_for_life(served);
+        if let Self::Tcp(listener, _) = self {
+            let socket = SockRef::from(listener);
+            let set = match keepalive {
+                Some(keepalive) => stream::ask_for_life(&socket, keepalive),
+                None if before.is_some() => socket.set_keepalive(false),
+                None => Ok(()),
+            };
+            if let Err(error) = set {
+                tracing::warn!("listener `{}`: no keepalive: {error}", served.listener.name);
+            }
+        }
+        keepalive
+    }
+
     async fn next(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener, local) => {
@@ -132,6 +159,10 @@ impl Listening {
         }
         Ok(waiting)
     }
+}
+
+fn asks_for_life(served: &Served) -> Option<Keepalive> {
+    served.listener.keepalive.within(served.listener.timeout.idle)
 }
 
 fn tcp(stream: TcpStream, peer: SocketAddr, local: Option<&PeerAddr>) -> io::Result<Accepted> {

@@ -50,6 +50,9 @@ pub(crate) enum ServeError {
     /// Nothing moved for too long.
     #[error("nothing moved for {} s", .0.as_secs())]
     Idle(Duration),
+    /// It lasted for too long.
+    #[error("the connection lasted for {} s, as long as `timeout.total` lets it", .0.as_secs())]
+    TooLong(Duration),
     /// The downstream side broke.
     #[error("the downstream connection broke")]
     Downstream(#[source] io::Error),
@@ -80,7 +83,12 @@ impl ServeError {
             Self::NoRule => Some(Code::NoRule),
             Self::Connect(error) => Some(error.code()),
             Self::Full(_) => Some(Code::ConnectionLimit),
-            Self::Idle(_) | Self::Downstream(_) | Self::Upstream(_) | Self::Probe | Self::CutOff => None,
+            Self::Idle(_)
+            | Self::TooLong(_)
+            | Self::Downstream(_)
+            | Self::Upstream(_)
+            | Self::Probe
+            | Self::CutOff => None,
         }
     }
 
@@ -97,7 +105,7 @@ impl ServeError {
         match (self, self.code()) {
             (_, Some(code)) => Outcome::Refused(refusal(code)),
             (Self::Probe, None) => Outcome::Probe,
-            (Self::Idle(_), None) => Outcome::TimedOut(Side::Downstream),
+            (Self::Idle(_) | Self::TooLong(_), None) => Outcome::TimedOut(Side::Downstream),
             (Self::Upstream(_), None) => Outcome::Aborted(Side::Upstream),
             (Self::CutOff, None) => Outcome::CutOff,
             (_, None) => Outcome::Aborted(Side::Downstream),

@@ -1,17 +1,20 @@
 //! Bytes both ways until both sides are done: a half-close is passed on, and nobody is read faster than the other takes.
 
+mod way;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
+pub(crate) use self::way::Means;
+use self::way::{Broken, Way};
 use super::error::ServeError;
-use super::header_watch::{HeaderWatch, Seen};
+use super::header_watch::HeaderWatch;
+use crate::stream::Carried;
 
 /// How many bytes went where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,13 +43,17 @@ impl Scratch {
 /// What to do on the way from a client to an endpoint and back.
 #[derive(Debug)]
 pub(crate) struct Forward<'w> {
-    pub(crate) scratch: &'w Scratch,
+    pub(crate) means: Means<'w>,
     /// For which nothing may move either way.
     pub(crate) idle: Duration,
+    /// When it ends, however busy it is; and after how long that is.
+    pub(crate) end: Option<(Instant, Duration)>,
     /// What the client must not begin with.
     pub(crate) watch: HeaderWatch,
     /// Whether a header was read before.
     pub(crate) headed: bool,
+    /// What the endpoint is told before the client's first bytes, in one write with them.
+    pub(crate) ahead: Vec<u8>,
 }
 
 impl Forward<'_> {
@@ -54,20 +61,21 @@ impl Forward<'_> {
     ///
     /// `moved` is told at once of what moved, so that whoever counts is right also when this is dropped.
     pub(crate) async fn run(
-        &self,
-        down: &mut (impl AsyncRead + AsyncWrite + Unpin),
-        up: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        self,
+        down: &mut impl Carried,
+        up: &mut impl Carried,
         mut moved: impl FnMut(Traffic),
     ) -> Result<(), ServeError> {
-        let (mut upwards, mut downwards) = (Way::new(self.watch), Way::new(HeaderWatch::off()));
+        let Self { means, idle, end, watch, headed, ahead } = self;
+        let (mut upwards, mut downwards) = (Way::new(watch).with(ahead), Way::new(HeaderWatch::off()));
         let mut broken = None;
         let mut last = Instant::now();
-        let mut timer = pin!(sleep_until(last + self.idle));
+        let mut timer = pin!(sleep_until(end.map_or(last + idle, |(end, _)| end.min(last + idle))));
         poll_fn(|cx| {
             let mut now = Traffic::default();
             upwards.let_go_if_due();
-            let up_done = upwards.poll(cx, down, up, self.scratch, &mut now.up);
-            let down_done = downwards.poll(cx, up, down, self.scratch, &mut now.down);
+            let up_done = upwards.poll(cx, down, up, means, &mut now.up);
+            let down_done = downwards.poll(cx, up, down, means, &mut now.down);
             if now != Traffic::default() {
                 last = Instant::now();
                 moved(now);
@@ -77,7 +85,7 @@ impl Forward<'_> {
                     return Poll::Ready(Err(ServeError::Downstream(error)));
                 }
                 Poll::Ready(Err(Broken::Header)) => {
-                    return Poll::Ready(Err(ServeError::HeaderAsPayload { second: self.headed }));
+                    return Poll::Ready(Err(ServeError::HeaderAsPayload { second: headed }));
                 }
                 // It takes no more, but may have said something before that the client should hear.
                 Poll::Ready(Err(Broken::Writing(error))) => {
@@ -93,203 +101,38 @@ impl Forward<'_> {
                 Poll::Ready(Err(Broken::Writing(error))) => {
                     return Poll::Ready(Err(ServeError::Downstream(error)));
                 }
-                Poll::Ready(Ok(())) if upwards.stage == Stage::Done => {
+                Poll::Ready(Ok(())) if upwards.is_done() => {
                     return Poll::Ready(broken.take().map_or(Ok(()), Err));
                 }
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
             let patience = upwards.begin_to_wait();
-            let due = |idle: Instant| patience.map_or(idle, |patience| patience.min(idle));
+            let next_look = |last| {
+                let end = end.map_or(last + idle, |(end, _)| end.min(last + idle));
+                patience.map_or(end, |patience| patience.min(end))
+            };
             if patience.is_some_and(|patience| patience < timer.deadline()) {
-                timer.as_mut().reset(due(last + self.idle));
+                timer.as_mut().reset(next_look(last));
             }
             // Otherwise it is moved only when it fires: most connections end before it does.
             while timer.as_mut().poll(cx).is_ready() {
-                if last.elapsed() >= self.idle {
-                    return Poll::Ready(Err(ServeError::Idle(self.idle)));
+                let now = Instant::now();
+                if now >= last + idle {
+                    return Poll::Ready(Err(ServeError::Idle(idle)));
                 }
-                if patience.is_some_and(|patience| patience <= Instant::now()) {
+                if let Some((_, total)) = end.filter(|(end, _)| now >= *end) {
+                    return Poll::Ready(Err(ServeError::TooLong(total)));
+                }
+                if patience.is_some_and(|patience| patience <= now) {
                     // Polled again at once, what waited goes on.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                timer.as_mut().reset(due(last + self.idle));
+                timer.as_mut().reset(next_look(last));
             }
             Poll::Pending
         })
         .await
-    }
-}
-
-/// Which end broke, or what came that must not.
-#[derive(Debug)]
-enum Broken {
-    Header,
-    Reading(io::Error),
-    Writing(io::Error),
-}
-
-/// One direction.
-#[derive(Debug)]
-struct Way {
-    watch: HeaderWatch,
-    /// What the other side has not taken yet; empty, without memory, most of the time.
-    held: Vec<u8>,
-    written: usize,
-    stage: Stage,
-    unflushed: bool,
-    wait: Wait,
-}
-
-/// Whether what is held may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    No,
-    /// It may yet become a header.
-    Begins,
-    /// It may, until this moment.
-    Until(Instant),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Open,
-    /// The end was read and must be passed on.
-    Ended,
-    Done,
-}
-
-impl Way {
-    fn new(watch: HeaderWatch) -> Self {
-        Self { watch, held: Vec::new(), written: 0, stage: Stage::Open, unflushed: false, wait: Wait::No }
-    }
-
-    /// When what waits will have waited long enough, if any does.
-    fn begin_to_wait(&mut self) -> Option<Instant> {
-        match self.wait {
-            Wait::No => None,
-            Wait::Until(until) => Some(until),
-            Wait::Begins => {
-                let until = Instant::now() + self.watch.patience();
-                self.wait = Wait::Until(until);
-                Some(until)
-            }
-        }
-    }
-
-    fn let_go_if_due(&mut self) {
-        if let Wait::Until(until) = self.wait
-            && until <= Instant::now()
-        {
-            self.watch.wait_no_longer();
-            self.wait = Wait::No;
-        }
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
-        scratch: &Scratch,
-        count: &mut u64,
-    ) -> Poll<Result<(), Broken>> {
-        let outcome = ready!(self.poll_to_the_end(cx, from, to, scratch, count));
-        *self = Self { stage: Stage::Done, ..Self::new(self.watch) };
-        Poll::Ready(outcome)
-    }
-
-    fn poll_to_the_end(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
-        scratch: &Scratch,
-        count: &mut u64,
-    ) -> Poll<Result<(), Broken>> {
-        loop {
-            if self.wait == Wait::No {
-                ready!(self.poll_held(cx, to, count)).map_err(Broken::Writing)?;
-            }
-            match self.stage {
-                Stage::Done => return Poll::Ready(Ok(())),
-                Stage::Ended => return Pin::new(&mut *to).poll_shutdown(cx).map_err(Broken::Writing),
-                Stage::Open => {
-                    let step = scratch.lend(|buffer| self.poll_step(cx, from, to, buffer, count));
-                    if step.is_pending() {
-                        // Nothing moves now: an idle connection keeps no buffer.
-                        if self.wait == Wait::No {
-                            self.held = Vec::new();
-                        }
-                        if self.unflushed {
-                            ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(Broken::Writing)?;
-                            self.unflushed = false;
-                        }
-                    }
-                    ready!(step)?;
-                }
-            }
-        }
-    }
-
-    /// Reads once and writes what came; what is not taken is held.
-    fn poll_step(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut (impl AsyncRead + Unpin),
-        to: &mut (impl AsyncWrite + Unpin),
-        buffer: &mut [u8],
-        count: &mut u64,
-    ) -> Poll<Result<(), Broken>> {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(from).poll_read(cx, &mut buffer)).map_err(Broken::Reading)?;
-        let read = buffer.filled();
-        if read.is_empty() {
-            self.stage = Stage::Ended;
-            self.wait = Wait::No;
-            return Poll::Ready(Ok(()));
-        }
-        match (self.watch.look(read), self.wait) {
-            (Seen::Header, _) => return Poll::Ready(Err(Broken::Header)),
-            (Seen::Payload, Wait::No) => {}
-            (Seen::Payload, Wait::Begins | Wait::Until(_)) => {
-                self.wait = Wait::No;
-                self.held.extend_from_slice(read);
-                return Poll::Ready(Ok(()));
-            }
-            (Seen::Unsettled, wait) => {
-                self.wait = if wait == Wait::No { Wait::Begins } else { wait };
-                self.held.extend_from_slice(read);
-                return Poll::Ready(Ok(()));
-            }
-        }
-        self.unflushed = true;
-        let written = match Pin::new(to).poll_write(cx, read) {
-            Poll::Ready(written) => written.map_err(Broken::Writing)?,
-            Poll::Pending => 0,
-        };
-        *count += written as u64;
-        self.held.extend_from_slice(read.get(written..).unwrap_or_default());
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_held(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut (impl AsyncWrite + Unpin),
-        count: &mut u64,
-    ) -> Poll<io::Result<()>> {
-        while let Some(left) = self.held.get(self.written..).filter(|left| !left.is_empty()) {
-            let written = ready!(Pin::new(&mut *to).poll_write(cx, left))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written += written;
-            *count += written as u64;
-        }
-        self.held.clear();
-        self.written = 0;
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -298,9 +141,13 @@ const SCRATCH: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::connection::pipes::Pipes;
+    use crate::observe::Observer;
+    use crate::observe::journal::Scribe;
+    use crate::stream::Stream;
 
     fn add(sum: &mut Traffic) -> impl FnMut(Traffic) {
         |more| {
@@ -309,14 +156,31 @@ mod tests {
         }
     }
 
+    impl Carried for DuplexStream {
+        fn bare(&self) -> Option<&Stream> {
+            None
+        }
+    }
+
     const PATIENCE: Duration = Duration::from_secs(3);
 
-    fn forward(scratch: &Scratch) -> Forward<'_> {
-        Forward {
-            scratch,
-            idle: Duration::from_secs(60),
-            watch: HeaderWatch::refusing(PATIENCE),
-            headed: false,
+    /// What a worker has.
+    struct Tools(Scratch, Pipes);
+
+    impl Tools {
+        fn new() -> Self {
+            Self(Scratch::new(), Pipes::new(1, Scribe::new(Observer::new(1), 0)))
+        }
+
+        fn forward(&self) -> Forward<'_> {
+            Forward {
+                means: Means { scratch: &self.0, pipes: &self.1 },
+                idle: Duration::from_secs(60),
+                end: None,
+                watch: HeaderWatch::refusing(PATIENCE),
+                headed: false,
+                ahead: Vec::new(),
+            }
         }
     }
 
@@ -324,7 +188,7 @@ mod tests {
     async fn an_end_on_one_side_is_passed_on_and_the_other_goes_on() {
         let (mut client, mut down) = duplex(16);
         let (mut up, mut endpoint) = duplex(16);
-        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
         let talk = async {
             client.write_all(b"a question that is longer than the pipe").await.unwrap();
             client.shutdown().await.unwrap();
@@ -339,7 +203,7 @@ mod tests {
             endpoint.write_all(b"an answer after the end of the question").await.unwrap();
             endpoint.shutdown().await.unwrap();
         };
-        let forward = forward(&scratch);
+        let forward = tools.forward();
         let (outcome, (), ()) =
             tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk, answer);
         outcome.unwrap();
@@ -350,10 +214,10 @@ mod tests {
     async fn nobody_is_read_faster_than_the_other_takes() {
         let (mut client, mut down) = duplex(1 << 20);
         let (mut up, _endpoint_that_never_reads) = duplex(16);
-        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
         client.write_all(&vec![7; 1 << 20]).await.unwrap();
         {
-            let forward = forward(&scratch);
+            let forward = tools.forward();
             let mut run = pin!(forward.run(&mut down, &mut up, add(&mut traffic)));
             assert!(poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await.is_pending());
         }
@@ -368,9 +232,9 @@ mod tests {
     async fn idle_is_counted_from_the_last_byte() {
         let (mut client, mut down) = duplex(16);
         let (mut up, _endpoint) = duplex(16);
-        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
         let begin = Instant::now();
-        let forward = forward(&scratch);
+        let forward = tools.forward();
         let speak = async {
             tokio::time::sleep(Duration::from_secs(40)).await;
             client.write_all(b"still here").await.unwrap();
@@ -381,12 +245,57 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_when_it_has_lasted_for_as_long_as_it_may() {
+        let (mut client, mut down) = duplex(16);
+        let (mut up, mut endpoint) = duplex(16);
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
+        let total = Duration::from_secs(90);
+        let forward = Forward { end: Some((Instant::now() + total, total)), ..tools.forward() };
+        let talk = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                client.write_all(b"x").await.unwrap();
+                endpoint.read_exact(&mut [0]).await.unwrap();
+            }
+        };
+        let begin = Instant::now();
+        let outcome = tokio::select! {
+            outcome = forward.run(&mut down, &mut up, add(&mut traffic)) => outcome,
+            () = talk => unreachable!("it never ends"),
+        };
+        assert!(matches!(outcome, Err(ServeError::TooLong(_))), "{outcome:?}");
+        assert_eq!(begin.elapsed(), total);
+    }
+
+    #[tokio::test]
+    async fn our_words_leave_with_the_first_of_theirs_and_are_not_counted() {
+        let (mut client, mut down) = duplex(64);
+        let (mut up, mut endpoint) = duplex(64);
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
+        let forward = Forward { ahead: b"header ".to_vec(), ..tools.forward() };
+        let talk = async {
+            // The server speaks first, and is heard though the client says nothing.
+            endpoint.write_all(b"220").await.unwrap();
+            client.read_exact(&mut [0; 3]).await.unwrap();
+            client.write_all(b"hello").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            endpoint.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"header hello");
+            drop(endpoint);
+        };
+        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk);
+        outcome.unwrap();
+        assert_eq!(traffic, Traffic { up: 5, down: 3 });
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_may_become_a_header_waits_a_while_and_then_passes() {
         let (mut client, mut down) = duplex(64);
         let (mut up, mut endpoint) = duplex(64);
-        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
         let begin = Instant::now();
-        let forward = forward(&scratch);
+        let forward = tools.forward();
         let talk = async {
             client.write_all(b"\r\n").await.unwrap();
             let mut line = [0; 2];
@@ -408,8 +317,8 @@ mod tests {
         for header in [&b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
             let (mut client, mut down) = duplex(64);
             let (mut up, _endpoint) = duplex(64);
-            let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
-            let forward = forward(&scratch);
+            let (tools, mut traffic) = (Tools::new(), Traffic::default());
+            let forward = tools.forward();
             let drip = async {
                 for byte in header.chunks(1) {
                     client.write_all(byte).await.unwrap();
@@ -426,9 +335,9 @@ mod tests {
     async fn an_end_settles_what_may_become_a_header() {
         let (mut client, mut down) = duplex(64);
         let (mut up, mut endpoint) = duplex(64);
-        let (scratch, mut traffic) = (Scratch::new(), Traffic::default());
+        let (tools, mut traffic) = (Tools::new(), Traffic::default());
         let begin = Instant::now();
-        let forward = forward(&scratch);
+        let forward = tools.forward();
         let talk = async {
             client.write_all(b"PRO").await.unwrap();
             client.shutdown().await.unwrap();

@@ -5,11 +5,15 @@ use std::time::Duration;
 use foreword::{Signature, signature};
 
 /// Looks at the first bytes as they pass by. Only those that may yet become a header have to wait, and not for long.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeaderWatch {
+///
+/// When all is seen that had to be, nothing is left of it: most of a connection's life comes after that.
+#[derive(Debug)]
+pub(crate) struct HeaderWatch(Option<Box<Watching>>);
+
+#[derive(Debug)]
+struct Watching {
     seen: [u8; LONGEST],
     len: usize,
-    over: bool,
     impatient: bool,
     patience: Duration,
 }
@@ -28,35 +32,38 @@ pub(crate) enum Seen {
 impl HeaderWatch {
     /// For a stream where a header would be refused: `patience` is for how long bytes wait that may become one.
     pub(crate) fn refusing(patience: Duration) -> Self {
-        Self { seen: [0; LONGEST], len: 0, over: false, impatient: false, patience }
+        Self(Some(Box::new(Watching { seen: [0; LONGEST], len: 0, impatient: false, patience })))
     }
 
     /// For a stream that may be what it likes.
     pub(crate) fn off() -> Self {
-        Self { over: true, ..Self::refusing(Duration::ZERO) }
+        Self(None)
+    }
+
+    /// Whether all was seen that had to be.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_none()
     }
 
     /// For how long bytes wait that may become a header.
     pub(crate) fn patience(&self) -> Duration {
-        self.patience
+        self.0.as_ref().map_or(Duration::ZERO, |watching| watching.patience)
     }
 
     /// Says what the stream turns out to begin with, now that these bytes came.
     pub(crate) fn look(&mut self, bytes: &[u8]) -> Seen {
-        if self.over {
-            return Seen::Payload;
-        }
-        for (place, byte) in self.seen.iter_mut().skip(self.len).zip(bytes) {
+        let Some(watching) = &mut self.0 else { return Seen::Payload };
+        for (place, byte) in watching.seen.iter_mut().skip(watching.len).zip(bytes) {
             *place = *byte;
-            self.len += 1;
+            watching.len += 1;
         }
-        let seen = self.seen.get(..self.len).unwrap_or_default();
+        let seen = watching.seen.get(..watching.len).unwrap_or_default();
         match signature(seen) {
             Signature::Whole => Seen::Header,
-            Signature::Begun if !self.impatient && !seen.is_empty() => Seen::Unsettled,
+            Signature::Begun if !watching.impatient && !seen.is_empty() => Seen::Unsettled,
             Signature::Begun => Seen::Payload,
             Signature::Absent => {
-                self.over = true;
+                self.0 = None;
                 Seen::Payload
             }
         }
@@ -64,7 +71,9 @@ impl HeaderWatch {
 
     /// Lets what is unsettled pass from now on. It is too short to be a header, and the rest of one is still found.
     pub(crate) fn wait_no_longer(&mut self) {
-        self.impatient = true;
+        if let Some(watching) = &mut self.0 {
+            watching.impatient = true;
+        }
     }
 }
 

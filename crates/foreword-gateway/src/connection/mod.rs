@@ -8,6 +8,7 @@ pub(crate) mod header_error;
 pub(crate) mod header_watch;
 pub(crate) mod http;
 pub(crate) mod identify;
+pub(crate) mod pipes;
 pub(crate) mod record;
 pub(crate) mod shared;
 pub(crate) mod tcp;
@@ -100,7 +101,7 @@ async fn serve(
     let mut connection =
         Connection { listener: Arc::clone(listener), client, tls: None, drain, unique_id: OnceCell::new() };
     match &listener.tls {
-        None => speak(stream, leftover, &connection, worker, record).await,
+        None => speak(stream, leftover, at, &connection, worker, record).await,
         Some(plan) => {
             let deadline = Instant::now() + listener.timeout.tls;
             let headed = connection.client.header.is_some();
@@ -109,7 +110,7 @@ async fn serve(
             let (stream, facts) = handshake.await?;
             record.tls(|| known(&facts));
             connection.tls = Some(facts);
-            speak(stream, Vec::new(), &connection, worker, record).await
+            speak(stream, Vec::new(), at, &connection, worker, record).await
         }
     }
 }
@@ -118,12 +119,13 @@ async fn serve(
 async fn speak(
     stream: impl Downstream,
     leftover: Vec<u8>,
+    accepted: Instant,
     connection: &Connection,
     worker: &Worker,
     record: &mut Record,
 ) -> Result<(), ServeError> {
     match connection.listener.mode {
-        Mode::Tcp => tcp::serve(stream, leftover, connection, worker, record).await,
+        Mode::Tcp => tcp::serve(stream, leftover, accepted, connection, worker, record).await,
         Mode::Http => http::serve(stream, leftover, connection, worker, record).await,
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::forward::Scratch;
+use super::forward::{Means, Scratch};
 use super::http::Shelf;
+use super::pipes::Pipes;
 use crate::drain::Progress;
 use crate::observe::journal::Scribe;
 use crate::upstream::endpoints::Endpoints;
@@ -24,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) endpoints: Endpoints,
     /// The buffer that whoever reads borrows for a turn.
     pub(crate) scratch: Scratch,
+    /// What many bytes pass through.
+    pub(crate) pipes: Pipes,
     /// What requests borrow while they last.
     pub(crate) shelf: Shelf,
     /// Connections to endpoints that wait for a request.
@@ -35,10 +38,17 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker that serves nobody yet, and may keep `kept` connections to endpoints.
-    pub(crate) fn new(scribe: Rc<Scribe>, names: Arc<Names>, states: Arc<States>, kept: usize) -> Rc<Self> {
+    /// A worker that serves nobody yet, may keep `kept` connections to endpoints, and may have so many pipes.
+    pub(crate) fn new(
+        scribe: Rc<Scribe>,
+        names: Arc<Names>,
+        states: Arc<States>,
+        kept: usize,
+        pipes: usize,
+    ) -> Rc<Self> {
         Rc::new(Self {
             endpoints: Endpoints::new(names, states, Rc::clone(&scribe)),
+            pipes: Pipes::new(pipes, Rc::clone(&scribe)),
             scribe,
             scratch: Scratch::new(),
             shelf: Shelf::default(),
@@ -47,6 +57,11 @@ impl Worker {
             open: Cell::new(0),
             all_ended: Notify::new(),
         })
+    }
+
+    /// What bytes are carried with.
+    pub(crate) fn means(&self) -> Means<'_> {
+        Means { scratch: &self.scratch, pipes: &self.pipes }
     }
 
     /// Counts a connection, or an accept loop, until the guard is dropped.

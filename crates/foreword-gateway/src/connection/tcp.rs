@@ -16,7 +16,7 @@ use super::header_watch::{HeaderWatch, Seen};
 use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
-use crate::plan::{Listener, SecondHeader};
+use crate::plan::{HeaderPlacement, InnerHeader, Listener, SecondHeader};
 use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
 use crate::stream::Downstream;
@@ -28,6 +28,7 @@ use crate::upstream::reach::{Attempt, reach};
 pub(crate) async fn serve(
     mut stream: impl Downstream,
     leftover: Vec<u8>,
+    accepted: Instant,
     connection: &Connection,
     worker: &Worker,
     record: &mut Record,
@@ -45,7 +46,8 @@ pub(crate) async fn serve(
 
     let mut first = leftover;
     let headed = connection.client.header.is_some();
-    let mut watch = match refuses_header(&connection.listener, &connection.client) {
+    let refuses = refuses_header(&connection.listener, &connection.client);
+    let mut watch = match refuses || cluster.inner_header == InnerHeader::Reject {
         true => HeaderWatch::refusing(connection.listener.header.deadline),
         false => HeaderWatch::off(),
     };
@@ -61,20 +63,35 @@ pub(crate) async fn serve(
     if first.is_empty() {
         take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     }
-    let mut upstream =
-        opened.introduce(cluster, &chosen.address, connection.introduced(), &first).await?.into_stream();
+    let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
+    let (upstream, ahead) = if waits {
+        opened.introducing(cluster, &chosen.address, connection.introduced())?
+    } else {
+        let upstream = opened.introduce(cluster, &chosen.address, connection.introduced(), &first).await?;
+        (upstream, Vec::new())
+    };
+    let mut upstream = upstream.into_stream();
     chosen.took_it();
+    let timeout = &connection.listener.timeout;
+    upstream.keep_alive(cluster.keepalive.within(timeout.idle));
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }
     note(record, Traffic { up: first.len() as u64, down: 0 });
     drop(first);
 
-    let forward = Forward { scratch: &worker.scratch, idle: connection.listener.timeout.idle, watch, headed };
     let mut answered = false;
     let moved = |moved: Traffic| {
         answered |= moved.down > 0;
         note(record, moved);
+    };
+    let forward = Forward {
+        means: worker.means(),
+        idle: timeout.idle,
+        end: timeout.total.map(|total| (accepted + total, total)),
+        watch,
+        headed,
+        ahead,
     };
     let outcome = forward.run(&mut stream, &mut upstream, moved).await;
     match &outcome {

@@ -8,8 +8,9 @@ use foreword_http1::path::PathPolicy;
 
 use super::*;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlan, Least, Limits, Listener, Mode, RequestId,
-    SecondHeader, SendHeader, Target, Timeouts, UnknownHeader, WhenAllDown,
+    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlacement, HeaderPlan, InnerHeader, Keepalive, Least,
+    Limits, Listener, Mode, RequestId, SecondHeader, SendHeader, Target, Timeouts, UnknownHeader,
+    WhenAllDown,
 };
 use crate::policy::rules::{Ending, Rule, Rules};
 use crate::upstream::names::server::Server;
@@ -26,6 +27,9 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         balance: Balance::RoundRobin,
         send_header: SendHeader::None,
         send_tlvs: Vec::new(),
+        header_placement: HeaderPlacement::default(),
+        inner_header: InnerHeader::default(),
+        keepalive: Keepalive::default(),
         timeout: ClusterTimeouts::default(),
         ejection: None,
         when_all_down: WhenAllDown::default(),
@@ -53,6 +57,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         tls: None,
         rules: Rules::new(vec![forward]),
         timeout: Timeouts::default(),
+        keepalive: Keepalive::default(),
         max: Limits::default(),
         min: Least::default(),
         path: PathPolicy::default(),
@@ -230,7 +235,8 @@ fn whoever_the_kernel_took_in_is_served_even_if_the_drain_comes_right_behind_the
     let (running, _) = watch::channel(1);
     let (observer, names) = (Observer::new(1), Arc::default());
     let states = States::new(Arc::clone(&observer));
-    worker::start(worker::Start { number: 0, observer, names, states, kept: 0, orders, running }).unwrap();
+    let start = worker::Start { number: 0, observer, names, states, kept: 0, pipes: 0, orders, running };
+    worker::start(start).unwrap();
     let mut answer = [0; 5];
     early.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"hello");

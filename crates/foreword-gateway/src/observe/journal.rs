@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::access_log::{AccessLog, AccessLogPlan, Desk, LogCounters, OpenError};
-use super::counters::{ClusterCounters, ListenerCounters};
+use super::counters::{ClusterCounters, Counter, ListenerCounters};
 use super::endpoint::EndpointSeries;
 use super::entry::{Entry, Exchange, Known, Outcome};
 use super::name::Wants;
@@ -28,6 +28,8 @@ pub struct Observer {
     /// The switches of the plan in force that loosen how a listener's headers are read.
     pub(super) switches: Mutex<Vec<(Box<str>, &'static str)>>,
     pub(super) log_counters: Arc<[LogCounters]>,
+    /// For each worker, how often it had no pipe for what it carried.
+    pub(super) pipes_missed: Box<[Counter]>,
     log: Mutex<Option<Arc<AccessLog>>>,
     /// Logs of earlier plans, which live as long as a connection that began under them.
     earlier_logs: Mutex<Vec<Weak<AccessLog>>>,
@@ -48,6 +50,7 @@ impl Observer {
             reloads: Reloads::default(),
             switches: Mutex::default(),
             log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
+            pipes_missed: (0..workers).map(|_| Counter::default()).collect(),
             log: Mutex::default(),
             earlier_logs: Mutex::default(),
             told_lost: Mutex::default(),
@@ -280,6 +283,12 @@ impl Scribe {
     /// Opens the account of a cluster: once for each plan.
     pub(crate) fn cluster(&self, name: &str) -> ClusterAccount {
         ClusterAccount { series: self.observer.cluster(name), worker: self.worker }
+    }
+
+    /// Bytes were copied since no pipe could be had.
+    #[expect(clippy::indexing_slicing, reason = "`Scribe::new` has made sure that the worker has its place")]
+    pub(crate) fn pipe_missed(&self) {
+        self.observer.pipes_missed[self.worker].add(1);
     }
 
     fn exchange(&self, begun: Instant) -> Box<Exchange> {

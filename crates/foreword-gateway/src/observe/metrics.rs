@@ -292,7 +292,8 @@ fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
         switches.iter().map(|(listener, switch)| ([("listener", &**listener), ("switch", *switch)], 1.0));
     page.gauges(&SWITCHES, on)?;
     page.gauge(&READY, f64::from(u8::from(observer.is_ready())))?;
-    page.gauge(&WORKERS, observer.workers() as f64)
+    page.gauge(&WORKERS, observer.workers() as f64)?;
+    page.counter(&PIPES_MISSED, observer.pipes_missed.iter().map(Counter::get).sum())
 }
 
 fn access_log(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
@@ -379,6 +380,7 @@ families! {
     SWITCHES "foreword_listener_switch" () Gauge ["listener" "switch"] "1 for each switch that lets a listener take headers which it would refuse by default";
     READY "foreword_ready" () Gauge [] "Whether new connections are welcome; 0 while draining";
     WORKERS "foreword_workers" () Gauge [] "Worker threads";
+    PIPES_MISSED "foreword_pipes_missed" () Counter [] "Times that bytes of a large transfer were copied, since no pipe could be had for them";
     LOG_LINES "foreword_access_log_lines" () Counter [] "Access-log lines that were queued to be written";
     LOG_LOST "foreword_access_log_lines_lost" () Counter [] "Access-log lines that were lost";
     LOG_ERRORS "foreword_access_log_write_errors" () Counter [] "Attempts to write access-log lines that failed";

@@ -20,6 +20,12 @@ pub struct Cluster {
     pub send_header: SendHeader,
     /// The TLVs that the header carries; only with [`SendHeader::V2`].
     pub send_tlvs: Vec<SendTlv>,
+    /// When an endpoint is sent the header.
+    pub header_placement: HeaderPlacement,
+    /// What bytes are that look like another header behind ours.
+    pub inner_header: InnerHeader,
+    /// How endpoints are asked whether they are still there.
+    pub keepalive: Keepalive,
     /// Its timeouts.
     pub timeout: ClusterTimeouts,
     /// How it is noticed that an endpoint fails those who come.
@@ -79,6 +85,50 @@ pub enum SendHeader {
     V1,
     /// The binary format.
     V2,
+}
+
+/// When an endpoint is sent the header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderPlacement {
+    /// At once, with the client's first bytes if they are there already.
+    #[default]
+    Connect,
+    /// With the client's first bytes, however long they take; never, if there are none.
+    FirstPayload,
+}
+
+/// What bytes of a client are that look like a header, where the endpoint is sent ours before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InnerHeader {
+    /// Payload: the endpoint reads one header and no more.
+    #[default]
+    Payload,
+    /// A reason to refuse the connection: the endpoint might believe them.
+    Reject,
+}
+
+/// How the kernel asks whether the other end is still there, when nothing was heard of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// For how long nothing was heard before the first question.
+    pub idle: Duration,
+    /// Between questions.
+    pub interval: Duration,
+    /// How many go unanswered before the connection is given up; with 0 nothing is asked.
+    pub count: u32,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(15), count: 4 }
+    }
+}
+
+impl Keepalive {
+    /// The same, if it can ask anything before a connection that is idle for so long is closed anyway.
+    pub(crate) fn within(self, idle: Duration) -> Option<Self> {
+        (self.count > 0 && self.idle < idle).then_some(self)
+    }
 }
 
 /// A TLV that we add to a header.

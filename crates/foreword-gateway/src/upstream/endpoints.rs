@@ -323,7 +323,9 @@ pub(super) fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
 mod tests {
     use super::*;
     use crate::observe::Observer;
-    use crate::policy::cluster::{ClusterTimeouts, Endpoint, SendHeader};
+    use crate::policy::cluster::{
+        ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, Keepalive, SendHeader,
+    };
 
     fn cluster(balance: Balance, addresses: &[&str]) -> Arc<Cluster> {
         let endpoint =
@@ -335,6 +337,9 @@ mod tests {
             balance,
             send_header: SendHeader::None,
             send_tlvs: Vec::new(),
+            header_placement: HeaderPlacement::default(),
+            inner_header: InnerHeader::default(),
+            keepalive: Keepalive::default(),
             timeout: ClusterTimeouts::default(),
             ejection: None,
             when_all_down: WhenAllDown::default(),

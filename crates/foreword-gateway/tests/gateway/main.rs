@@ -2,6 +2,7 @@
 
 mod access_log;
 mod admin;
+mod bulk;
 mod drain;
 mod identify;
 mod limits;

@@ -8,14 +8,14 @@ use foreword_gateway::observe::{Family, Kind};
 use crate::access_log::{ask, http, web};
 use crate::support::{Endpoint, Running, client, read_all, wait_until};
 
-fn scrape(running: &Running) -> String {
+pub(crate) fn scrape(running: &Running) -> String {
     let mut text = String::new();
     running.gateway.observer().write_metrics(&mut text).unwrap();
     text
 }
 
 /// The value of a sample, written as in a query.
-fn value(text: &str, sample: &str) -> f64 {
+pub(crate) fn value(text: &str, sample: &str) -> f64 {
     let found = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     found.unwrap_or_else(|| panic!("no {sample} in:\n{text}")).parse().unwrap()
 }

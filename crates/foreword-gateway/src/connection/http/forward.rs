@@ -62,7 +62,7 @@ pub(super) async fn forward<S: Downstream>(
             converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &noted).await;
         note = noted.into_inner();
         match outcome {
-            Ok(Answered::Switched) => return tunnel(talk, link, &buffer, note).await,
+            Ok(Answered::Switched) => return tunnel(talk, cluster, link, &buffer, note).await,
             Ok(Answered::Whole { persistence, is_reusable }) => {
                 note.close(Outcome::Complete);
                 if is_reusable {
@@ -186,12 +186,14 @@ async fn give_up<S: Downstream>(
 /// Carries bytes both ways in a protocol that is not ours, until both sides are done.
 async fn tunnel<S: Downstream>(
     talk: &mut Talk<'_, S>,
+    cluster: &Cluster,
     link: Link,
     said: &Buffer<'_>,
     mut note: RequestRecord<'_>,
 ) -> After {
     let idle = talk.connection.listener.timeout.idle;
     let mut upstream = link.upstream.into_stream();
+    upstream.keep_alive(cluster.keepalive.within(idle));
     let early = async {
         write_together(&mut talk.stream, [said.bytes()]).await.map_err(ServeError::Downstream)?;
         write_together(&mut upstream, [talk.buffer.bytes()]).await.map_err(ServeError::Upstream)
@@ -206,7 +208,9 @@ async fn tunnel<S: Downstream>(
     count(Traffic { up: talk.buffer.bytes().len() as u64, down: said.bytes().len() as u64 });
     talk.buffer.consume(usize::MAX);
 
-    let forward = Forward { scratch: &talk.worker.scratch, idle, watch: HeaderWatch::off(), headed: false };
+    let means = talk.worker.means();
+    let forward =
+        Forward { means, idle, end: None, watch: HeaderWatch::off(), headed: false, ahead: Vec::new() };
     let outcome = match early {
         Ok(()) => forward.run(&mut talk.stream, &mut upstream, count).await,
         Err(error) => Err(error),

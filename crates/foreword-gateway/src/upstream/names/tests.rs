@@ -5,7 +5,9 @@ use tokio::time::sleep;
 
 use super::server::Server;
 use super::*;
-use crate::policy::cluster::{Balance, ClusterTimeouts, Endpoint, SendHeader, WhenAllDown};
+use crate::policy::cluster::{
+    Balance, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, Keepalive, SendHeader, WhenAllDown,
+};
 
 #[test]
 fn the_same_addresses_are_no_new_version() {
@@ -83,6 +85,9 @@ fn plan(host: &str) -> Vec<Arc<Cluster>> {
         balance: Balance::default(),
         send_header: SendHeader::None,
         send_tlvs: Vec::new(),
+        header_placement: HeaderPlacement::default(),
+        inner_header: InnerHeader::default(),
+        keepalive: Keepalive::default(),
         timeout: ClusterTimeouts::default(),
         ejection: None,
         when_all_down: WhenAllDown::default(),
