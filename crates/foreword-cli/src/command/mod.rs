@@ -6,6 +6,7 @@ mod demo;
 mod encode;
 mod explain;
 pub(crate) mod get;
+mod import;
 mod problems;
 mod run;
 mod why;
@@ -33,6 +34,9 @@ pub(crate) enum Verb {
     Encode(Box<encode::EncodeArgs>),
     /// Take a PROXY header apart
     Decode(decode::DecodeArgs),
+    /// Make a file of what describes a balancer elsewhere
+    #[command(subcommand)]
+    Import(import::ImportVerb),
 }
 
 impl Verb {
@@ -47,6 +51,7 @@ impl Verb {
             Self::Get(args) => get::run("foreword", get::Manner::Get, *args),
             Self::Encode(args) => encode::run(&args),
             Self::Decode(args) => decode::run(&args),
+            Self::Import(verb) => import::run(&verb),
         }
     }
 }

@@ -5,6 +5,7 @@ mod caller;
 mod gateway;
 mod ground;
 mod header;
+mod import;
 mod logs;
 mod origin;
 mod program;

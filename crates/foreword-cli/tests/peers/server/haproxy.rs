@@ -71,6 +71,20 @@ pub(crate) fn receiver(ground: &Ground) -> Option<(Program, SocketAddr)> {
     )
 }
 
+/// Starts HAProxy as a web server that knows no header.
+pub(crate) fn plain(ground: &Ground) -> Option<(Program, SocketAddr)> {
+    let front = ground.address();
+    start(
+        ground,
+        "plain",
+        front,
+        &format!(
+            "frontend plain\n  mode http\n  bind {front}\n  \
+             http-request return status 200 content-type text/plain string \"plain\\n\"\n"
+        ),
+    )
+}
+
 fn start(ground: &Ground, name: &str, front: SocketAddr, sections: &str) -> Option<(Program, SocketAddr)> {
     let mut command = program::peer("haproxy")?;
     let file = ground.write(

@@ -1,0 +1,205 @@
+//! `foreword import`, as it is called: what it prints, what it says of what it leaves out, and how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// What a command wrote, and how it ended.
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    /// As a snapshot shows it.
+    fn shown(&self) -> String {
+        let code = self.code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
+        format!("exit: {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+    }
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/import")
+}
+
+fn foreword(folder: &Path, args: &[&str]) -> Said {
+    let output = assert_cmd::Command::cargo_bin("foreword")
+        .expect("it is built")
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Imports a file that must come out good, and checks what came out with `foreword check`.
+fn imported(folder: &Path, args: &[&str]) -> Said {
+    let said = foreword(folder, args);
+    assert_eq!(said.code, Some(0), "{}", said.shown());
+    let made = tempfile::tempdir().expect("a folder");
+    certificates(&made);
+    fs::write(made.path().join("f.toml"), &said.stdout).expect("written");
+    let checked = foreword(made.path(), &["check", "-c", "f.toml"]);
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, said.stdout);
+    said
+}
+
+fn certificates(folder: &TempDir) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let certs = folder.path().join("certs");
+    fs::create_dir(&certs).expect("made");
+    let made = rcgen::generate_simple_self_signed(["www.example.com".to_owned()]).expect("made");
+    let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(certs.join("site.pem"));
+    file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("written");
+}
+
+/// Imports a template that is written here.
+fn of_text(text: &str, args: &[&str]) -> Said {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("t.yaml"), text).expect("written");
+    foreword(folder.path(), &[&["import", "cfn", "t.yaml"], args].concat())
+}
+
+/// A template of one classic ELB, with these properties besides its listener.
+fn elb(properties: &str) -> String {
+    format!(
+        "Resources:\n  Elb:\n    Type: AWS::ElasticLoadBalancing::LoadBalancer\n    Properties:\n      Listeners:\n        \
+         - {{ LoadBalancerPort: 443, Protocol: TCP, InstancePort: 443 }}\n{properties}"
+    )
+}
+
+#[test]
+fn the_elb_of_the_story_comes_out_the_same_from_json_and_from_yaml() {
+    let args = ["--param", "WebServer=10.0.1.10"];
+    let json = imported(&examples(), &[&["import", "cfn", "elb.json"], &args[..]].concat());
+    let yaml = imported(&examples(), &[&["import", "cfn", "elb.yaml"], &args[..]].concat());
+    let tables = |said: &Said| said.stdout.split_once("\n\n").expect("tables").1.to_owned();
+    assert_eq!(tables(&json), tables(&yaml));
+    insta::assert_snapshot!("elb_json", json.shown());
+    insta::assert_snapshot!("elb_yaml", yaml.shown());
+}
+
+#[test]
+fn what_only_the_deployment_knows_is_asked_for_by_name() {
+    insta::assert_snapshot!("elb_missing", foreword(&examples(), &["import", "cfn", "elb.json"]).shown());
+    let said = of_text(&elb(""), &[]);
+    insta::assert_snapshot!("elb_no_instances", said.shown());
+}
+
+#[test]
+fn endpoints_and_listeners_go_where_the_flags_say() {
+    let said = imported(
+        &examples(),
+        &[
+            "import",
+            "cfn",
+            "elb.json",
+            "--endpoint",
+            "443=127.0.0.1:8443",
+            "--endpoint",
+            "Elb:80=127.0.0.1:8080",
+            "--listen",
+            "443=127.0.0.1:9443",
+            "--listen",
+            "80=127.0.0.1:9080",
+        ],
+    );
+    for line in
+        ["[\"127.0.0.1:8443\"]", "[\"127.0.0.1:8080\"]", "[\"127.0.0.1:9443\"]", "[\"127.0.0.1:9080\"]"]
+    {
+        assert!(said.stdout.contains(line), "{line}: {}", said.stdout);
+    }
+}
+
+#[test]
+fn what_cannot_be_imported_is_told_with_its_place() {
+    let more = "      Instances: [10.0.0.1]\n";
+    let cases: &[(&str, String)] = &[
+        ("no_such_resource", elb("      Instances: [!Ref Wbe]\n  Web:\n    Type: AWS::EC2::Instance\n")),
+        ("no_such_function", elb("      Instances: !Reff Web\n")),
+        ("not_yaml", "Resources:\n  Elb: [\n".to_owned()),
+        ("empty", String::new()),
+        ("a_list", "- 1\n".to_owned()),
+        ("no_balancer", "Resources:\n  Web:\n    Type: AWS::EC2::Instance\n".to_owned()),
+        ("no_type", "Resources:\n  Web: {}\n".to_owned()),
+        ("alias", elb("      Instances: &a [10.0.0.1]\n      Subnets: *a\n")),
+        (
+            "circle",
+            elb(more)
+                + "  A:\n    Type: X::Y::Z\n    Properties: { B: !GetAtt B.Arn }\n  \
+                   B:\n    Type: X::Y::Z\n    DependsOn: C\n  C:\n    Type: X::Y::Z\n    Properties: { A: !Sub \"${A}\" }\n",
+        ),
+        (
+            "circle_of_conditions",
+            format!(
+                "Conditions:\n  A: !Not [!Condition B]\n  B: !Or [!Condition A, !Condition A]\n{}",
+                elb("      Instances: !If [A, [10.0.0.1], [10.0.0.2]]\n")
+            ),
+        ),
+        ("bad_port", elb(more).replace("InstancePort: 443", "InstancePort: 70000")),
+        ("bad_protocol", elb(more).replace("Protocol: TCP", "Protocol: SCTP")),
+        ("a_loop", elb(more) + "    DependsOn: Elb\n"),
+        ("for_each", elb(more) + "  Fn::ForEach::X: [A, [B], {}]\n"),
+    ];
+    let mut shown = String::new();
+    for (name, text) in cases {
+        let said = of_text(text, &[]);
+        assert_eq!(said.code, Some(1), "{name}: {}", said.shown());
+        assert_eq!(said.stdout, "", "{name}");
+        shown.push_str(&format!("=== {name}\n{}", said.stderr));
+    }
+    insta::assert_snapshot!("faults", shown);
+}
+
+#[test]
+fn flags_that_fit_nothing_are_no_silent_loss() {
+    let text = elb("      Instances: [10.0.0.1]\n");
+    let mut shown = String::new();
+    for args in [
+        &["--param", "Nope=1"][..],
+        &["--endpoint", "444=10.0.0.2"],
+        &["--endpoint", "Ebl=10.0.0.2"],
+        &["--listen", "80=127.0.0.1:80"],
+        &["--endpoint", "443=10.0.0.2:99999"],
+        &["--strict", "--param", "Elb.X=1", "--endpoint", "443=a b"],
+    ] {
+        let said = of_text(&text, args);
+        assert_eq!(said.code, Some(1), "{args:?}: {}", said.shown());
+        shown.push_str(&format!("=== {}\n{}", args.join(" "), said.stderr));
+    }
+    insta::assert_snapshot!("flags", shown);
+    let said = of_text(&text, &["--param", "x"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    let said = foreword(Path::new("."), &["import", "cfn", "/no/such/file"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}
+
+#[test]
+fn under_strict_nothing_may_be_left_out() {
+    let args = ["import", "cfn", "elb.json", "--endpoint", "10.0.0.1", "--strict"];
+    let said = foreword(&examples(), &args);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+    let said = of_text(&elb("      Instances: [10.0.0.1]\n"), &["--strict"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
+}
+
+#[test]
+fn texts_that_double_at_each_level_are_stopped() {
+    let mut text = "\"${AWS::Region}\"".to_owned();
+    for _ in 0..40 {
+        text = format!("!Sub [\"${{x}}${{x}}\", {{ x: {text} }}]");
+    }
+    let said =
+        of_text(&elb(&format!("      Instances: [{text}]\n")), &["--param", "AWS::Region=eu-central-1"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("at most 65536 bytes of text") || said.stderr.contains("levels"),
+        "{}",
+        said.stderr
+    );
+}

@@ -1,0 +1,252 @@
+//! `AWS::ElasticLoadBalancing::LoadBalancer`: the classic ELB, whose policies say which instance ports get a header.
+
+use std::collections::BTreeSet;
+
+use super::properties::{At, Properties};
+use super::template::Resource;
+use super::value::Value;
+use super::{ENDPOINT_HINT, Import};
+use crate::draft;
+use crate::fault::{Fault, shown};
+use crate::parts::{Cluster, Listener, Mode, SentHeader};
+
+pub(super) const TYPE: &str = "AWS::ElasticLoadBalancing::LoadBalancer";
+
+/// What all listeners of a balancer share.
+struct Balancer<'i, 't> {
+    import: &'i Import<'t>,
+    id: &'t str,
+    path: String,
+    instances: Vec<Value>,
+    /// Instance ports that get a header.
+    headers: BTreeSet<u16>,
+    idle: String,
+    idle_why: &'static str,
+}
+
+pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<(), Fault> {
+    let properties = import.properties(resource)?;
+    let idle = match properties.map("ConnectionSettings")? {
+        Some(settings) => settings.number("IdleTimeout")?,
+        None => None,
+    };
+    let balancer = Balancer {
+        import,
+        id: resource.id,
+        path: format!("Resources.{}", resource.id),
+        instances: properties.list("Instances")?,
+        headers: read_policies(&properties)?,
+        idle: format!("{}s", idle.as_ref().map_or(DEFAULT_IDLE, |idle| idle.value)),
+        idle_why: if idle.is_some() {
+            "ConnectionSettings.IdleTimeout"
+        } else {
+            "the default of a classic ELB"
+        },
+    };
+    let listeners = properties.maps("Listeners")?;
+    if listeners.is_empty() {
+        let fault = Fault::expected(properties.place, "`Listeners`", "none");
+        return Err(fault.within(&properties.path));
+    }
+    let mut ports = BTreeSet::new();
+    for listener in &listeners {
+        if let Some(port) = import.keep(balancer.listener(listener)) {
+            ports.insert(port);
+        }
+        listener.note_the_rest(&[("PolicyNames", "policies of TLS and of cookies have no counterpart here")]);
+    }
+    for port in balancer.headers.difference(&ports) {
+        import.note(
+            properties.place,
+            properties.path_of("Policies"),
+            format!("no listener forwards to instance port {port}, so nothing gets its header"),
+        );
+    }
+    properties.note_the_rest(REASONS);
+    Ok(())
+}
+
+impl Balancer<'_, '_> {
+    /// Reads one listener; the instance port that it forwards to.
+    fn listener(&self, properties: &Properties<'_, '_>) -> Result<u16, Fault> {
+        let port = properties.require_port("LoadBalancerPort")?.value;
+        let instance_port = properties.require_port("InstancePort")?;
+        let protocol = properties.require_text("Protocol")?;
+        let (mode, tls) = protocol_of(&protocol, properties, "Protocol")?;
+        let to = properties.text("InstanceProtocol")?;
+        let (to_mode, to_tls) = match &to {
+            Some(to) => protocol_of(to, properties, "InstanceProtocol")?,
+            None => (mode, false),
+        };
+        if mode != to_mode {
+            let fault =
+                Fault::expected(protocol.place, "protocols of one layer on both sides", "one of each");
+            return Err(fault.within(&properties.path));
+        }
+        if to_tls {
+            properties.note(
+                "InstanceProtocol",
+                "TLS to the instances is not carried over: they are spoken to in the clear",
+            );
+        }
+        let name = format!("{}-{port}", self.id);
+        let cluster = self.cluster(mode, &instance_port)?;
+        let listener = Listener {
+            bind: self.import.binds(self.id, port),
+            mode,
+            certificates: if tls { Some(self.certificates(properties)?) } else { None },
+            timeouts: vec![("idle", self.idle.clone().into())],
+            timeouts_why: Some(self.idle_why.to_owned()),
+            cluster: Some(cluster),
+            name,
+            ..Listener::default()
+        };
+        self.import.listeners.borrow_mut().push(listener);
+        Ok(instance_port.value)
+    }
+
+    /// The cluster of an instance port: every listener that forwards there shares it.
+    fn cluster(&self, mode: Mode, port: &At<u16>) -> Result<String, Fault> {
+        let name = match mode {
+            Mode::Http => format!("{}-http-{}", self.id, port.value),
+            Mode::Tcp => format!("{}-{}", self.id, port.value),
+        };
+        if self.import.clusters.borrow().iter().any(|cluster| cluster.name == name) {
+            return Ok(name);
+        }
+        let described: Vec<(Value, u16)> =
+            self.instances.iter().map(|instance| (instance.clone(), port.value)).collect();
+        let faults = self.import.faults.borrow().len();
+        let endpoints = self.import.endpoints(self.id, port.value, &described);
+        if endpoints.is_empty() && self.import.faults.borrow().len() == faults {
+            let fault = Fault::expected(
+                port.place,
+                format!("to know the instances behind port {}", port.value),
+                "none in the template",
+            );
+            return Err(fault.hint(ENDPOINT_HINT).within(&self.path));
+        }
+        let header = self.headers.contains(&port.value);
+        if header && mode == Mode::Http {
+            let message = format!(
+                "a ProxyProtocolPolicyType works with TCP and SSL only: instance port {} gets no header",
+                port.value
+            );
+            self.import.note(port.place, self.path.clone(), message);
+        }
+        let header = (header && mode == Mode::Tcp)
+            .then(|| (SentHeader::V1, Some("a ProxyProtocolPolicyType names this instance port".to_owned())));
+        let balance = match mode {
+            Mode::Tcp => "round-robin",
+            Mode::Http => "least-connections",
+        };
+        self.import.clusters.borrow_mut().push(Cluster {
+            name: name.clone(),
+            endpoints,
+            balance: Some((draft::Value::from(balance), Some("as a classic ELB does".to_owned()))),
+            header,
+            ..Cluster::default()
+        });
+        Ok(name)
+    }
+
+    fn certificates(&self, properties: &Properties<'_, '_>) -> Result<String, Fault> {
+        let arn = properties.get("SSLCertificateId");
+        let place = arn.map_or(properties.place, |arn| arn.place);
+        self.import.deployment.certificates.clone().ok_or_else(|| {
+            Fault::expected(place, "certificates of this machine for a listener that ends TLS", "none")
+                .within(&properties.path)
+                .hint("say where they are: `--certificates certs/`")
+        })
+    }
+}
+
+/// The instance ports whose policies send a header.
+fn read_policies(properties: &Properties<'_, '_>) -> Result<BTreeSet<u16>, Fault> {
+    let mut headers = BTreeSet::new();
+    for policy in properties.maps("Policies")? {
+        let kind = policy.require_text("PolicyType")?;
+        if kind.value != "ProxyProtocolPolicyType" {
+            let why =
+                POLICIES.iter().find(|(name, _)| *name == kind.value).map_or("is not known", |(_, why)| *why);
+            policy.import.note(kind.place, policy.path.clone(), format!("{} {why}", shown(&kind.value)));
+            continue;
+        }
+        let mut on = false;
+        for attribute in policy.maps("Attributes")? {
+            let name = attribute.require_text("Name")?;
+            match name.value.as_str() {
+                "ProxyProtocol" => on = attribute.flag("Value")?.unwrap_or(false),
+                other => attribute.import.note(
+                    name.place,
+                    attribute.path.clone(),
+                    format!("{} is not known", shown(other)),
+                ),
+            }
+        }
+        let ports = policy.texts("InstancePorts")?;
+        if ports.is_empty() {
+            policy.import.note(
+                policy.place,
+                policy.path.clone(),
+                "names no `InstancePorts`, so it is in force nowhere",
+            );
+        }
+        for port in ports {
+            let number = port.value.parse::<u16>().ok().filter(|&number| number > 0);
+            let number = number.ok_or_else(|| {
+                Fault::expected(port.place, "a port from 1 to 65535", shown(&port.value))
+                    .within(&policy.path_of("InstancePorts"))
+            })?;
+            if on {
+                headers.insert(number);
+            }
+        }
+    }
+    Ok(headers)
+}
+
+/// What a protocol speaks, and whether in TLS.
+fn protocol_of(
+    text: &At<String>,
+    properties: &Properties<'_, '_>,
+    name: &str,
+) -> Result<(Mode, bool), Fault> {
+    match text.value.to_ascii_uppercase().as_str() {
+        "TCP" => Ok((Mode::Tcp, false)),
+        "SSL" => Ok((Mode::Tcp, true)),
+        "HTTP" => Ok((Mode::Http, false)),
+        "HTTPS" => Ok((Mode::Http, true)),
+        _ => {
+            let fault = Fault::expected(text.place, "`TCP`, `SSL`, `HTTP` or `HTTPS`", shown(&text.value));
+            Err(fault.within(&properties.path_of(name)))
+        }
+    }
+}
+
+const DEFAULT_IDLE: u64 = 60;
+
+const POLICIES: &[(&str, &str)] = &[
+    ("SSLNegotiationPolicyType", "is not carried over: TLS 1.2 and 1.3 are spoken, with safe ciphers only"),
+    ("PublicKeyPolicyType", "is not carried over: the instances' certificates are not pinned"),
+    (
+        "BackendServerAuthenticationPolicyType",
+        "is not carried over: the instances' certificates are not checked",
+    ),
+];
+
+/// Why a property is not in the file; without a reason, it is about the stack alone.
+const REASONS: &[(&str, &str)] = &[
+    ("AccessLoggingPolicy", "logs do not go to S3; `[log.access]` writes them"),
+    ("AppCookieStickinessPolicy", "no stickiness by cookie"),
+    ("LBCookieStickinessPolicy", "no stickiness by cookie"),
+    ("AvailabilityZones", ""),
+    ("ConnectionDrainingPolicy", "not carried over"),
+    ("CrossZone", "there are no zones here: every endpoint gets its share"),
+    ("HealthCheck", "not carried over"),
+    ("LoadBalancerName", ""),
+    ("Scheme", "`bind` and the firewall decide who can connect"),
+    ("SecurityGroups", "the firewall of the machine decides who can connect"),
+    ("Subnets", ""),
+    ("Tags", ""),
+];
