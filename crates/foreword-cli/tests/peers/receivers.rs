@@ -7,7 +7,9 @@ use crate::gateway::{self, Gateway};
 use crate::ground::Ground;
 use crate::header::{self, CLIENT};
 use crate::program::Program;
-use crate::server::{apache, haproxy, nginx, postfix, varnish};
+use crate::server::{
+    apache, caddy, dovecot, gunicorn, haproxy, lighttpd, nats, nghttpx, nginx, postfix, varnish,
+};
 
 /// A receiver, and how it tells whom it takes for the client.
 struct Receiver {
@@ -73,11 +75,50 @@ const POSTFIX: Receiver = Receiver {
     },
 };
 
+const LIGHTTPD: Receiver = Receiver { start: lighttpd::receiver, ask: |caller, _| body(caller) };
+const CADDY: Receiver = Receiver { start: caddy::receiver, ask: |caller, _| body(caller) };
+const GUNICORN: Receiver = Receiver { start: gunicorn::receiver, ask: |caller, _| body(caller) };
+const NATS: Receiver = Receiver { start: nats::receiver, ask: nats::ask };
+const NGINX_MAIL: Receiver = Receiver {
+    start: nginx::mail_receiver,
+    ask: |caller, _| {
+        let greeting = caller.line().expect("a greeting");
+        assert!(greeting.starts_with("220 mx.test "), "{greeting}");
+        let mut answer = String::new();
+        for line in ["HELO peers.test", "MAIL FROM:<a@peers.test>", "RCPT TO:<b@mx.test>"] {
+            caller.write(format!("{line}\r\n").as_bytes()).expect("a line of SMTP");
+            answer = caller.line().expect("an answer");
+        }
+        answer
+    },
+};
+const DOVECOT: Receiver = Receiver {
+    start: dovecot::receiver,
+    ask: |caller, dovecot| {
+        let before = dovecot.count("client=203");
+        let greeting = caller.line().expect("a greeting: this server speaks first");
+        assert!(greeting.starts_with("* OK "), "{greeting}");
+        caller.write(b"a LOGOUT\r\n").expect("a farewell");
+        dovecot.lines("client=203", before + 1).swap_remove(before)
+    },
+};
+const NGHTTPX: Receiver = Receiver {
+    start: nghttpx::receiver,
+    ask: |caller, nghttpx| {
+        let before = nghttpx.count("client=");
+        caller.get("peers.test", "/");
+        nghttpx.lines("client=", before + 1).swap_remove(before)
+    },
+};
+
 const V1: &str = "send_header = \"v1\"";
 const V2: &str = "send_header = \"v2\"";
 
 /// The client with its port, and the destination that it called.
 const BOTH: [&str; 2] = ["client=203.0.113.7:50001", "destination=198.51.100.20:443"];
+
+/// The client with its port, of those who do not tell the destination.
+const ALONE: [&str; 1] = ["client=203.0.113.7:50001"];
 
 fn body(caller: &mut Caller) -> String {
     caller.get("peers.test", "/").text()
@@ -141,6 +182,76 @@ fn postfix_which_speaks_first_sees_the_client_behind_foreword_in_v1() {
 #[test]
 fn postfix_which_speaks_first_sees_the_client_behind_foreword_in_v2() {
     is_told(&POSTFIX, V2, &["connect from unknown[203.0.113.7]"]);
+}
+
+#[test]
+fn lighttpd_sees_the_client_behind_foreword_in_v1() {
+    is_told(&LIGHTTPD, V1, &ALONE);
+}
+
+#[test]
+fn lighttpd_sees_the_client_behind_foreword_in_v2() {
+    is_told(&LIGHTTPD, V2, &ALONE);
+}
+
+#[test]
+fn nghttpx_sees_the_client_behind_foreword_in_v1() {
+    is_told(&NGHTTPX, V1, &ALONE);
+}
+
+#[test]
+fn nghttpx_sees_the_client_behind_foreword_in_v2() {
+    is_told(&NGHTTPX, V2, &ALONE);
+}
+
+#[test]
+fn caddy_sees_the_client_behind_foreword_in_v1() {
+    is_told(&CADDY, V1, &ALONE);
+}
+
+#[test]
+fn caddy_sees_the_client_behind_foreword_in_v2() {
+    is_told(&CADDY, V2, &ALONE);
+}
+
+#[test]
+fn gunicorn_sees_the_client_behind_foreword_in_v1() {
+    is_told(&GUNICORN, V1, &ALONE);
+}
+
+#[test]
+fn gunicorn_sees_the_client_behind_foreword_in_v2() {
+    is_told(&GUNICORN, V2, &ALONE);
+}
+
+#[test]
+fn nats_which_speaks_first_sees_the_client_behind_foreword_in_v1() {
+    is_told(&NATS, V1, &ALONE);
+}
+
+#[test]
+fn nats_which_speaks_first_sees_the_client_behind_foreword_in_v2() {
+    is_told(&NATS, V2, &ALONE);
+}
+
+#[test]
+fn nginx_mail_sees_the_client_behind_foreword_in_v1() {
+    is_told(&NGINX_MAIL, V1, &["nobody, not even 203.0.113.7"]);
+}
+
+#[test]
+fn nginx_mail_sees_the_client_behind_foreword_in_v2() {
+    is_told(&NGINX_MAIL, V2, &["nobody, not even 203.0.113.7"]);
+}
+
+#[test]
+fn dovecot_which_speaks_first_sees_the_client_behind_foreword_in_v1() {
+    is_told(&DOVECOT, V1, &BOTH);
+}
+
+#[test]
+fn dovecot_which_speaks_first_sees_the_client_behind_foreword_in_v2() {
+    is_told(&DOVECOT, V2, &BOTH);
 }
 
 /// Asks a receiver through foreword with a header of any kind.

@@ -47,11 +47,27 @@ pub(crate) fn stream_receiver(ground: &Ground) -> Option<(Program, SocketAddr)> 
     start(ground, "stream", front, &blocks)
 }
 
+/// Starts nginx as a mail proxy behind PROXY. It lets nobody through, and says for whom it asked.
+pub(crate) fn mail_receiver(ground: &Ground) -> Option<(Program, SocketAddr)> {
+    if !Path::new(MAIL_MODULE).exists() {
+        program::absent("nginx's mail module");
+        return None;
+    }
+    let (front, doorkeeper) = (ground.address(), ground.address());
+    let blocks = format!(
+        "http {{\n  access_log off;\n  server {{\n    listen {doorkeeper};\n    location / {{\n      \
+         add_header Auth-Status \"nobody, not even $http_client_ip\";\n      return 204;\n    }}\n  }}\n}}\n\
+         mail {{\n  auth_http {doorkeeper}/;\n  server_name mx.test;\n  server {{\n    listen {front} proxy_protocol;\n    \
+         set_real_ip_from 127.0.0.0/8;\n    protocol smtp;\n    smtp_auth none;\n    xclient off;\n  }}\n}}\n"
+    );
+    start(ground, "mail", front, &blocks)
+}
+
 fn start(ground: &Ground, name: &str, front: SocketAddr, blocks: &str) -> Option<(Program, SocketAddr)> {
     let mut command = program::peer("nginx")?;
-    let module = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so");
-    // Builds of nginx's own come with the module inside, Debian's with a file.
-    let load = if module.exists() { format!("load_module {};\n", module.display()) } else { String::new() };
+    // Builds of nginx's own come with the modules inside, Debian's with a file for each.
+    let modules = [STREAM_MODULE, MAIL_MODULE].into_iter().filter(|module| Path::new(module).exists());
+    let load: String = modules.map(|module| format!("load_module {module};\n")).collect();
     let folder = ground.subfolder(&format!("nginx-{name}"));
     let file = ground.write(
         &format!("nginx-{name}.conf"),
@@ -66,3 +82,6 @@ fn start(ground: &Ground, name: &str, front: SocketAddr, blocks: &str) -> Option
     );
     Some((nginx.listening(front), front))
 }
+
+const STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+const MAIL_MODULE: &str = "/usr/lib/nginx/modules/ngx_mail_module.so";
