@@ -2,7 +2,6 @@
 
 mod ssl;
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -204,6 +203,38 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// How long the header will be, the checksum that was asked for included: for those who keep within a limit. A line
+    /// is as long as the longest can be.
+    ///
+    /// ```
+    /// use foreword::{Builder, Tlv};
+    ///
+    /// let builder = Builder::v2().checksum(true).tlv(Tlv::UniqueId(b"a1b2"));
+    /// assert_eq!(builder.encoded_len(), builder.build()?.len());
+    /// # Ok::<(), foreword::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        match self.version {
+            Version::One => v1::MAX_LEN,
+            Version::Two => {
+                let checksum = if self.add_checksum && !self.has_checksum { Self::CHECKSUM_LEN } else { 0 };
+                v2::FIXED_LEN + block_len(self.said().family()) + self.tlvs.len() + checksum
+            }
+        }
+    }
+
+    /// A checksum's kind, length and value.
+    const CHECKSUM_LEN: usize = 3 + checksum::LEN;
+
+    /// The addresses that go out: none under LOCAL, and none of an unspecified transport.
+    const fn said(&self) -> &Addresses<'a> {
+        match (self.command, self.transport) {
+            (Command::Local, _) | (_, Transport::Unspecified) => &Addresses::Unspecified,
+            (Command::Proxy, _) => &self.addresses,
+        }
+    }
+
     /// Builds the header.
     ///
     /// # Errors
@@ -248,16 +279,18 @@ impl<'a> Builder<'a> {
     }
 
     fn write_binary(&self, out: &mut Vec<u8>) -> Result<usize, BuildError> {
-        let most = v2::FIXED_LEN + block_len(self.addresses.family()) + self.tlvs.len();
+        let len = self.encoded_len();
         let max = self.max_len.min(MAX_LEN);
-        if most > max {
-            return Err(BuildError::TooLong { len: most, max });
+        if len > max {
+            return Err(BuildError::TooLong { len, max });
         }
-        let mut header = vec![0; most];
-        let mut writer = Writer::new(&mut header);
-        v2::encode(self.command, &self.addresses, self.transport, &self.tlvs, &mut writer)?;
-        out.extend_from_slice(writer.written());
-        Ok(writer.at())
+        let start = out.len();
+        out.resize(start + len, 0);
+        let mut writer = Writer::new(out.get_mut(start..).unwrap_or_default());
+        let encoded = v2::encode(self.command, &self.addresses, self.transport, &self.tlvs, &mut writer);
+        let written = writer.at();
+        out.truncate(start + if encoded.is_ok() { written } else { 0 });
+        encoded.map(|()| written)
     }
 
     fn fail(mut self, error: BuildError) -> Self {
@@ -388,6 +421,27 @@ mod tests {
         let local = HeaderBuf::from_bytes(&Builder::v2().local().build().unwrap()).unwrap();
         assert_eq!(Builder::v1().header(&local.header()).build().unwrap(), b"PROXY UNKNOWN\r\n");
         assert_eq!(Builder::v2().header(&local.header()).build().unwrap(), local.as_bytes());
+    }
+
+    #[test]
+    fn how_long_it_will_be_is_known_beforehand() {
+        let unix =
+            Addresses::Unix { source: crate::UnixPath::default(), destination: crate::UnixPath::default() };
+        let source = socket("192.0.2.1:1");
+        for builder in [
+            Builder::v2().local(),
+            Builder::v2().proxy(source, source).local(),
+            Builder::v2().proxy(source, source).transport(Transport::Unspecified),
+            Builder::v2().proxy(source, socket("[2001:db8::1]:2")).tlv(Tlv::UniqueId(b"1")),
+            Builder::v2().addresses(unix).checksum(true),
+            Builder::v2().tlv(Tlv::Checksum(0)).checksum(true),
+        ] {
+            let mut out = Vec::from(*b"before");
+            let len = builder.encoded_len();
+            assert_eq!(builder.write_to(&mut out), Ok(len));
+            assert_eq!(out.len(), 6 + len);
+            assert!(HeaderBuf::from_bytes(&out[6..]).is_ok());
+        }
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl<'a> SslStatement<'a> {
     }
 
     /// The value of the SSL TLV. A field too long for its length is left to the length check of the whole.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let (flags, verify, cn) = match self.certificate {
             ClientCertificate::None => (0, 1, None),
             ClientCertificate::Verified { cn, resumed: false } => (CLIENT_CERT_CONN, 0, cn),
