@@ -97,6 +97,26 @@ impl Template<Variable> {
         Self::parse(text, Variable::for_template)
     }
 
+    /// Writes it as bytes, each value as it is: for a place where length settles where it ends. Says whether every variable
+    /// had a value; if one had none, `out` is as it was.
+    pub fn write_bytes(&self, facts: &impl Facts, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        for part in &self.parts {
+            let is_there = match part {
+                Part::Text(text) => {
+                    out.extend_from_slice(text.as_bytes());
+                    true
+                }
+                Part::Value(variable) => write_whole(variable, facts, out),
+            };
+            if !is_there {
+                out.truncate(before);
+                return false;
+            }
+        }
+        true
+    }
+
     /// Writes it. A missing value writes nothing. Whatever a value holds, only visible ASCII and spaces come out: every
     /// other byte is written as `%0A`, so that no value can end a field, begin another, or deceive a terminal.
     pub fn write(&self, facts: &impl Facts, out: &mut Vec<u8>) {
@@ -143,6 +163,27 @@ pub(crate) fn write_value(variable: &Variable, facts: &impl Facts, out: &mut Vec
     }
 }
 
+/// Writes one variable's value with every byte of it, and says whether there is one.
+fn write_whole(variable: &Variable, facts: &impl Facts, out: &mut Vec<u8>) -> bool {
+    match (variable, variable.kind()) {
+        (Variable::Uri, _) => {
+            let is_there = write_whole(&Variable::ForwardedPath, facts, out);
+            if let Some(query) = facts.text(&Variable::Query).filter(|_| is_there) {
+                out.push(b'?');
+                out.extend_from_slice(query);
+            }
+            is_there
+        }
+        (Variable::Field(name), _) => facts.any_field(name, &mut |value| {
+            out.extend_from_slice(value);
+            true
+        }),
+        (variable, Kind::Ip) => facts.ip(variable).map(|ip| write_display(ip.to_canonical(), out)).is_some(),
+        (variable, Kind::Number) => facts.number(variable).map(|number| write_display(number, out)).is_some(),
+        (variable, Kind::Text) => facts.text(variable).map(|text| out.extend_from_slice(text)).is_some(),
+    }
+}
+
 fn write_display(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{value}");
@@ -185,6 +226,39 @@ mod tests {
             template.parts(),
             [Part::Text("{".into()), Part::Value(Variable::Host), Part::Text("}".into())]
         );
+    }
+
+    struct Two;
+
+    impl Facts for Two {
+        fn ip(&self, variable: &Variable) -> Option<std::net::IpAddr> {
+            (*variable == Variable::ClientIp).then(|| "::ffff:192.0.2.1".parse().unwrap())
+        }
+
+        fn number(&self, _: &Variable) -> Option<u64> {
+            None
+        }
+
+        fn text(&self, variable: &Variable) -> Option<&[u8]> {
+            (*variable == Variable::Tlv(0xE1)).then_some(b"\x01\xff")
+        }
+
+        fn any_field(&self, _: &str, _: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_as_they_are_and_all_or_none_of_them() {
+        let write = |text: &str| {
+            let mut out = b"-".to_vec();
+            let is_there = Template::compile(text).expect("good").write_bytes(&Two, &mut out);
+            (is_there, out)
+        };
+        assert_eq!(write("{client.ip}/{tlv[0xE1]}"), (true, b"-192.0.2.1/\x01\xff".to_vec()));
+        for missing in ["{client.ip}{client.port}", "{tlv[0xE2]}", "{field[\"x\"]}", "{uri}"] {
+            assert_eq!(write(missing), (false, b"-".to_vec()), "{missing}");
+        }
     }
 
     #[test]
