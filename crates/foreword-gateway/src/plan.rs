@@ -13,9 +13,11 @@ use foreword_http1::path::PathPolicy;
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{
     Balance, Cluster, ClusterTimeouts, Ejection, Endpoint, HeaderPlacement, InnerHeader, Keepalive,
-    SendHeader, SendTlv, Target, WhenAllDown,
+    SendHeader, Target, WhenAllDown,
 };
 use crate::policy::rules::Rules;
+pub use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, MAX_TLVS, PassTlvs, SendTlv, SslParts, TlvValue};
+pub use crate::policy::tlv_kind::{TlvKind, Unfit};
 pub use crate::tls::TlsPlan;
 
 /// What the gateway runs. It does not change: a reload makes another.

@@ -9,10 +9,9 @@ use super::keepalive;
 use super::keys::{CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_TIMEOUT};
 use super::problem::Problem;
 use super::source::{At, Place};
-use super::{health, units};
+use super::{health, tlvs, units};
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, SendHeader, SendTlv,
-    WhenAllDown,
+    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, SendHeader, WhenAllDown,
 };
 
 /// The clusters of all files.
@@ -75,7 +74,7 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
     let headers = [("none", SendHeader::None), ("v1", SendHeader::V1), ("v2", SendHeader::V2)];
     let send_header =
         table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
-    let send_tlvs = read_tlvs(table, send_header);
+    let carried = tlvs::read(table, send_header);
     let placements =
         [("connect", HeaderPlacement::Connect), ("first_payload", HeaderPlacement::FirstPayload)];
     let header_placement = table.read("header_placement", |value| value.one_of(&placements));
@@ -115,7 +114,9 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
         endpoints: read,
         balance,
         send_header,
-        send_tlvs,
+        send_tlvs: carried.send,
+        pass_tlvs: carried.pass,
+        max_header: carried.max,
         ejection,
         when_all_down,
         header_placement: header_placement.map(|at| at.value).unwrap_or_default(),
@@ -128,29 +129,6 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
 fn read_endpoint(text: &At<&str>, notes: &Notes) -> Option<Endpoint> {
     let endpoint = units::endpoint(text.value, text.place.source());
     notes.keep(endpoint.map_err(|unfit| text.unfit(unfit)))
-}
-
-fn read_tlvs(table: &Table<'_, '_>, send_header: SendHeader) -> Vec<SendTlv> {
-    let words = [
-        ("authority", SendTlv::Authority),
-        ("unique_id", SendTlv::UniqueId),
-        ("crc32c", SendTlv::Crc32c),
-        ("ssl", SendTlv::Ssl),
-    ];
-    let Some(list) = table.read("send_tlvs", |value| value.list()) else { return Vec::new() };
-    if send_header != SendHeader::V2 && !list.value.is_empty() {
-        let problem = list.place.problem("`send_tlvs` has no effect: only a v2 header carries TLVs");
-        table.notes().problem(problem.hint("add `send_header = \"v2\"`"));
-    }
-    let mut tlvs = Vec::new();
-    for value in &list.value {
-        match table.notes().keep(value.one_of(&words)) {
-            Some(tlv) if tlvs.contains(&tlv) => table.notes().problem(value.expected("each TLV once")),
-            Some(tlv) => tlvs.push(tlv),
-            None => {}
-        }
-    }
-    tlvs
 }
 
 fn read_timeouts(table: &Table<'_, '_>) -> ClusterTimeouts {

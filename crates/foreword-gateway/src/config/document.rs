@@ -154,6 +154,10 @@ impl<'d> Value<'d> {
         matches!(self.value, DeValue::String(_))
     }
 
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.value, DeValue::Array(_))
     }

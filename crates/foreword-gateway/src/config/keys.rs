@@ -4,8 +4,9 @@
 use foreword::Parser;
 
 use super::takes::Takes::{
-    self, Count, Duration, Flag, Lists, Named, NamedTexts, NamedTextsOrLists, Number, OneNumber, Size,
-    Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, True, Word, Words,
+    self, AllOrKinds, Count, Duration, Flag, Kind, Lists, Named, NamedTexts, NamedTextsOrLists, Number,
+    OneNumber, Size, Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, True, Word, Words,
+    WordsOrTables,
 };
 
 /// A table of the file.
@@ -58,6 +59,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
+    &SEND_TLV,
     &CLUSTER_TIMEOUT,
     &EJECTION,
     &CLUSTER_KEEPALIVE,
@@ -418,9 +420,21 @@ pub(crate) const CLUSTER: Section = Section {
         ),
         key(
             "send_tlvs",
-            Words(&["authority", "unique_id", "crc32c", "ssl"]),
+            WordsOrTables(&["alpn", "authority", "unique_id", "crc32c", "ssl", "netns"], &SEND_TLV),
             "[]",
-            "What a v2 header carries besides addresses.",
+            "What a v2 header carries besides addresses, the most important first. What there is nothing to say of is left out.",
+        ),
+        key(
+            "pass_tlvs",
+            AllOrKinds,
+            "[]",
+            "The TLVs of the client's own header that go on in ours, in their order and as often as they came: `\"aws.vpce\"` by name, `0xEE` by number. `\"all\"` means all but `crc32c` and `noop`, which never go on.",
+        ),
+        key(
+            "max_header",
+            Size(107, foreword::MAX_LEN as u64),
+            "536",
+            "How long a v2 header may be. A TLV that has no room is left out whole, and told of.",
         ),
         key(
             "header_placement",
@@ -460,6 +474,31 @@ pub(crate) const CLUSTER_KEEPALIVE: Section = Section {
     title: "[cluster.NAME] keepalive = { … }",
     about: "TCP keepalive on tcp connections and tunnels: the kernel asks an endpoint of which nothing was heard. It has an effect where the listener's `timeout.idle` is longer than its `idle`.",
     keys: KEEPALIVE_KEYS,
+};
+
+pub(crate) const SEND_TLV: Section = Section {
+    title: "[cluster.NAME] send_tlvs = [{ … }]",
+    about: "A TLV with a value of yours, or `ssl` with the parts that you choose.",
+    keys: &[
+        key(
+            "kind",
+            Kind,
+            "required",
+            "`alpn`, `authority`, `unique_id`, `netns`, `gcp.psc_id`, `alibaba.vpc`, `alibaba.endpoint`, `alibaba.service`, `aws.vpce`, `azure.link_id`, `ssl`, or a number: from `0xE0` to `0xF7` they are free.",
+        ),
+        key(
+            "value",
+            Text("a template, or `hex:` and bytes"),
+            "",
+            "`\"{client.ip}\"`; where a variable has no value there is no TLV. The ids of `gcp` and `azure` are numbers. Not for `ssl`.",
+        ),
+        key(
+            "parts",
+            Words(&["version", "cn", "cipher", "sig_alg", "key_alg", "group", "sig_scheme", "client_cert"]),
+            "all but client_cert",
+            "What `ssl` says, as far as it is known: of our own handshake `version`, `cn`, `cipher` and `group`, of one before us whatever its proxy said. `version` always goes along.",
+        ),
+    ],
 };
 
 pub(crate) const CLUSTER_TIMEOUT: Section = Section {

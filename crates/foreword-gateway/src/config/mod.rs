@@ -25,6 +25,7 @@ mod syntax;
 mod takes;
 mod tests;
 mod tls;
+mod tlvs;
 mod trust;
 mod units;
 

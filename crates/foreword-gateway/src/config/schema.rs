@@ -51,6 +51,7 @@ fn shape(takes: Takes) -> Value {
     let tables =
         |section: &'static Section| json!({ "type": "array", "items": Value::Object(table(section)) });
     let named = |shape: Value| json!({ "type": "object", "additionalProperties": shape });
+    let kind = || json!({ "anyOf": [text(), { "type": "integer", "minimum": 0, "maximum": 255 }] });
     let (from, to) = takes.bounds().unwrap_or_default();
     let number = || json!({ "type": "integer", "minimum": from, "maximum": to });
     match takes {
@@ -67,6 +68,12 @@ fn shape(takes: Takes) -> Value {
         Takes::Table(section) => Value::Object(table(section)),
         Takes::TextOrTable(_, section) => json!({ "anyOf": [text(), Value::Object(table(section))] }),
         Takes::TextOrTables(_, section) => json!({ "anyOf": [text(), tables(section)] }),
+        Takes::WordsOrTables(words, section) => {
+            let item = json!({ "anyOf": [{ "enum": words }, Value::Object(table(section))] });
+            json!({ "type": "array", "items": item })
+        }
+        Takes::Kind => kind(),
+        Takes::AllOrKinds => json!({ "anyOf": [{ "const": "all" }, { "type": "array", "items": kind() }] }),
         Takes::Tables(section) => tables(section),
         Takes::Named(section) => named(Value::Object(table(section))),
         Takes::Lists(section) => named(json!({ "anyOf": [texts(), Value::Object(table(section))] })),
@@ -248,8 +255,18 @@ pub(crate) mod tests {
             ("cluster", &["balance = \"least-connections\""], &["balance = \"random\""]),
             (
                 "cluster",
-                &["send_header = \"v2\"\nsend_tlvs = [\"ssl\"]"],
-                &["send_header = \"v2\"\nsend_tlvs = [\"alpn\"]"],
+                &[
+                    "send_header = \"v2\"\nsend_tlvs = [\"ssl\", { kind = 0xE1, value = \"{client.ip}\" }]",
+                    "send_header = \"v2\"\nsend_tlvs = [{ kind = \"ssl\", parts = [\"cn\"] }]",
+                    "send_header = \"v2\"\npass_tlvs = \"all\"\nmax_header = \"1KiB\"",
+                    "send_header = \"v2\"\npass_tlvs = [\"aws.vpce\", 0xEE]",
+                ],
+                &[
+                    "send_header = \"v2\"\nsend_tlvs = [\"sll\"]",
+                    "send_header = \"v2\"\nsend_tlvs = [{ kind = 256, value = \"\" }]",
+                    "send_header = \"v2\"\npass_tlvs = \"none\"",
+                    "send_header = \"v2\"\nmax_header = 106",
+                ],
             ),
         ] {
             for (line, is_good) in

@@ -38,6 +38,12 @@ pub(crate) enum Takes {
     TextOrTable(&'static str, &'static Section),
     /// A text, or a list of tables of these keys.
     TextOrTables(&'static str, &'static Section),
+    /// A list of these words, and of tables of these keys.
+    WordsOrTables(&'static [&'static str], &'static Section),
+    /// A kind of TLV by name or number.
+    Kind,
+    /// `all`, or a list of kinds of TLVs by name or number.
+    AllOrKinds,
     /// A list of tables of these keys.
     Tables(&'static Section),
     /// Tables of these keys, each under a name of the operator's.
@@ -86,6 +92,9 @@ impl fmt::Display for Takes {
                 let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 write!(f, "a list of {}", words.join(", "))
             }
+            Self::WordsOrTables(words, _) => write!(f, "{}, and tables", Self::Words(words)),
+            Self::Kind => f.write_str("a name or a number"),
+            Self::AllOrKinds => f.write_str("`all`, or a list of names and numbers"),
             Self::Texts(words) => write!(f, "a list of {words}"),
             Self::Table(_) => f.write_str("a table"),
             Self::Tables(_) | Self::Named(_) => f.write_str("tables"),

@@ -30,7 +30,7 @@ use crate::plan::{Listener, Mode};
 use crate::policy::facts::TlsFacts;
 use crate::stream::{Downstream, Stream};
 use crate::tls::acceptor;
-use crate::upstream::connect::Introduced;
+use crate::upstream::header::Introduced;
 
 /// What is settled about a connection once its client is known. It lives under the plan that it began with.
 #[derive(Debug)]

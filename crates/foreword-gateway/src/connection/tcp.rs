@@ -65,9 +65,9 @@ pub(crate) async fn serve(
     }
     let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
     let (upstream, ahead) = if waits {
-        opened.introducing(cluster, &chosen.address, connection.introduced())?
+        opened.introducing(cluster, &chosen, connection.introduced())?
     } else {
-        let upstream = opened.introduce(cluster, &chosen.address, connection.introduced(), &first).await?;
+        let upstream = opened.introduce(cluster, &chosen, connection.introduced(), &first).await?;
         (upstream, Vec::new())
     };
     let mut upstream = upstream.into_stream();

@@ -8,9 +8,9 @@ use foreword_http1::path::PathPolicy;
 
 use super::*;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlacement, HeaderPlan, InnerHeader, Keepalive, Least,
-    Limits, Listener, Mode, RequestId, SecondHeader, SendHeader, Target, Timeouts, UnknownHeader,
-    WhenAllDown,
+    Balance, Cluster, ClusterTimeouts, DEFAULT_MAX_HEADER, Endpoint, HeaderPlacement, HeaderPlan,
+    InnerHeader, Keepalive, Least, Limits, Listener, Mode, PassTlvs, RequestId, SecondHeader, SendHeader,
+    Target, Timeouts, UnknownHeader, WhenAllDown,
 };
 use crate::policy::rules::{Ending, Rule, Rules};
 use crate::upstream::names::server::Server;
@@ -30,6 +30,8 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         header_placement: HeaderPlacement::default(),
         inner_header: InnerHeader::default(),
         keepalive: Keepalive::default(),
+        pass_tlvs: PassTlvs::default(),
+        max_header: DEFAULT_MAX_HEADER,
         timeout: ClusterTimeouts::default(),
         ejection: None,
         when_all_down: WhenAllDown::default(),

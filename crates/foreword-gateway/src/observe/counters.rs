@@ -81,6 +81,8 @@ pub(crate) struct ClusterCounters {
     pub(crate) retries: Counter,
     pub(crate) replays: Counter,
     pub(crate) reuses: Counter,
+    pub(crate) tlvs_without_room: Counter,
+    pub(crate) tlvs_unfit: Counter,
 }
 
 /// Counts one of a closed set.

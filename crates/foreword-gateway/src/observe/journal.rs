@@ -1,6 +1,7 @@
 //! Where records come from and end up: the observer of the process, the scribe of a worker, the journal of a listener.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -183,7 +184,8 @@ impl Observer {
             return Arc::clone(series);
         }
         let counters = (0..self.workers).map(|_| ClusterCounters::default()).collect();
-        let series = Arc::new(ClusterSeries { name: name.into(), counters });
+        let gates = Gates::new(Instant::now());
+        let series = Arc::new(ClusterSeries { name: name.into(), counters, gates });
         known.push(Arc::clone(&series));
         series
     }
@@ -237,6 +239,7 @@ impl ListenerSeries {
 pub(crate) struct ClusterSeries {
     pub(super) name: Arc<str>,
     pub(super) counters: Box<[ClusterCounters]>,
+    pub(super) gates: Gates,
 }
 
 /// What one worker writes with. It stays on the worker's thread, so its counters have one writer.
@@ -282,7 +285,8 @@ impl Scribe {
 
     /// Opens the account of a cluster: once for each plan.
     pub(crate) fn cluster(&self, name: &str) -> ClusterAccount {
-        ClusterAccount { series: self.observer.cluster(name), worker: self.worker }
+        let observer = Arc::clone(&self.observer);
+        ClusterAccount { series: observer.cluster(name), observer, worker: self.worker }
     }
 
     /// Bytes were copied since no pipe could be had.
@@ -391,6 +395,7 @@ impl Journal {
 /// What one worker counts about one cluster.
 #[derive(Debug)]
 pub(crate) struct ClusterAccount {
+    observer: Arc<Observer>,
     series: Arc<ClusterSeries>,
     worker: usize,
 }
@@ -434,6 +439,18 @@ impl ClusterAccount {
     /// A request is repeated, since its kept connection was dead.
     pub(crate) fn replayed(&self) {
         self.counters().replays.add(1);
+    }
+
+    /// TLVs were left out of a header; `told` says which, and why.
+    pub(crate) fn tlvs_left_out(&self, without_room: u64, unfit: u64, told: &dyn fmt::Display) {
+        self.counters().tlvs_without_room.add(without_room);
+        self.counters().tlvs_unfit.add(unfit);
+        let (code, now) = (Code::TlvsLeftOut, Instant::now());
+        let Some(left_out) = self.series.gates.admit(code, now) else { return };
+        let line = refusal::line_of_cluster(&self.series.name, code, told, left_out);
+        if !self.observer.teller.line(code, line) {
+            self.series.gates.not_written(code, now);
+        }
     }
 
     /// A kept connection was used.

@@ -199,7 +199,9 @@ fn refusals(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Resu
 
 /// The others are about files, addresses and logs, which belong to no listener.
 fn happens_at_a_listener(code: Code) -> bool {
-    code.number() < 600 || matches!(code, Code::OutOfDescriptors | Code::ConnectionLimit | Code::Panicked)
+    // Nobody is refused for a TLV that is left out: clusters count those.
+    (code.number() < 600 && code != Code::TlvsLeftOut)
+        || matches!(code, Code::OutOfDescriptors | Code::ConnectionLimit | Code::Panicked)
 }
 
 fn requests(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
@@ -244,6 +246,14 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
             .map(move |&(result, read)| ([("cluster", &*series.name), ("result", result)], series.sum(read)))
     });
     page.counters(&UPSTREAM_CONNECTS, by_result)?;
+    let reasons: [(&str, Read); 2] =
+        [("no_room", |counters| &counters.tlvs_without_room), ("unfit", |counters| &counters.tlvs_unfit)];
+    let by_reason = clusters.iter().flat_map(|series| {
+        reasons
+            .iter()
+            .map(move |&(reason, read)| ([("cluster", &*series.name), ("reason", reason)], series.sum(read)))
+    });
+    page.counters(&UPSTREAM_TLVS_LEFT_OUT, by_reason)?;
     let rest: [(&Family, Read); 4] = [
         (&UPSTREAM_REUSES, |counters| &counters.reuses),
         (&UPSTREAM_RETRIES, |counters| &counters.retries),
@@ -367,6 +377,7 @@ families! {
     REQUESTS "foreword_requests" () Counter ["listener" "status"] "Requests by the class of their status; none where nothing was answered";
     DURATION "foreword_request_duration" (Seconds) Histogram ["listener"] "From the first byte of a request to the last of its answer";
     UPSTREAM_CONNECTS "foreword_upstream_connects" () Counter ["cluster" "result"] "Attempts to connect to an endpoint";
+    UPSTREAM_TLVS_LEFT_OUT "foreword_upstream_tlvs_left_out" () Counter ["cluster" "reason"] "TLVs that were left out of a header: there was no room, or the value did not fit its kind";
     UPSTREAM_REUSES "foreword_upstream_reuses" () Counter ["cluster"] "Requests that went out on a kept connection";
     UPSTREAM_RETRIES "foreword_upstream_retries" () Counter ["cluster"] "Attempts on another endpoint after one that could not be reached";
     UPSTREAM_REPLAYS "foreword_upstream_replays" () Counter ["cluster"] "Requests repeated because their kept connection was dead";

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::journal::{ListenerSeries, Observer, locked};
+use super::journal::{ClusterSeries, ListenerSeries, Observer, locked};
 use crate::refusal::{self, Code};
 use crate::threads;
 
@@ -76,6 +76,13 @@ fn tell_rest(observer: &Weak<Observer>, now: Instant) {
         let overdue: Vec<(Code, u64)> = listener.gates.overdue(now).collect();
         for (code, left_out) in overdue {
             write(code, &refusal::rest(&listener.name, code, left_out));
+        }
+    }
+    let clusters: Vec<Arc<ClusterSeries>> = locked(&observer.clusters).clone();
+    for cluster in clusters {
+        let overdue: Vec<(Code, u64)> = cluster.gates.overdue(now).collect();
+        for (code, left_out) in overdue {
+            write(code, &refusal::rest(&refusal::cluster(&cluster.name), code, left_out));
         }
     }
     observer.tell_lost_lines(now);

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::send_tlv::{PassTlvs, SendTlv};
+
 /// Interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
@@ -26,6 +28,10 @@ pub struct Cluster {
     pub inner_header: InnerHeader,
     /// How endpoints are asked whether they are still there.
     pub keepalive: Keepalive,
+    /// The TLVs of a received header that go on in it.
+    pub pass_tlvs: PassTlvs,
+    /// How long a v2 header may be.
+    pub max_header: usize,
     /// Its timeouts.
     pub timeout: ClusterTimeouts,
     /// How it is noticed that an endpoint fails those who come.
@@ -129,19 +135,6 @@ impl Keepalive {
     pub(crate) fn within(self, idle: Duration) -> Option<Self> {
         (self.count > 0 && self.idle < idle).then_some(self)
     }
-}
-
-/// A TLV that we add to a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendTlv {
-    /// The host name that the client asked for in its TLS handshake.
-    Authority,
-    /// The connection's id.
-    UniqueId,
-    /// The checksum over the header.
-    Crc32c,
-    /// What we know of the client's TLS.
-    Ssl,
 }
 
 /// When an endpoint that fails is left alone, and for how long.

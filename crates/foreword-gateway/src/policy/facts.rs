@@ -19,6 +19,8 @@ pub struct TlsFacts {
     pub version: &'static str,
     /// The cipher suite as the IANA names it.
     pub cipher: &'static str,
+    /// The group of the key exchange as the IANA names it.
+    pub group: Option<&'static str>,
     /// The common name of the client's certificate, when one was asked for, sent and verified.
     pub client_cn: Option<Box<str>>,
 }
@@ -272,6 +274,7 @@ mod tests {
             alpn: None,
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
+            group: None,
             client_cn: None,
         };
         let facts = ConnectionFacts { client: &client, tls: Some(&tls) };

@@ -5,3 +5,5 @@ pub mod cluster;
 pub mod facts;
 pub(crate) mod forwarded;
 pub mod rules;
+pub mod send_tlv;
+pub mod tlv_kind;

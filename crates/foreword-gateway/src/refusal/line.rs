@@ -62,6 +62,23 @@ pub(crate) fn line(place: &Place<'_>, refusal: &Refusal<'_>, left_out: u64) -> S
     line
 }
 
+/// Writes the line of something that happened on the way to a cluster: `cluster `NAME`: …. … [FW532]`.
+pub(crate) fn line_of_cluster(name: &str, code: Code, told: &dyn fmt::Display, left_out: u64) -> String {
+    let mut escaping = Escaping { line: String::with_capacity(320), room: MAX_TOLD };
+    escaping.line.push_str(&cluster(name));
+    escaping.line.push_str(": ");
+    // As in `line`: what fits is what there is.
+    let _ = write!(escaping, "{told}");
+    let mut line = escaping.line;
+    let _ = write!(line, ". {} {}", advice(code), Brackets { code, left_out });
+    line
+}
+
+/// What a line calls a cluster.
+pub(crate) fn cluster(name: &str) -> String {
+    format!("cluster `{name}`")
+}
+
 /// Writes the line that tells of refusals which no later line has told of.
 pub(crate) fn rest(listener: &str, code: Code, left_out: u64) -> String {
     format!("{listener}: more of {} {}", code.title(), Brackets { code, left_out })
@@ -157,6 +174,10 @@ const fn advice(code: Code) -> &'static str {
         Code::Stranger => "If it belongs here, add it to `from` of the right group.",
         Code::HttpForTls => "Use https://, or remove tls from the listener.",
         Code::TlsForHttp => "Use http://, or give the listener a certificate.",
+        Code::TlvsLeftOut => {
+            "If the receiver takes longer headers, raise `max_header`; else name fewer TLVs, the most important first."
+        }
+        Code::HeaderOverBounds => "If the receiver takes longer headers, raise `max_header` of the cluster.",
         Code::NoRule => "`foreword why` shows why no rule matched.",
         Code::OutOfDescriptors => "Raise LimitNOFILE.",
         _ => "",

@@ -12,5 +12,5 @@ pub use code::Code;
 pub use explain::Page;
 pub(crate) use hello::server_name;
 pub(crate) use largest_tlv::largest_tlv;
-pub(crate) use line::{Gates, Place, TICK, line, rest};
+pub(crate) use line::{Gates, Place, TICK, cluster, line, line_of_cluster, rest};
 pub(crate) use line::{Hex, Refusal};

@@ -4,7 +4,9 @@ use std::io;
 
 use foreword::Looks;
 use foreword_tokio::Rewind;
-use rustls::{AlertDescription, CipherSuite, PeerIncompatible, ProtocolVersion, ServerConnection};
+use rustls::{
+    AlertDescription, CipherSuite, NamedGroup, PeerIncompatible, ProtocolVersion, ServerConnection,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -166,6 +168,7 @@ fn facts(session: &ServerConnection) -> TlsFacts {
             _ => "TLSv1.3",
         },
         cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher_name(suite.suite())),
+        group: session.negotiated_key_exchange_group().and_then(|group| group_name(group.name())),
         client_cn: leaf.and_then(|leaf| common_name(leaf)),
     }
 }
@@ -174,6 +177,15 @@ fn common_name(certificate: &[u8]) -> Option<Box<str>> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
     Some(name.into())
+}
+
+/// The name that the IANA gives it, where rustls spells it otherwise or not at all.
+fn group_name(group: NamedGroup) -> Option<&'static str> {
+    match group {
+        NamedGroup::X25519 => Some("x25519"),
+        NamedGroup::X448 => Some("x448"),
+        group => group.as_str(),
+    }
 }
 
 /// The name that the IANA gives it; rustls spells those of TLS 1.3 otherwise.

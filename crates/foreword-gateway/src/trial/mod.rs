@@ -229,6 +229,7 @@ impl Trial {
             alpn: (mode == Mode::Http).then(|| b"http/1.1"[..].into()),
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
+            group: Some("x25519"),
             client_cn: None,
         }
     }

@@ -1,18 +1,16 @@
 //! A connection to an endpoint, with the header that introduces the client, if the cluster wants one.
 
-use std::cell::OnceCell;
 use std::io;
 use std::time::Duration;
 
-use foreword::build::{ClientCertificate, SslStatement};
-use foreword::{Authority, BuildError, Builder, Client, ClientAddr, PeerAddr, Tlv};
+use foreword::BuildError;
 use foreword_tokio::write_together;
 use tokio::net::{TcpSocket, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::endpoints::{Address, Chosen};
-use crate::policy::cluster::{Cluster, SendHeader, SendTlv};
-use crate::policy::facts::TlsFacts;
+use super::header::{Introduced, Told, header};
+use crate::policy::cluster::Cluster;
 use crate::refusal::Code;
 use crate::stream::Stream;
 
@@ -106,6 +104,7 @@ pub(crate) enum ConnectError {
 impl ConnectError {
     pub(crate) fn code(&self) -> Code {
         match self {
+            Self::Header { source: BuildError::TooLong { .. }, .. } => Code::HeaderOverBounds,
             Self::Failed { .. } | Self::Header { .. } => Code::NoConnection,
             Self::Timeout { .. } => Code::ConnectTimeout,
             Self::NoEndpoint { .. } => Code::NoEndpoint,
@@ -161,13 +160,22 @@ impl Opened {
     pub(crate) fn introducing(
         self,
         cluster: &Cluster,
-        address: &Address,
+        chosen: &Chosen,
         who: Introduced<'_>,
     ) -> Result<(Upstream, Vec<u8>), ConnectError> {
         match header(cluster, who) {
-            Ok(Some(header)) => Ok((Upstream::Personal(Personal(self.stream)), header)),
+            Ok(Some(made)) => {
+                if !made.left_out.is_empty() {
+                    let unfit = made.left_out.iter().filter(|tlv| tlv.unfit.is_some()).count();
+                    let without_room = made.left_out.len() - unfit;
+                    let (left_out, max) = (&*made.left_out, cluster.max_header);
+                    let told = Told { left_out, max, client: &who.client.address };
+                    chosen.account.tlvs_left_out(without_room as u64, unfit as u64, &told);
+                }
+                Ok((Upstream::Personal(Personal(self.stream)), made.bytes))
+            }
             Ok(None) => Ok((Upstream::Shared(Shared(self.stream)), Vec::new())),
-            Err(source) => Err(ConnectError::Header { address: address.clone(), source }),
+            Err(source) => Err(ConnectError::Header { address: chosen.address.clone(), source }),
         }
     }
 
@@ -179,104 +187,16 @@ impl Opened {
     pub(crate) async fn introduce(
         self,
         cluster: &Cluster,
-        address: &Address,
+        chosen: &Chosen,
         who: Introduced<'_>,
         first: &[u8],
     ) -> Result<Upstream, ConnectError> {
-        let deadline = self.deadline;
-        let (mut upstream, header) = self.introducing(cluster, address, who)?;
+        let (deadline, address) = (self.deadline, &chosen.address);
+        let (mut upstream, header) = self.introducing(cluster, chosen, who)?;
         match timeout_at(deadline, write_together(upstream.stream(), [&header, first])).await {
             Ok(Ok(())) => Ok(upstream),
             Ok(Err(source)) => Err(ConnectError::Failed { address: address.clone(), source }),
             Err(_) => Err(ConnectError::Timeout { address: address.clone(), after: cluster.timeout.connect }),
         }
-    }
-}
-
-/// What a header to an endpoint says of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Introduced<'c> {
-    pub(crate) client: &'c Client,
-    /// What the handshake settled, if TLS ended here.
-    pub(crate) tls: Option<&'c TlsFacts>,
-    /// Made when it is first asked for.
-    pub(crate) unique_id: &'c OnceCell<Box<[u8]>>,
-}
-
-impl<'c> Introduced<'c> {
-    /// The id by which receivers know the connection: the one that it came with, else one of its own.
-    fn unique_id(self) -> &'c [u8] {
-        self.unique_id.get_or_init(|| match self.client.header().and_then(|header| header.tlvs.unique_id()) {
-            Some(id) => id.into(),
-            // Text, since receivers put it into their logs.
-            None => format!("{:032x}", fastrand::u128(..)).into_bytes().into(),
-        })
-    }
-}
-
-/// Makes the header that introduces the client of a connection; `None` if the cluster wants none.
-///
-/// # Errors
-///
-/// When what it should say does not fit into a header.
-pub(crate) fn header(cluster: &Cluster, who: Introduced<'_>) -> Result<Option<Vec<u8>>, BuildError> {
-    let builder = match cluster.send_header {
-        SendHeader::None => return Ok(None),
-        SendHeader::V1 => Builder::v1(),
-        SendHeader::V2 => Builder::v2(),
-    };
-    let mut builder = say_who(builder, who);
-    for tlv in &cluster.send_tlvs {
-        builder = match tlv {
-            SendTlv::Authority => say_authority(builder, who),
-            SendTlv::UniqueId => builder.tlv(Tlv::UniqueId(who.unique_id())),
-            SendTlv::Crc32c => builder.checksum(true),
-            SendTlv::Ssl => say_ssl(builder, who),
-        };
-    }
-    builder.build().map(Some)
-}
-
-fn say_who<'a>(builder: Builder<'a>, who: Introduced<'a>) -> Builder<'a> {
-    let client = who.client;
-    if let Some(header) = client.header().filter(|header| header.is_unknown() || is_unix(&client.address)) {
-        // LOCAL stays LOCAL, UNKNOWN stays UNKNOWN, and what only a header can say is said again (R-SEND-09).
-        return builder.header(&header);
-    }
-    match (&client.address, client.destination) {
-        (ClientAddr::Inet(source), PeerAddr::Inet(destination)) => builder.proxy(*source, destination),
-        _ => builder.unknown(),
-    }
-}
-
-fn is_unix(address: &ClientAddr) -> bool {
-    matches!(address, ClientAddr::Unix(_))
-}
-
-/// The name that the client asked for: in our handshake, else in the one that the trusted proxy saw.
-fn say_authority<'a>(builder: Builder<'a>, who: Introduced<'_>) -> Builder<'a> {
-    let asked_here = who.tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes);
-    let asked_before =
-        || who.client.header().and_then(|header| header.tlvs.authority()).map(|name| name.as_bytes());
-    match asked_here.or_else(asked_before).map(Authority::new) {
-        Some(name) if name.as_str().is_ok() => builder.tlv(Tlv::Authority(name)),
-        _ => builder,
-    }
-}
-
-/// What we know of the client's TLS; where it did not end here, what the trusted proxy said of it.
-fn say_ssl<'a>(builder: Builder<'a>, who: Introduced<'_>) -> Builder<'a> {
-    if let Some(tls) = who.tls {
-        let certificate = match &tls.client_cn {
-            Some(cn) => ClientCertificate::Verified { cn: Some(cn), resumed: false },
-            None => ClientCertificate::None,
-        };
-        let mut statement = SslStatement::new(tls.version, certificate);
-        statement.cipher = Some(tls.cipher);
-        return builder.ssl(&statement);
-    }
-    match who.client.header().and_then(|header| header.tlvs.ssl()) {
-        Some(ssl) => builder.tlv(Tlv::Ssl(ssl)),
-        None => builder,
     }
 }

@@ -326,6 +326,7 @@ mod tests {
     use crate::policy::cluster::{
         ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, Keepalive, SendHeader,
     };
+    use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs};
 
     fn cluster(balance: Balance, addresses: &[&str]) -> Arc<Cluster> {
         let endpoint =
@@ -340,6 +341,8 @@ mod tests {
             header_placement: HeaderPlacement::default(),
             inner_header: InnerHeader::default(),
             keepalive: Keepalive::default(),
+            pass_tlvs: PassTlvs::default(),
+            max_header: DEFAULT_MAX_HEADER,
             timeout: ClusterTimeouts::default(),
             ejection: None,
             when_all_down: WhenAllDown::default(),

@@ -3,6 +3,7 @@
 pub(crate) mod connect;
 mod ejection;
 pub(crate) mod endpoints;
+pub(crate) mod header;
 pub(crate) mod health;
 pub(crate) mod membership;
 pub(crate) mod names;

@@ -92,8 +92,7 @@ pub(super) async fn find<S>(
             return Ok((Upstream::Shared(shared), Vec::new(), true));
         }
         let opened = open(cluster, chosen).await?;
-        let (upstream, introduction) =
-            opened.introducing(cluster, &chosen.address, connection.introduced())?;
+        let (upstream, introduction) = opened.introducing(cluster, chosen, connection.introduced())?;
         Ok((upstream, introduction, false))
     };
     let (chosen, (upstream, introduction, is_reused)) =

@@ -103,4 +103,24 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Look at the lines with FW521 and FW522 before this one: each names an endpoint and why. `/clusters` of \
                  the admin socket shows them at any time.",
     },
+    Page {
+        code: Code::HeaderOverBounds,
+        meaning: "The addresses of the client alone make a header longer than `max_header` of the cluster, so none was \
+                  sent, and nothing else either. Answered 502 in http mode, closed in tcp mode.",
+        cause: "A client on a unix socket whose header says so: its two paths take 216 bytes, and the cluster's \
+                `max_header` was set lower than that for a receiver which takes little.",
+        remedy: "If the receiver takes longer headers, raise `max_header`. If not, keep unix clients away from it by a \
+                 rule, or send `v1`, which says UNKNOWN for them.",
+    },
+    Page {
+        code: Code::TlvsLeftOut,
+        meaning: "A header went to an endpoint without some of the TLVs that `send_tlvs` and `pass_tlvs` name: there was \
+                  no room for them within `max_header`, or a value that a template made does not fit its kind. Each was \
+                  left out whole; the connection goes on.",
+        cause: "TLVs of the sender before us that are longer than thought, often `ssl` with the client's certificate in \
+                it, or a list that names more than 536 bytes hold.",
+        remedy: "The line names each TLV with its length. Raise `max_header` if the receiver takes longer headers \
+                 (the guide lists what receivers take), or name fewer TLVs: those of `send_tlvs` have their room first, in \
+                 the order of the list.",
+    },
 ];

@@ -8,6 +8,7 @@ use super::*;
 use crate::policy::cluster::{
     Balance, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, Keepalive, SendHeader, WhenAllDown,
 };
+use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs};
 
 #[test]
 fn the_same_addresses_are_no_new_version() {
@@ -88,6 +89,8 @@ fn plan(host: &str) -> Vec<Arc<Cluster>> {
         header_placement: HeaderPlacement::default(),
         inner_header: InnerHeader::default(),
         keepalive: Keepalive::default(),
+        pass_tlvs: PassTlvs::default(),
+        max_header: DEFAULT_MAX_HEADER,
         timeout: ClusterTimeouts::default(),
         ejection: None,
         when_all_down: WhenAllDown::default(),
