@@ -72,6 +72,16 @@ impl Table {
         Self { header: format!("[{kind}.{}]", key(name)), ..Self::default() }
     }
 
+    /// `[name]`.
+    pub fn plain(name: &str) -> Self {
+        Self { header: format!("[{}]", key(name)), ..Self::default() }
+    }
+
+    /// `[kind.name.part]`.
+    pub fn below(kind: &str, name: &str, part: &str) -> Self {
+        Self { header: format!("[{kind}.{}.{}]", key(name), key(part)), ..Self::default() }
+    }
+
     /// One more `[[listener.name.rule]]`.
     pub fn rule(listener: &str) -> Self {
         Self { header: format!("[[listener.{}.rule]]", key(listener)), ..Self::default() }

@@ -70,15 +70,141 @@ pub struct Cluster {
     /// Lines above it.
     pub about: Vec<String>,
     /// Where its endpoints are.
-    pub endpoints: Vec<String>,
-    /// Which endpoint is next, and why so.
-    pub balance: Option<(Value, Option<String>)>,
-    /// The header that endpoints are sent, and why.
-    pub header: Option<(SentHeader, Option<String>)>,
+    pub endpoints: Vec<Endpoint>,
+    /// Which endpoint is next.
+    pub balance: Option<Because<Value>>,
+    /// The header that endpoints are sent.
+    pub header: Option<Because<SentHeader>>,
+    /// When the header leaves.
+    pub placement: Option<Because<Placement>>,
     /// TLVs that a v2 header carries.
-    pub tlvs: Vec<String>,
+    pub tlvs: Vec<Value>,
+    /// `tls = { … }`.
+    pub tls: Option<Vec<(&'static str, Value)>>,
     /// `timeout = { … }`.
     pub timeouts: Vec<(&'static str, Value)>,
+    /// Whether connections are tried or refused where no endpoint is up.
+    pub all_down: Option<Because<AllDown>>,
+    /// How endpoints are asked whether they are up.
+    pub health: Option<Health>,
+}
+
+/// A value, and why it is so.
+#[derive(Debug, Clone)]
+pub struct Because<T> {
+    /// What is so.
+    pub value: T,
+    /// Why; nothing where it goes without saying.
+    pub why: Option<String>,
+}
+
+impl<T> Because<T> {
+    /// A value for a reason.
+    pub fn of(value: T, why: impl Into<String>) -> Self {
+        Self { value, why: Some(why.into()) }
+    }
+
+    /// A value that needs no reason.
+    pub fn plain(value: T) -> Self {
+        Self { value, why: None }
+    }
+
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> Because<U> {
+        Because { value: map(self.value), why: self.why }
+    }
+}
+
+/// An endpoint of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Endpoint {
+    /// Where it is.
+    pub address: String,
+    /// How much it gets, against the others.
+    pub weight: Option<u64>,
+    /// Whether it is used only where no other one is usable.
+    pub backup: bool,
+}
+
+impl From<String> for Endpoint {
+    fn from(address: String) -> Self {
+        Self { address, ..Self::default() }
+    }
+}
+
+impl From<Endpoint> for Value {
+    fn from(endpoint: Endpoint) -> Self {
+        let weight = endpoint.weight.map(|weight| ("weight", Self::Number(weight)));
+        let backup = endpoint.backup.then_some(("backup", Self::Flag(true)));
+        let more: Vec<_> = weight.into_iter().chain(backup).collect();
+        match more.is_empty() {
+            true => Self::Text(endpoint.address),
+            false => Self::table([("address", Self::Text(endpoint.address))].into_iter().chain(more)),
+        }
+    }
+}
+
+/// When a header leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// As soon as the endpoint is connected to.
+    Connect,
+    /// With the client's first bytes, however long they take.
+    FirstPayload,
+}
+
+impl Placement {
+    /// As the file spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::FirstPayload => "first_payload",
+        }
+    }
+}
+
+/// What happens where no endpoint is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AllDown {
+    /// All are tried all the same.
+    TryAll,
+    /// Whoever comes is refused.
+    Refuse,
+}
+
+/// `[cluster.NAME.health]`.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Lines above it.
+    pub about: Vec<String>,
+    /// Its keys in order.
+    pub keys: Vec<(&'static str, Because<Value>)>,
+}
+
+impl Health {
+    /// One more key.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
+        self.keys.push((key, Because::plain(value.into())));
+    }
+
+    /// One more key, and why it is so.
+    pub fn set_for(&mut self, key: &'static str, value: impl Into<Value>, why: impl Into<String>) {
+        self.keys.push((key, Because::of(value.into(), why)));
+    }
+}
+
+/// How `balance` is spelled.
+pub mod balance {
+    use crate::draft::Value;
+
+    /// Each endpoint in turn.
+    pub const ROUND_ROBIN: &str = "round-robin";
+    /// The one with the fewest connections.
+    pub const LEAST_CONNECTIONS: &str = "least-connections";
+
+    /// The same endpoint for the same value.
+    pub fn hash(value: &str) -> Value {
+        Value::table([("hash", value)])
+    }
 }
 
 /// The version of a header that is sent.
@@ -156,16 +282,35 @@ impl Cluster {
     /// Adds the cluster to a file.
     pub fn push(self, draft: &mut Draft) {
         let mut table = self.about.into_iter().fold(Table::named("cluster", &self.name), Table::about);
-        table.set("endpoints", Value::texts(self.endpoints));
-        set_for(&mut table, "balance", self.balance);
-        set_for(&mut table, "send_header", self.header.map(|(header, why)| (header.word().into(), why)));
+        table.set("endpoints", Value::List(self.endpoints.into_iter().map(Value::from).collect()));
+        set(&mut table, "balance", self.balance);
+        set(&mut table, "send_header", self.header.map(|header| header.map(|header| header.word().into())));
+        set(&mut table, "header_placement", self.placement.map(|at| at.map(|at| at.word().into())));
         if !self.tlvs.is_empty() {
-            table.set("send_tlvs", Value::texts(self.tlvs));
+            table.set("send_tlvs", Value::List(self.tlvs));
+        }
+        if let Some(tls) = self.tls {
+            table.set("tls", Value::table(tls));
         }
         if !self.timeouts.is_empty() {
             table.set("timeout", Value::table(self.timeouts));
         }
+        let all_down = self.all_down.map(|all_down| {
+            all_down.map(|all_down| match all_down {
+                AllDown::TryAll => "try-all".into(),
+                AllDown::Refuse => "refuse".into(),
+            })
+        });
+        set(&mut table, "when_all_down", all_down);
         draft.push(table);
+        if let Some(health) = self.health {
+            let name = Table::below("cluster", &self.name, "health");
+            let mut table = health.about.into_iter().fold(name, Table::about);
+            for (key, value) in health.keys {
+                set(&mut table, key, Some(value));
+            }
+            draft.push(table);
+        }
     }
 }
 
@@ -179,10 +324,10 @@ impl Trust {
     }
 }
 
-fn set_for(table: &mut Table, name: &str, value: Option<(Value, Option<String>)>) {
+fn set(table: &mut Table, name: &str, value: Option<Because<Value>>) {
     match value {
-        Some((value, Some(why))) => table.set_for(name, value, why),
-        Some((value, None)) => table.set(name, value),
+        Some(Because { value, why: Some(why) }) => table.set_for(name, value, why),
+        Some(Because { value, why: None }) => table.set(name, value),
         None => {}
     }
 }

@@ -8,6 +8,7 @@ mod explain;
 pub(crate) mod get;
 mod import;
 mod problems;
+mod role;
 mod run;
 mod why;
 
@@ -22,6 +23,10 @@ pub(crate) enum Verb {
     Demo(demo::DemoArgs),
     /// Run the gateway
     Run(run::RunArgs),
+    /// Stand behind a balancer that sends the header, from flags alone
+    Gate(Box<role::gate::GateArgs>),
+    /// Stand in front of servers as a balancer does, from flags alone
+    Balance(Box<role::balance::BalanceArgs>),
     /// Say what a refusal's code means, why it happens, and what to do
     Explain(explain::ExplainArgs),
     /// Check a configuration file and run the tests in it
@@ -45,6 +50,8 @@ impl Verb {
         match self {
             Self::Demo(args) => demo::run(&args),
             Self::Run(args) => run::run(&args),
+            Self::Gate(args) => role::gate::run(&args),
+            Self::Balance(args) => role::balance::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Check(args) => check::run(&args),
             Self::Why(args) => why::run(&args),

@@ -1,8 +1,7 @@
 //! `foreword run`: the gateway, from its file, until it is told to end.
 
-use std::path::Path;
-
 use clap::Args;
+use foreword_gateway::config::Problems;
 use foreword_gateway::plan::{Listener, Mode, Plan};
 use foreword_gateway::{Gateway, config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,13 +39,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     }
     install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
     match config::load(args.file.path()) {
-        Ok(plan) => serve(plan, args.file.path()),
+        Ok(plan) => serve(plan, &|| config::load(args.file.path())),
         Err(problems) => Ok(problems::refuse(args.file.path(), &problems)),
     }
 }
 
-/// Runs a gateway from `plan` until a signal ends it. SIGHUP reads `file` again.
-fn serve(plan: Plan, file: &Path) -> Result<Exit, Failure> {
+/// Makes a plan anew, when a signal asks for it.
+type Load<'l> = &'l dyn Fn() -> Result<Plan, Problems>;
+
+/// Runs a gateway from `plan` until a signal ends it. SIGHUP asks `load` for another one.
+pub(super) fn serve(plan: Plan, load: Load<'_>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -58,7 +60,7 @@ fn serve(plan: Plan, file: &Path) -> Result<Exit, Failure> {
         announce(&gateway);
         while let Some(told) = signals.next().await {
             match told {
-                Told::Reload => reload(&gateway, file),
+                Told::Reload => reload(&gateway, load),
                 Told::ReopenLogs => {
                     gateway.reopen_logs();
                     tracing::info!("logs reopened");
@@ -90,8 +92,8 @@ async fn end(gateway: &Gateway, signals: &mut Signals) {
 }
 
 /// Puts what the file says now into force, or says why not and changes nothing.
-fn reload(gateway: &Gateway, file: &Path) {
-    let plan = match config::load(file) {
+fn reload(gateway: &Gateway, load: Load<'_>) {
+    let plan = match load() {
         Ok(plan) => plan,
         Err(problems) => {
             gateway.reload_failed();

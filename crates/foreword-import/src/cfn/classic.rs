@@ -6,9 +6,8 @@ use super::properties::{At, Properties};
 use super::template::Resource;
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
-use crate::draft;
 use crate::fault::{Fault, shown};
-use crate::parts::{Cluster, Listener, Mode, SentHeader};
+use crate::parts::{Because, Cluster, Listener, Mode, SentHeader, balance};
 
 pub(super) const TYPE: &str = "AWS::ElasticLoadBalancing::LoadBalancer";
 
@@ -135,15 +134,14 @@ impl Balancer<'_, '_> {
             self.import.note(port.place, self.path.clone(), message);
         }
         let header = (header && mode == Mode::Tcp)
-            .then(|| (SentHeader::V1, Some("a ProxyProtocolPolicyType names this instance port".to_owned())));
-        let balance = match mode {
-            Mode::Tcp => "round-robin",
-            Mode::Http => "least-connections",
-        };
+            .then(|| Because::of(SentHeader::V1, "a ProxyProtocolPolicyType names this instance port"));
+        // In turn is how it goes unless something else is said.
+        let balance = (mode == Mode::Http)
+            .then(|| Because::of(balance::LEAST_CONNECTIONS.into(), "as a classic ELB does with requests"));
         self.import.clusters.borrow_mut().push(Cluster {
             name: name.clone(),
-            endpoints,
-            balance: Some((draft::Value::from(balance), Some("as a classic ELB does".to_owned()))),
+            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            balance,
             header,
             ..Cluster::default()
         });

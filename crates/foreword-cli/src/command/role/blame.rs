@@ -1,0 +1,45 @@
+//! Which flag a problem of the file is about: the file was made of flags, and nobody has seen it.
+
+use foreword_gateway::config::Problem;
+
+/// The flag behind the line that a problem stands at.
+pub(super) fn flag(text: &str, problem: &Problem) -> Option<&'static str> {
+    let (line, _) = problem.position()?;
+    let before: Vec<&str> = text.lines().take(line).collect();
+    let table = before.iter().rev().find_map(|line| line.strip_prefix('[')).unwrap_or_default();
+    let key = before.last()?.split('=').next()?.trim();
+    let of_key = |(name, wanted, _): &&(&str, &str, &str)| table.starts_with(name) && key == *wanted;
+    let (_, _, flag) = FLAGS.iter().find(of_key)?;
+    Some(flag)
+}
+
+/// A hint, as it is done with flags.
+pub(super) fn in_flags(hint: &str) -> String {
+    HINTS.iter().fold(hint.to_owned(), |hint, (key, flag)| hint.replace(key, flag))
+}
+
+/// What hints say of keys, and the flags for it.
+const HINTS: &[(&str, &str)] = &[("`send_header = \"v2\"`", "`--send-header v2`")];
+
+/// How a table begins, a key in it, and the flag that it came from.
+const FLAGS: &[(&str, &str, &str)] = &[
+    ("listener.", "bind", "--bind"),
+    ("listener.", "mode", "--mode"),
+    ("listener.", "tls", "--certificates"),
+    ("listener.", "timeout", "--idle-timeout"),
+    ("listener.", "max", "--max-connections"),
+    ("cluster.", "endpoints", "--to"),
+    ("cluster.", "balance", "--balance"),
+    ("cluster.", "send_header", "--send-header"),
+    ("cluster.", "send_tlvs", "--send-tlv"),
+    ("cluster.", "header_placement", "--header-placement"),
+    ("cluster.", "timeout", "--connect-timeout"),
+    ("trust.required", "from", "--trust"),
+    ("trust.optional", "from", "--trust-optional"),
+    ("trust.forbidden", "from", "--trust-forbid"),
+    ("log.access", "to", "--log-to"),
+    ("log.access", "format", "--access-log"),
+    ("admin", "bind", "--admin"),
+    ("", "workers", "--workers"),
+    ("", "drain", "--drain"),
+];

@@ -1,0 +1,128 @@
+//! Flags made a file.
+
+use foreword_import::Draft;
+use foreword_import::draft::{Table, Value};
+use foreword_import::parts::{Because, Cluster, Listener, Mode, Trust};
+
+use super::flags::{BalanceArg, RoleArgs};
+
+/// The parts of the file that a role is.
+pub(super) struct Parts {
+    about: Vec<String>,
+    pub(super) listener: Listener,
+    pub(super) cluster: Cluster,
+}
+
+impl Parts {
+    /// What the flags say. `name` is that of the role.
+    pub(super) fn of(name: &str, mode: Mode, args: &RoleArgs) -> Self {
+        let mode = args.mode.map_or(mode, Into::into);
+        let listener = Listener {
+            name: name.to_owned(),
+            bind: args.bind.clone(),
+            mode,
+            trust: groups(args).into_iter().map(|group| group.name).collect(),
+            certificates: args.certificates.clone(),
+            timeouts: args.idle_timeout.iter().map(|idle| ("idle", idle.as_str().into())).collect(),
+            max: args.max_connections.iter().map(|&count| ("connections", count.into())).collect(),
+            cluster: Some(CLUSTER.to_owned()),
+            ..Listener::default()
+        };
+        let cluster = Cluster {
+            name: CLUSTER.to_owned(),
+            endpoints: args.to.iter().map(|to| to.0.clone()).collect(),
+            balance: args.balance.as_ref().map(|balance| Because::plain(value(balance))),
+            header: args.send_header.and_then(|header| header.sent()).map(Because::plain),
+            placement: args.header_placement.map(|placement| Because::plain(placement.into())),
+            tlvs: args.send_tlv.iter().map(|tlv| tlv.as_str().into()).collect(),
+            timeouts: args
+                .connect_timeout
+                .iter()
+                .map(|connect| ("connect", connect.as_str().into()))
+                .collect(),
+            ..Cluster::default()
+        };
+        Self {
+            about: vec![format!(
+                "What the flags of `foreword {name}` mean. Run it with `foreword run -c FILE`."
+            )],
+            listener,
+            cluster,
+        }
+    }
+
+    /// One more line at the top of the file.
+    pub(super) fn say(&mut self, line: impl Into<String>) {
+        self.about.push(line.into());
+    }
+
+    /// The whole file.
+    pub(super) fn draft(self, args: &RoleArgs) -> Draft {
+        let mut draft = Draft::new(self.about);
+        draft.push(top(args));
+        groups(args).into_iter().for_each(|group| group.push(&mut draft));
+        self.listener.push(&mut draft);
+        self.cluster.push(&mut draft);
+        if let Some(format) = &args.access_log {
+            let mut table = Table::named("log", "access");
+            table.set("to", args.log_to.as_deref().unwrap_or("stdout"));
+            table.set("format", format.as_str());
+            draft.push(table);
+        }
+        if let Some(admin) = &args.admin {
+            let mut table = Table::plain("admin");
+            table.set("bind", admin.as_str());
+            draft.push(table);
+        }
+        draft
+    }
+}
+
+fn top(args: &RoleArgs) -> Table {
+    let mut top = Table::top();
+    if let Some(workers) = args.workers {
+        top.set("workers", workers);
+    }
+    if let Some(drain) = &args.drain {
+        top.set("drain", drain.as_str());
+    }
+    top
+}
+
+/// The trust groups that were given.
+fn groups(args: &RoleArgs) -> Vec<Trust> {
+    let group = |name: &str, from: &[String], header, about: &str| {
+        (!from.is_empty()).then(|| Trust {
+            name: name.to_owned(),
+            from: from.to_vec(),
+            header,
+            about: vec![about.to_owned()],
+        })
+    };
+    [
+        group("required", &args.trust, "require", "They must send a PROXY header, and are believed."),
+        group(
+            "optional",
+            &args.trust_optional,
+            "optional",
+            "They may send a PROXY header; without one they speak for themselves.",
+        ),
+        group(
+            "forbidden",
+            &args.trust_forbid,
+            "forbid",
+            "They speak for themselves, and must send no header.",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn value(balance: &BalanceArg) -> Value {
+    match balance {
+        BalanceArg::Named(word) => (*word).into(),
+    }
+}
+
+const CLUSTER: &str = "endpoints";

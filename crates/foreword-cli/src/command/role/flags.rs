@@ -1,0 +1,180 @@
+//! The flags that both roles share.
+
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use foreword_import::parts::{Endpoint, Mode, Placement, SentHeader};
+
+use crate::args::LogArgs;
+
+/// What a role is made of.
+#[derive(Debug, Args)]
+pub(super) struct RoleArgs {
+    /// Where to listen: `[::]:443` takes IPv6 and IPv4; repeatable
+    #[arg(long, value_name = "ADDRESS", required = true, help_heading = "Where from")]
+    pub(super) bind: Vec<String>,
+    /// What is spoken there
+    #[arg(long, value_name = "MODE", value_enum, help_heading = "Where from")]
+    pub(super) mode: Option<ModeArg>,
+    /// Who must send a PROXY header: addresses and ranges; repeatable, or with commas between
+    #[arg(long, value_name = "RANGE", value_delimiter = ',', help_heading = "Where from")]
+    pub(super) trust: Vec<String>,
+    /// Who may send one, and speaks for itself if it does not
+    #[arg(long, value_name = "RANGE", value_delimiter = ',', help_heading = "Where from")]
+    pub(super) trust_optional: Vec<String>,
+    /// Who must send none, and speaks for itself; with any group, everyone else is closed unread
+    #[arg(long, value_name = "RANGE", value_delimiter = ',', help_heading = "Where from")]
+    pub(super) trust_forbid: Vec<String>,
+    /// End TLS with the certificates of this folder: each `*.pem` a chain and its key, or pairs `NAME.crt` and `NAME.key`
+    #[arg(long, value_name = "FOLDER", help_heading = "Where from")]
+    pub(super) certificates: Option<String>,
+    /// For how long nothing may move
+    #[arg(long, value_name = "DURATION", help_heading = "Where from")]
+    pub(super) idle_timeout: Option<String>,
+    /// The most connections at once
+    #[arg(long, value_name = "COUNT", help_heading = "Where from")]
+    pub(super) max_connections: Option<u64>,
+
+    /// An endpoint: `10.0.0.1:443`, `app.internal:8080`, `unix:/path`; repeatable
+    #[arg(long, value_name = "ENDPOINT", required = true, help_heading = "Where to")]
+    pub(super) to: Vec<To>,
+    /// Which endpoint is next
+    #[arg(long, value_name = "WAY", help_heading = "Where to")]
+    pub(super) balance: Option<BalanceArg>,
+    /// The PROXY header that endpoints are sent
+    #[arg(long, value_name = "VERSION", value_enum, help_heading = "Where to")]
+    pub(super) send_header: Option<HeaderArg>,
+    /// What a v2 header carries besides addresses: authority, unique_id, crc32c, ssl, …; repeatable, or with commas between
+    #[arg(long, value_name = "TLV", value_delimiter = ',', help_heading = "Where to")]
+    pub(super) send_tlv: Vec<String>,
+    /// When the header leaves: at once, or with the client's first bytes
+    #[arg(long, value_name = "WHEN", value_enum, help_heading = "Where to")]
+    pub(super) header_placement: Option<PlacementArg>,
+    /// For how long a connection may take to be made
+    #[arg(long, value_name = "DURATION", help_heading = "Where to")]
+    pub(super) connect_timeout: Option<String>,
+
+    /// Threads that serve connections
+    #[arg(long, value_name = "COUNT", help_heading = "Running")]
+    pub(super) workers: Option<u64>,
+    /// How long connections may take to end when it is told to
+    #[arg(long, value_name = "DURATION", help_heading = "Running")]
+    pub(super) drain: Option<String>,
+    /// Where metrics and health are answered: `unix:/path` or an address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Running")]
+    pub(super) admin: Option<String>,
+    /// Log each request or connection: `json`, `combined`, `haproxy` or a template
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "json", help_heading = "Running")]
+    pub(super) access_log: Option<String>,
+    /// Where that log goes: `stdout`, `file:PATH` or `syslog:ADDRESS`
+    #[arg(long, value_name = "WHERE", requires = "access_log", help_heading = "Running")]
+    pub(super) log_to: Option<String>,
+    /// Print the file that the flags mean, and run nothing
+    #[arg(long, conflicts_with = "check")]
+    pub(super) print_config: bool,
+    /// Say whether the flags are good, and run nothing
+    #[arg(short = 't', long)]
+    pub(super) check: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+/// What `--mode` can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModeArg {
+    /// Bytes
+    Tcp,
+    /// Requests
+    Http,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Tcp => Self::Tcp,
+            ModeArg::Http => Self::Http,
+        }
+    }
+}
+
+/// What `--send-header` can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum HeaderArg {
+    /// No header
+    None,
+    /// The line of text
+    V1,
+    /// The binary format
+    V2,
+}
+
+impl HeaderArg {
+    pub(super) fn sent(self) -> Option<SentHeader> {
+        match self {
+            Self::None => None,
+            Self::V1 => Some(SentHeader::V1),
+            Self::V2 => Some(SentHeader::V2),
+        }
+    }
+}
+
+/// What `--header-placement` can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlacementArg {
+    /// At once
+    Connect,
+    /// With the client's first bytes, however long they take
+    FirstPayload,
+}
+
+impl From<PlacementArg> for Placement {
+    fn from(placement: PlacementArg) -> Self {
+        match placement {
+            PlacementArg::Connect => Self::Connect,
+            PlacementArg::FirstPayload => Self::FirstPayload,
+        }
+    }
+}
+
+/// What `--balance` can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum BalanceArg {
+    /// A way with a name.
+    Named(&'static str),
+}
+
+impl FromStr for BalanceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.replace('_', "-");
+        match WAYS.iter().find(|(flag, _)| *flag == name) {
+            Some((_, word)) => Ok(Self::Named(word)),
+            None => {
+                let ways: Vec<String> = WAYS.iter().map(|(flag, _)| format!("`{flag}`")).collect();
+                Err(format!("expected one of {}", ways.join(", ")))
+            }
+        }
+    }
+}
+
+/// As flags spell it, and as the file does.
+const WAYS: &[(&str, &str)] = &[
+    ("round-robin", foreword_import::parts::balance::ROUND_ROBIN),
+    ("least-connections", foreword_import::parts::balance::LEAST_CONNECTIONS),
+];
+
+/// An endpoint of `--to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct To(pub(super) Endpoint);
+
+impl FromStr for To {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "" => Err("expected an endpoint, found none".to_owned()),
+            address => Ok(Self(Endpoint::from(address.to_owned()))),
+        }
+    }
+}
