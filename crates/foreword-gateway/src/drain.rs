@@ -50,6 +50,7 @@ impl Progress {
     /// Puts a new plan in force; connections of earlier ones see that theirs is retired.
     pub(crate) fn replace_plan(&self, generation: u64) {
         self.generation.set(generation);
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -91,6 +92,13 @@ impl Drain {
         self.is_draining() || self.generation != self.progress.generation()
     }
 
+    /// Waits until no more requests should come over this connection.
+    pub(crate) async fn retired(&self) {
+        while !self.is_retired() {
+            self.progress.changed.notified().await;
+        }
+    }
+
     /// Waits until an idle connection should close: [`GRACE`] after the drain began.
     pub(crate) async fn idle_over(&self) {
         self.progress.reached(Phase::IdleOver).await;
@@ -114,6 +122,16 @@ mod tests {
         progress.replace_plan(2);
         assert!(old.is_retired() && !old.is_draining());
         assert!(!Drain::new(&progress).is_retired());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_to_be_retired_hears_of_a_new_plan_and_of_a_drain() {
+        let progress = Progress::new(1);
+        let drain = Drain::new(&progress);
+        tokio::join!(drain.retired(), async { progress.replace_plan(2) });
+        let progress = Progress::new(1);
+        let drain = Drain::new(&progress);
+        tokio::join!(drain.retired(), async { progress.advance(Phase::Draining) });
     }
 
     #[test]

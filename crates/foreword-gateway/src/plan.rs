@@ -76,6 +76,8 @@ pub struct Listener {
     pub max: Limits,
     /// How little is taken.
     pub min: Least,
+    /// Where HTTP/2 is spoken.
+    pub http2: Http2,
     /// How paths are normalised.
     pub path: PathPolicy,
     /// How requests are numbered.
@@ -107,6 +109,18 @@ pub enum Mode {
     Tcp,
     /// Requests, decided one by one.
     Http,
+}
+
+/// Where HTTP/2 is spoken on a listener in http mode. It is never guessed from what a client says first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http2 {
+    /// Under TLS, with clients that offer it by ALPN.
+    #[default]
+    Alpn,
+    /// Without TLS, by every client.
+    PriorKnowledge,
+    /// Nowhere.
+    Off,
 }
 
 /// How the headers of a listener are read.
@@ -195,13 +209,15 @@ pub struct Limits {
     pub head: usize,
     /// The most fields in it.
     pub fields: usize,
+    /// The most requests at once on one HTTP/2 connection.
+    pub streams: u32,
     /// The most connections at once; without it only what descriptors allow.
     pub connections: Option<usize>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: 16 * 1024, fields: 100, connections: None }
+        Self { head: 16 * 1024, fields: 100, streams: 100, connections: None }
     }
 }
 

@@ -151,10 +151,21 @@ fn would_block<T>(done: &io::Result<T>) -> bool {
     matches!(done, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
+/// Both directions of a stream, whatever is below it.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
+
 /// A stream whose bytes are carried on.
-pub(crate) trait Carried: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Carried: Duplex {
     /// The socket, if what it carries are the bytes of this stream; under TLS they are not.
     fn bare(&self) -> Option<&Stream>;
+}
+
+impl<S: Carried> Carried for &mut S {
+    fn bare(&self) -> Option<&Stream> {
+        (**self).bare()
+    }
 }
 
 impl Carried for Stream {

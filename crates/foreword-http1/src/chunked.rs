@@ -49,6 +49,8 @@ enum Keep {
     CodedWithoutTrailers,
     /// The content alone.
     Content,
+    /// The content, and behind it the trailers as they were written.
+    ContentAndTrailers,
 }
 
 /// What came of one call.
@@ -58,6 +60,8 @@ pub struct Step {
     pub taken: usize,
     /// How many of them are to be passed on. They were moved to the beginning of the input.
     pub kept: usize,
+    /// How many of those, at their end, are trailers; counted only where they are kept apart from the coding.
+    pub trailers: usize,
     /// Whether the body, trailers included, ended with the last byte taken.
     pub done: bool,
 }
@@ -86,6 +90,11 @@ impl Chunked {
         Self::new(Keep::Content)
     }
 
+    /// Follows a body of which the content is wanted, and the trailers as lines behind it.
+    pub fn decoding_with_trailers() -> Self {
+        Self::new(Keep::ContentAndTrailers)
+    }
+
     fn new(keep: Keep) -> Self {
         Self {
             state: State::Size,
@@ -111,7 +120,7 @@ impl Chunked {
     ///
     /// At the first byte that is not as RFC 9112 §7.1 writes it.
     pub fn advance(&mut self, bytes: &mut [u8]) -> Result<Step, ChunkError> {
-        let (mut taken, mut kept) = (0, 0);
+        let (mut taken, mut kept, mut trailers) = (0, 0, 0);
         while self.state != State::Done
             && let Some(&byte) = bytes.get(taken)
         {
@@ -124,11 +133,18 @@ impl Chunked {
                     bytes.copy_within(taken..taken + len, kept);
                 }
                 kept += len;
+                if self.keep == Keep::ContentAndTrailers && self.is_in_trailers() {
+                    trailers += len;
+                }
             }
             taken += len;
             self.taken += len as u64;
         }
-        Ok(Step { taken, kept, done: self.state == State::Done })
+        Ok(Step { taken, kept, trailers, done: self.state == State::Done })
+    }
+
+    fn is_in_trailers(&self) -> bool {
+        matches!(self.state, State::Trailer | State::TrailerName | State::TrailerValue | State::TrailerFeed)
     }
 
     fn take_data(&mut self, at_hand: usize) -> usize {
@@ -165,6 +181,7 @@ impl Chunked {
             Keep::Coded => self.state != State::Extension,
             Keep::CodedWithoutTrailers => self.state != State::Extension && !is_trailer,
             Keep::Content => false,
+            Keep::ContentAndTrailers => is_trailer,
         })
     }
 
@@ -337,6 +354,25 @@ mod tests {
     }
 
     #[test]
+    fn trailers_come_behind_the_content_when_they_are_asked_for() {
+        let body = b"3\r\nabc\r\n2;x\r\nde\r\n0\r\nGrpc-Status: 0\r\nb:\r\n\r\n";
+        for piece in 1..=body.len() {
+            let mut chunked = Chunked::decoding_with_trailers();
+            let (mut content, mut trailers) = (Vec::new(), Vec::new());
+            for part in body.chunks(piece) {
+                let mut part = part.to_vec();
+                let step = chunked.advance(&mut part).unwrap();
+                assert_eq!(step.taken, part.len());
+                content.extend_from_slice(&part[..step.kept - step.trailers]);
+                trailers.extend_from_slice(&part[step.kept - step.trailers..step.kept]);
+            }
+            assert!(chunked.is_done());
+            assert_eq!(content, b"abcde", "{piece}");
+            assert_eq!(trailers, b"Grpc-Status: 0\r\nb:\r\n", "{piece}");
+        }
+    }
+
+    #[test]
     fn trailers_are_left_out_whole_however_they_are_split() {
         let body = b"3;x=y\r\nabc\r\n0\r\nX-User: root\r\nX-B:\r\n\r\nnext";
         for cut in 0..body.len() {
@@ -368,7 +404,7 @@ mod tests {
     fn what_follows_the_body_is_left_alone() {
         let mut bytes = *b"1\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n";
         let step = Chunked::forwarding().advance(&mut bytes).unwrap();
-        assert_eq!(step, Step { taken: 11, kept: 11, done: true });
+        assert_eq!(step, Step { taken: 11, kept: 11, trailers: 0, done: true });
     }
 
     #[test]

@@ -158,6 +158,12 @@ pub(crate) const LISTENER: Section = Section {
             "Whose headers are believed. With groups, a peer in none of them is closed unread; without, everyone is direct and no header is believed.",
         ),
         key("tls", Table(&TLS), "none", "Ends TLS here."),
+        key(
+            "http2",
+            Word(&["alpn", "prior_knowledge", "off"]),
+            "\"alpn\"",
+            "Where HTTP/2 is spoken: under `tls` with clients that offer it; by every client, without `tls`; nowhere.",
+        ),
         key("header", Table(&HEADER), "{}", "How PROXY headers are read."),
         key("timeout", Table(&TIMEOUT), "{}", "How long is waited."),
         key("keepalive", Table(&KEEPALIVE), "{}", "How clients are asked whether they are still there."),
@@ -308,6 +314,7 @@ pub(crate) const MAX: Section = Section {
     keys: &[
         key("head", Size(1024, 1024 * 1024), "\"16KiB\"", "The longest head of a request."),
         key("fields", Number(1, 1000), "100", "The most fields in it."),
+        key("streams", Number(1, 1000), "100", "The most requests at once on one HTTP/2 connection."),
         key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
     ],
 };

@@ -23,7 +23,8 @@ use super::tls;
 use super::trust::Groups;
 use super::units;
 use crate::plan::{
-    Bind, HeaderPlan, Least, Limits, Listener, Mode, RequestId, SecondHeader, Target, Timeouts, UnknownHeader,
+    Bind, HeaderPlan, Http2, Least, Limits, Listener, Mode, RequestId, SecondHeader, Target, Timeouts,
+    UnknownHeader,
 };
 use crate::policy::rules::{Ending, Rules};
 
@@ -116,7 +117,8 @@ impl<'a> Listeners<'a> {
         let own = self.binds.get(others..).unwrap_or_default();
         warn_of_unix_strangers(own, trust.as_ref().filter(|_| has_groups), table.notes());
         warn_of_loops(own, &rules, table.notes());
-        let tls = tls::read(table, shape.mode, self.now);
+        let http2 = read_http2(table, shape.tls);
+        let tls = tls::read(table, shape.mode, http2, self.now);
         let header = read_header(table);
         let timeout = read_timeouts(table);
         let keepalive = keepalive::read(table, &KEEPALIVE);
@@ -134,6 +136,7 @@ impl<'a> Listeners<'a> {
             keepalive,
             max,
             min,
+            http2,
             path,
             request_id: self.request_id.clone(),
         })
@@ -261,7 +264,7 @@ impl Shape {
                 table.notes().problem(place.problem(format!("`{name}` has no effect: {why}")));
             }
         };
-        note(table, &["encoded_slash", "ignore_case", "min"], http, no_requests);
+        note(table, &["encoded_slash", "ignore_case", "min", "http2"], http, no_requests);
         let no_header = "a listener without a trust group that may send a header reads none";
         note(table, &["header"], self.header, no_header);
         if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
@@ -271,12 +274,23 @@ impl Shape {
             note(&timeout, &["total"], !http, per_request);
         }
         if let Some(max) = table.peek_table("max", &MAX) {
-            note(&max, &["head", "fields"], http, no_requests);
+            note(&max, &["head", "fields", "streams"], http, no_requests);
         }
         if let Some(header) = table.peek_table("header", &HEADER) {
             note(&header, &["second_header"], !http, "in http mode a second header is always refused");
         }
     }
+}
+
+/// Reads where HTTP/2 is spoken. Under TLS both sides agree on it: nobody has to know beforehand.
+fn read_http2(table: &Table<'_, '_>, tls: bool) -> Http2 {
+    let words = [("alpn", Http2::Alpn), ("prior_knowledge", Http2::PriorKnowledge), ("off", Http2::Off)];
+    let Some(http2) = table.read("http2", |value| value.one_of(&words)) else { return Http2::default() };
+    if tls && http2.value == Http2::PriorKnowledge {
+        let problem = http2.place.expected("`alpn` or `off` on a listener with `tls`", "`prior_knowledge`");
+        table.notes().problem(problem.hint("under TLS, ALPN tells who speaks HTTP/2; leave the key out"));
+    }
+    http2.value
 }
 
 fn read_path_policy(table: &Table<'_, '_>) -> PathPolicy {
@@ -351,6 +365,7 @@ fn read_limits(listener: &Table<'_, '_>) -> Limits {
     Limits {
         head: table.size("head").map_or(default.head, |at| at.value),
         fields: fields.unwrap_or(default.fields),
+        streams: table.number("streams").map_or(default.streams, |at| at.value as u32),
         connections: count(&table, "connections"),
     }
 }

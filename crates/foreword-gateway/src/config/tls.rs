@@ -7,11 +7,16 @@ use super::document::{Table, Value, shown};
 use super::keys::{CERTIFICATE, TLS};
 use super::problem::{Problem, ProblemKind};
 use super::source::Place;
-use crate::plan::{Mode, TlsPlan};
+use crate::plan::{Http2, Mode, TlsPlan};
 use crate::tls::certificates::{self, CertificatePair, CertificateSource};
 
 /// Reads the `tls` of a listener, its certificates included.
-pub(crate) fn read(listener: &Table<'_, '_>, mode: Mode, now: SystemTime) -> Option<Arc<TlsPlan>> {
+pub(crate) fn read(
+    listener: &Table<'_, '_>,
+    mode: Mode,
+    http2: Http2,
+    now: SystemTime,
+) -> Option<Arc<TlsPlan>> {
     let notes = listener.notes();
     if let Some((name, place)) = pair_without_list(listener) {
         let problem = place.expected("the key `certificates`, which takes a list of pairs", shown(name));
@@ -34,7 +39,11 @@ pub(crate) fn read(listener: &Table<'_, '_>, mode: Mode, now: SystemTime) -> Opt
     for warning in store.warnings() {
         notes.warning(place.problem(warning.as_str()));
     }
-    let alpn: &[&str] = if mode == Mode::Http { &["http/1.1"] } else { &[] };
+    let alpn: &[&str] = match (mode, http2) {
+        (Mode::Tcp, _) => &[],
+        (Mode::Http, Http2::Off) => &["http/1.1"],
+        (Mode::Http, _) => &["h2", "http/1.1"],
+    };
     let plan =
         TlsPlan::new(store, alpn).map_err(|error| wrong(format!("no TLS can be spoken with it: {error}")));
     notes.keep(plan).map(Arc::new)

@@ -44,6 +44,20 @@ pub(crate) enum ServeError {
     /// No rule took the connection.
     #[error("no rule of the listener takes this connection")]
     NoRule,
+    /// What is said on an HTTP/2 connection is not HTTP/2.
+    #[error("expected HTTP/2, found what ends the connection: {reason} (RFC 9113 §5.4.1)")]
+    Http2 {
+        /// The reason of the GOAWAY that we sent.
+        reason: h2::Reason,
+    },
+    /// Frames that carry nothing, and more of them than the connection may send.
+    #[error(
+        "expected requests, found an HTTP/2 connection that spends its frames on nothing: closed after {frames}"
+    )]
+    Flood {
+        /// How many frames had come.
+        frames: u64,
+    },
     /// No endpoint could be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -81,6 +95,8 @@ impl ServeError {
             Self::Tls(refusal) => refusal.code(),
             Self::Rule { .. } => Some(Code::RefusedByRule),
             Self::NoRule => Some(Code::NoRule),
+            Self::Http2 { .. } => Some(Code::BrokenHttp2),
+            Self::Flood { .. } => Some(Code::Http2Flood),
             Self::Connect(error) => Some(error.code()),
             Self::Full(_) => Some(Code::ConnectionLimit),
             Self::Idle(_)

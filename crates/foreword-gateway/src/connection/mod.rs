@@ -7,6 +7,7 @@ pub(crate) mod forward;
 pub(crate) mod header_error;
 pub(crate) mod header_watch;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod identify;
 pub(crate) mod pipes;
 pub(crate) mod record;
@@ -26,7 +27,7 @@ use self::identify::{Ends, identify};
 use self::record::{Record, TlsKnown};
 use self::shared::Worker;
 use crate::drain::Drain;
-use crate::plan::{Listener, Mode};
+use crate::plan::{Http2, Listener, Mode};
 use crate::policy::facts::TlsFacts;
 use crate::stream::{Downstream, Stream};
 use crate::tls::acceptor;
@@ -46,6 +47,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Whether the client speaks HTTP/2: TLS has agreed on it, or the listener knows it beforehand. Nobody guesses.
+    fn is_http2(&self) -> bool {
+        match &self.tls {
+            Some(tls) => tls.alpn.as_deref() == Some(b"h2"),
+            None => self.listener.http2 == Http2::PriorKnowledge,
+        }
+    }
+
     /// What a header to an endpoint says of it.
     pub(crate) fn introduced(&self) -> Introduced<'_> {
         Introduced { client: &self.client, tls: self.tls.as_ref(), unique_id: &self.unique_id }
@@ -126,6 +135,9 @@ async fn speak(
 ) -> Result<(), ServeError> {
     match connection.listener.mode {
         Mode::Tcp => tcp::serve(stream, leftover, accepted, connection, worker, record).await,
+        Mode::Http if connection.is_http2() => {
+            http2::serve(stream, leftover, connection, worker, record).await
+        }
         Mode::Http => http::serve(stream, leftover, connection, worker, record).await,
     }
 }

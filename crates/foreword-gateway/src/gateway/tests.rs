@@ -8,7 +8,7 @@ use foreword_http1::path::PathPolicy;
 
 use super::*;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, DEFAULT_MAX_HEADER, Endpoint, HeaderPlacement, HeaderPlan,
+    Balance, Cluster, ClusterTimeouts, DEFAULT_MAX_HEADER, Endpoint, HeaderPlacement, HeaderPlan, Http2,
     InnerHeader, Keepalive, Least, Limits, Listener, Mode, PassTlvs, RequestId, SecondHeader, SendHeader,
     Target, Timeouts, UnknownHeader, WhenAllDown,
 };
@@ -62,6 +62,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         keepalive: Keepalive::default(),
         max: Limits::default(),
         min: Least::default(),
+        http2: Http2::default(),
         path: PathPolicy::default(),
         request_id: RequestId::default(),
     };

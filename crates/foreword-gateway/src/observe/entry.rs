@@ -163,6 +163,7 @@ impl Exchange {
 pub(crate) enum HttpVersion {
     Http10,
     Http11,
+    Http2,
 }
 
 impl HttpVersion {
@@ -170,6 +171,7 @@ impl HttpVersion {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
+            Self::Http2 => "2",
         }
     }
 }

@@ -57,7 +57,7 @@ names! {
     Path "url.path" "The normalised path, which the rules saw.",
     Query "url.query" "The query, without its question mark.",
     Host "url.domain" "The host, in lower case, without port.",
-    HttpVersion "http.version" "`1.0` or `1.1`.",
+    HttpVersion "http.version" "`1.0`, `1.1` or `2`.",
     Referer "http.request.referrer" "The Referer field.",
     UserAgent "user_agent.original" "The User-Agent field.",
     RequestId "http.request.id" "The request id, as it was forwarded.",

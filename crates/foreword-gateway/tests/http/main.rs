@@ -4,6 +4,7 @@ mod bodies;
 mod failures;
 mod forwarding;
 mod going;
+mod http2;
 mod keep_alive;
 mod limits;
 mod rules;

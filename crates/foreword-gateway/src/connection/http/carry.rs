@@ -12,7 +12,7 @@ use super::shelf::Buffer;
 
 /// How far a body has come.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(in crate::connection) enum Body {
     /// So many bytes are still to come.
     Length(u64),
     /// It tells its end by its coding.
@@ -49,7 +49,15 @@ impl Body {
         }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    /// A body for a reader that knows trailers, but frames bodies in its own way.
+    pub(in crate::connection) fn unframed(framing: Framing) -> Self {
+        match framing {
+            Framing::Chunked => Self::Chunked(Chunked::decoding_with_trailers()),
+            other => Self::new(other),
+        }
+    }
+
+    pub(in crate::connection) fn is_done(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
             Self::Chunked(chunked) => chunked.is_done(),
@@ -57,16 +65,16 @@ impl Body {
         }
     }
 
-    fn take(&mut self, at_hand: &mut [u8]) -> Result<Step, ChunkError> {
+    pub(in crate::connection) fn take(&mut self, at_hand: &mut [u8]) -> Result<Step, ChunkError> {
         let all = at_hand.len();
         match self {
             Self::Length(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(all);
                 *left -= taken as u64;
-                Ok(Step { taken, kept: taken, done: *left == 0 })
+                Ok(Step { taken, kept: taken, trailers: 0, done: *left == 0 })
             }
             Self::Chunked(chunked) => chunked.advance(at_hand),
-            Self::UntilClose => Ok(Step { taken: all, kept: all, done: false }),
+            Self::UntilClose => Ok(Step { taken: all, kept: all, trailers: 0, done: false }),
         }
     }
 }

@@ -8,7 +8,6 @@ use foreword_tokio::write_together;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::Whom::{Finished, Unfinished, Unread};
-use super::Talk;
 use super::answer::Local;
 use super::changes::Changes;
 use super::fields::{Asked, Persistence};
@@ -17,16 +16,17 @@ use super::refused::Refused;
 use super::request_id::{RequestId, trace_id};
 use super::settled::{limits, settle};
 use super::shelf::Desk;
+use super::{Spoken, Talk};
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::observe::Name;
 use crate::policy::facts::{ConnectionFacts, RequestFacts};
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
-use crate::stream::Downstream;
+use crate::stream::Carried;
 
 /// What becomes of the connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(in crate::connection) enum After {
     /// Another request may come.
     NextRequest,
     /// The answer was the last, and the client may still be sending: it must live to read it.
@@ -38,29 +38,53 @@ pub(super) enum After {
 }
 
 /// Serves the request whose first bytes have come.
-pub(super) async fn serve<S: Downstream>(talk: &mut Talk<'_, S>, record: &Record) -> After {
+pub(super) async fn serve<S: Carried>(talk: &mut Talk<'_, S>, record: &Record) -> After {
     let shelf = &talk.worker.shelf;
     let mut desk = shelf.desk();
-    let after = serve_at(&mut desk, talk, record).await;
+    let mut note = record.request();
+    let after = match read_head(talk, &mut desk, &mut note).await {
+        Ok(()) => serve_at(&mut desk, talk, note).await,
+        Err(NoHead::Refused(refused)) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
+        Err(NoHead::Gone) => {
+            note.close(Outcome::Aborted(Side::Downstream));
+            After::Close
+        }
+    };
     shelf.keep(desk);
     after
 }
 
-async fn serve_at<S: Downstream>(desk: &mut Desk, talk: &mut Talk<'_, S>, record: &Record) -> After {
+/// Serves a request whose head `write_head` tells, as HTTP/1.1 would write it. It is parsed as if it had come so: what is
+/// refused there is refused here.
+pub(super) async fn serve_told<S: Carried>(
+    talk: &mut Talk<'_, S>,
+    write_head: impl FnOnce(&mut Vec<u8>) -> Result<(), Refused>,
+    record: &Record,
+) -> After {
+    let shelf = &talk.worker.shelf;
+    let mut desk = shelf.desk();
     let mut note = record.request();
-    if let Err(why) = read_head(talk, desk, &mut note).await {
-        return match why {
-            NoHead::Refused(refused) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
-            NoHead::Gone => {
-                note.close(Outcome::Aborted(Side::Downstream));
-                After::Close
-            }
-        };
-    }
+    desk.head.clear();
+    let limits = limits(&talk.connection.listener);
+    let told = write_head(&mut desk.head).and_then(|()| {
+        HeadEnd::request().find(&desk.head, &limits)?;
+        Ok(desk.request.parse(&desk.head, &limits)?)
+    });
+    let after = match told {
+        Ok(()) => {
+            note.received(desk.head.len() as u64);
+            serve_at(&mut desk, talk, note).await
+        }
+        Err(refused) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
+    };
+    shelf.keep(desk);
+    after
+}
 
+async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note: RequestRecord<'_>) -> After {
     let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = desk;
     let request = request.view(head);
-    note_head(&request, &mut note);
+    note_head(&request, talk.spoken, &mut note);
     if let Err(refused) = settle(&request, path, &talk.connection.listener.path) {
         return refuse(talk, Unread, refused, note, to_client).await;
     }
@@ -118,7 +142,7 @@ impl<E: Into<Refused>> From<E> for NoHead {
 }
 
 /// Reads a head onto the desk. The deadline counts from its first byte, so dripping does not help.
-async fn read_head<S: Downstream>(
+async fn read_head<S: Carried>(
     talk: &mut Talk<'_, S>,
     desk: &mut Desk,
     note: &mut RequestRecord<'_>,
@@ -213,7 +237,7 @@ impl<'a, 'r> Whom<'a, 'r> {
 }
 
 /// Gives an answer of our own.
-async fn answer<S: Downstream>(
+async fn answer<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     local: Local<'_>,
@@ -230,7 +254,7 @@ async fn answer<S: Downstream>(
 }
 
 /// Refuses a request with the page of its status, and tells why to the log alone.
-pub(super) async fn refuse<S: Downstream>(
+pub(super) async fn refuse<S: Carried>(
     talk: &mut Talk<'_, S>,
     whom: Whom<'_, '_>,
     refused: Refused,
@@ -243,7 +267,7 @@ pub(super) async fn refuse<S: Downstream>(
 }
 
 /// Writes an answer of our own.
-async fn say<S: Downstream>(
+async fn say<S: Carried>(
     talk: &mut Talk<'_, S>,
     whom: Whom<'_, '_>,
     local: Local<'_>,
@@ -268,13 +292,14 @@ async fn say<S: Downstream>(
     }
 }
 
-fn note_head(request: &Request<'_>, note: &mut RequestRecord<'_>) {
+fn note_head(request: &Request<'_>, spoken: Spoken, note: &mut RequestRecord<'_>) {
     let head = Head {
         method: request.method().as_bytes(),
         target: request.raw_target().as_bytes(),
-        version: match request.version() {
-            Version::Http10 => HttpVersion::Http10,
-            Version::Http11 => HttpVersion::Http11,
+        version: match (spoken, request.version()) {
+            (Spoken::Http2, _) => HttpVersion::Http2,
+            (Spoken::Http1, Version::Http10) => HttpVersion::Http10,
+            (Spoken::Http1, Version::Http11) => HttpVersion::Http11,
         },
     };
     note.head(&head, |name| request.field(name).next());

@@ -23,7 +23,7 @@ use crate::connection::header_watch::HeaderWatch;
 use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
-use crate::stream::Downstream;
+use crate::stream::Carried;
 use crate::upstream::endpoints::Chosen;
 
 /// What forwarding needs from the desk.
@@ -37,7 +37,7 @@ pub(super) struct Tools<'d> {
 /// Forwards a request to an endpoint of `cluster`.
 ///
 /// A kept connection may have died unnoticed. If nothing came over it and the request may be said twice, it is, once.
-pub(super) async fn forward<S: Downstream>(
+pub(super) async fn forward<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     cluster: &Arc<Cluster>,
@@ -106,7 +106,7 @@ fn may_repeat(asked: &Asked<'_>) -> bool {
 
 /// Sends the request and passes the answer on, at the same time.
 #[expect(clippy::too_many_arguments, reason = "both ways of an exchange meet here and nowhere else")]
-async fn converse<S: Downstream>(
+async fn converse<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     cluster: &Cluster,
@@ -152,7 +152,7 @@ async fn converse<S: Downstream>(
 }
 
 /// Ends an exchange that came to nothing.
-async fn give_up<S: Downstream>(
+async fn give_up<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     failed: Failed,
@@ -184,7 +184,7 @@ async fn give_up<S: Downstream>(
 }
 
 /// Carries bytes both ways in a protocol that is not ours, until both sides are done.
-async fn tunnel<S: Downstream>(
+async fn tunnel<S: Carried>(
     talk: &mut Talk<'_, S>,
     cluster: &Cluster,
     link: Link,

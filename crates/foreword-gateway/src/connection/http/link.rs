@@ -1,5 +1,6 @@
 //! The connection over which one request is asked: a kept one, or a new one to some endpoint.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -26,15 +27,69 @@ pub(super) struct Link {
     pub(super) is_reused: bool,
 }
 
-/// A connection that began with this client's header. It is kept for the client's next request, and for nobody else's.
+/// Connections that began with this client's header. They are kept for the client's next requests, and for nobody else's.
+///
+/// Where requests come one after the other there is one of them at most, else one for each that was asked at once.
+#[derive(Default)]
+pub(in crate::connection) struct Own(Cell<Option<Box<Kept>>>);
+
+/// Boxed, since most connections have none of them and all have room for some.
+#[derive(Default)]
+struct Kept(Vec<Mine>);
+
+/// One of them.
 #[derive(Debug)]
-pub(super) struct Mine {
+struct Mine {
     connection: Personal,
     chosen: Chosen,
     cluster: Arc<Cluster>,
     /// When it will have been unused for too long.
-    pub(super) until: Instant,
+    until: Instant,
 }
+
+impl Own {
+    /// Takes the connection to `cluster` that was used last, if there is one that the endpoint has not closed.
+    fn take(&self, cluster: &Cluster) -> Option<Link> {
+        self.look(|kept| {
+            while let Some(place) = kept.iter().rposition(|mine| mine.fits(cluster)) {
+                if let Some(link) = kept.remove(place).again() {
+                    return Some(link);
+                }
+            }
+            None
+        })?
+    }
+
+    fn put(&self, mine: Mine) {
+        let mut kept = self.0.take().unwrap_or_default();
+        if kept.0.len() >= MOST_OWN {
+            kept.0.remove(0);
+        }
+        kept.0.push(mine);
+        self.0.set(Some(kept));
+    }
+
+    /// Has `look` look at those that are kept, if any are.
+    fn look<T>(&self, look: impl FnOnce(&mut Vec<Mine>) -> T) -> Option<T> {
+        let mut kept = self.0.take()?;
+        let found = look(&mut kept.0);
+        self.0.set(Some(kept).filter(|kept| !kept.0.is_empty()));
+        Some(found)
+    }
+
+    /// When the next of them will have been unused for too long.
+    pub(in crate::connection) fn next_end(&self) -> Option<Instant> {
+        self.look(|kept| kept.iter().map(|mine| mine.until).min())?
+    }
+
+    /// Closes those that have been unused for too long.
+    pub(in crate::connection) fn evict(&self, now: Instant) {
+        self.look(|kept| kept.retain(|mine| now < mine.until));
+    }
+}
+
+/// Few clients ask for more at once for long; a connection to an endpoint is dear to it as well.
+const MOST_OWN: usize = 16;
 
 impl Link {
     fn note(&self, connection: &Connection, note: &mut RequestRecord<'_>) {
@@ -53,7 +108,7 @@ impl Link {
             Upstream::Personal(connection) => {
                 let until = Instant::now() + cluster.timeout.idle;
                 let mine = Mine { connection, chosen: self.chosen, cluster: Arc::clone(cluster), until };
-                talk.mine = Some(Box::new(mine));
+                talk.own.put(mine);
             }
         }
     }
@@ -69,9 +124,7 @@ pub(super) async fn find<S>(
     endpoint: &mut String,
     note: &mut RequestRecord<'_>,
 ) -> Result<Link, ConnectError> {
-    if let Some(mine) = talk.mine.take().filter(|_| kept_is_welcome)
-        && let Some(link) = mine.again(cluster)
-    {
+    if kept_is_welcome && let Some(link) = talk.own.take(cluster) {
         note.cluster(&cluster.name);
         note_endpoint(&link.chosen.address, endpoint, note);
         link.note(talk.connection, note);
@@ -103,12 +156,16 @@ pub(super) async fn find<S>(
 }
 
 impl Mine {
-    /// Uses it again, if it leads where the request goes, is fresh, and the endpoint has not closed it.
-    fn again(self, cluster: &Cluster) -> Option<Link> {
-        let Self { connection, chosen, cluster: its, until } = self;
+    /// Whether it leads where a request goes.
+    fn fits(&self, cluster: &Cluster) -> bool {
+        self.cluster.name == cluster.name && self.cluster.send_header == cluster.send_header
+    }
+
+    /// Uses it again, if it is fresh and the endpoint has not closed it.
+    fn again(self) -> Option<Link> {
+        let Self { connection, chosen, until, .. } = self;
         let mut upstream = Upstream::Personal(connection);
-        let fits = its.name == cluster.name && its.send_header == cluster.send_header;
-        if !fits || Instant::now() >= until || !is_quiet(upstream.stream()) {
+        if Instant::now() >= until || !is_quiet(upstream.stream()) {
             return None;
         }
         chosen.account.reused();

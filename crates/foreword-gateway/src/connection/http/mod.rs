@@ -19,17 +19,18 @@ mod shelf;
 
 use tokio::time::{Instant, sleep_until};
 
-use self::exchange::After;
-use self::link::Mine;
 use self::shelf::{BUFFER, Buffer};
 use super::Connection;
 use super::error::ServeError;
 use super::record::Record;
 use crate::connection::shared::Worker;
 use crate::policy::facts::ConnectionFacts;
-use crate::stream::Downstream;
 use crate::stream::linger::{close, close_lingering};
+use crate::stream::{Carried, Downstream};
 
+pub(in crate::connection) use self::carry::Body;
+pub(in crate::connection) use self::exchange::After;
+pub(in crate::connection) use self::link::Own;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::settled::{limits, settle};
 pub(crate) use self::shelf::Shelf;
@@ -45,7 +46,9 @@ pub(crate) async fn serve(
     worker: &Worker,
     record: &mut Record,
 ) -> Result<(), ServeError> {
-    let mut talk = Talk::begin(stream, leftover, connection, worker);
+    let own = Own::default();
+    let mut talk = Requests::new(connection, worker, &own).over(stream, Spoken::Http1);
+    talk.buffer.extend(&leftover);
     let mut is_first = true;
     while talk.request_comes(is_first).await? {
         is_first = false;
@@ -68,36 +71,77 @@ pub(crate) async fn serve(
 }
 
 /// What the requests of one connection share.
-struct Talk<'c, S> {
-    stream: S,
-    /// Read and not yet used: the next request may come with this one.
-    buffer: Buffer<'c>,
-    /// A connection to an endpoint that speaks for this client alone.
-    mine: Option<Box<Mine>>,
+#[derive(Clone, Copy)]
+pub(in crate::connection) struct Requests<'c> {
     connection: &'c Connection,
     worker: &'c Worker,
+    /// Connections to endpoints that speak for this client alone.
+    own: &'c Own,
     /// Whether the client uses TLS, here or before us.
     is_secure: bool,
     /// Whether what it says in X-Forwarded-For and the like is believed.
     may_forward: bool,
 }
 
-impl<'c, S: Downstream> Talk<'c, S> {
-    fn begin(stream: S, leftover: Vec<u8>, connection: &'c Connection, worker: &'c Worker) -> Self {
+impl<'c> Requests<'c> {
+    pub(in crate::connection) fn new(connection: &'c Connection, worker: &'c Worker, own: &'c Own) -> Self {
         let facts = ConnectionFacts { client: &connection.client, tls: connection.tls.as_ref() };
-        let mut buffer = worker.shelf.buffer();
-        buffer.extend(&leftover);
         Self {
-            stream,
-            buffer,
-            mine: None,
             connection,
             worker,
+            own,
             is_secure: facts.is_secure(),
             may_forward: facts.may_forward(connection.listener.trust.as_ref()),
         }
     }
 
+    fn over<S>(self, stream: S, spoken: Spoken) -> Talk<'c, S> {
+        Talk {
+            stream,
+            buffer: self.worker.shelf.buffer(),
+            own: self.own,
+            connection: self.connection,
+            worker: self.worker,
+            is_secure: self.is_secure,
+            may_forward: self.may_forward,
+            spoken,
+        }
+    }
+
+    /// Serves one request whose head did not come as bytes: `write_head` writes the one that HTTP/1.1 would have.
+    ///
+    /// Its body is read from `stream`, in the framing that this head states; the answer is written there, in HTTP/1.1.
+    pub(in crate::connection) async fn serve(
+        self,
+        stream: &mut impl Carried,
+        write_head: impl FnOnce(&mut Vec<u8>) -> Result<(), Refused>,
+        record: &Record,
+    ) -> After {
+        exchange::serve_told(&mut self.over(stream, Spoken::Http2), write_head, record).await
+    }
+}
+
+/// What the client speaks. The log is told; everything else is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// Requests and answers over one stream.
+struct Talk<'c, S> {
+    stream: S,
+    /// Read and not yet used: the next request may come with this one.
+    buffer: Buffer<'c>,
+    own: &'c Own,
+    connection: &'c Connection,
+    worker: &'c Worker,
+    is_secure: bool,
+    may_forward: bool,
+    spoken: Spoken,
+}
+
+impl<S: Downstream> Talk<'_, S> {
     /// Waits for the first byte of a request; `false` if the connection is to end without another one.
     async fn request_comes(&mut self, is_first: bool) -> Result<bool, ServeError> {
         if !self.buffer.is_empty() {
@@ -107,7 +151,7 @@ impl<'c, S: Downstream> Talk<'c, S> {
         let wait = if is_first { timeout.head } else { timeout.idle };
         let deadline = Instant::now() + wait;
         loop {
-            let mine_ends = self.mine.as_ref().map(|mine| mine.until).filter(|&until| until < deadline);
+            let own_ends = self.own.next_end().filter(|&until| until < deadline);
             tokio::select! {
                 biased;
                 read = self.buffer.fill(&mut self.stream, BUFFER) => return match read {
@@ -118,8 +162,8 @@ impl<'c, S: Downstream> Talk<'c, S> {
                     Err(_) => Ok(false),
                 },
                 () = self.connection.drain.idle_over() => return Ok(false),
-                () = sleep_until(mine_ends.unwrap_or(deadline)) => match mine_ends {
-                    Some(_) => self.mine = None,
+                () = sleep_until(own_ends.unwrap_or(deadline)) => match own_ends {
+                    Some(until) => self.own.evict(until),
                     None if is_first => return Err(ServeError::Idle(wait)),
                     None => return Ok(false),
                 },

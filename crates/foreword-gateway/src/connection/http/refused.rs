@@ -5,6 +5,7 @@ use std::time::Duration;
 use foreword_http1::{ChunkError, Class, HeadError, HeadFault, PathError};
 use foreword_rule::{Facts, Variable};
 
+use crate::connection::http2::ToldFault;
 use crate::refusal::Code;
 use crate::upstream::connect::ConnectError;
 
@@ -19,6 +20,17 @@ pub(crate) enum Refused {
     Header {
         /// Whether one had been read before.
         second: bool,
+    },
+    /// An HTTP/2 request that HTTP/1.1 could not say, or would say twice.
+    #[error(transparent)]
+    Told(#[from] ToldFault),
+    /// An HTTP/2 request that broke a rule before it was one.
+    #[error("expected an HTTP/2 request, found what resets stream {stream}: {reason} (RFC 9113 §5.4.2)")]
+    Reset {
+        /// Its stream.
+        stream: u32,
+        /// The reason of the RST_STREAM that we sent.
+        reason: h2::Reason,
     },
     /// The head was not whole in time.
     #[error("expected the head of a request within {} s, found {found} bytes of it", .after.as_secs_f32())]
@@ -118,6 +130,7 @@ impl Refused {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Head(error) => error.status(),
+            Self::Told(_) | Self::Reset { .. } => 400,
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
             Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
             Self::Connect => 501,
@@ -151,6 +164,10 @@ impl Refused {
             Self::Head(error) => of_class(error.class()),
             Self::Header { second: true } => Code::SecondHeader,
             Self::Header { second: false } => Code::HeaderForbidden,
+            Self::Told(ToldFault::Host) => Code::WrongHost,
+            Self::Told(ToldFault::Length) => Code::AmbiguousFraming,
+            Self::Told(_) => Code::MalformedHead,
+            Self::Reset { .. } => Code::MalformedStream,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
             Self::Path(_) => Code::UnsettledPath,
             Self::Connect => Code::MalformedHead,

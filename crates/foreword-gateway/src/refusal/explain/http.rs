@@ -84,7 +84,8 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "The request is not HTTP/1.0 or HTTP/1.1: a line without a version (HTTP/0.9), the preface of HTTP/2 \
                   without TLS, or a version that does not exist. Answered 505 and closed.",
         cause: "A scanner, or a client or balancer that was told to speak HTTP/2 without TLS.",
-        remedy: "Let the client speak HTTP/1.1 here; `--http1.1` does so in curl.",
+        remedy: "Let the client speak HTTP/1.1 here; `--http1.1` does so in curl. If all clients of a listener without TLS \
+                 speak HTTP/2, give it `http2 = \"prior_knowledge\"`.",
     },
     Page {
         code: Code::RefusedByRule,
@@ -112,5 +113,36 @@ pub(super) const PAGES: &[Page] = &[
                 hold a connection.",
         remedy: "Raise `timeout = { idle = … }` on the listener, or lower `min = { body_rate = … }`, if slow uploads are \
                  expected.",
+    },
+    Page {
+        code: Code::BrokenHttp2,
+        meaning: "The client broke a rule of HTTP/2 that holds for the whole connection: a preface that is none, a frame in \
+                  the wrong place or of the wrong size, a head that cannot be unpacked, a window that overflows. It was \
+                  told so by GOAWAY, and the connection closed.",
+        cause: "A client that speaks HTTP/1.1 to a listener with `http2 = \"prior_knowledge\"`, a client written by hand, \
+                or a scanner.",
+        remedy: "The line names the reason that was sent. A listener with prior knowledge is for clients that are told to \
+                 use it, as curl is by `--http2-prior-knowledge`; others need a listener of their own, or TLS, where both \
+                 sides agree.",
+    },
+    Page {
+        code: Code::Http2Flood,
+        meaning: "An HTTP/2 connection sent hundreds of frames that move nothing: pings, settings, priorities, empty data, \
+                  windows without answers, requests that are taken back at once, or heads in splinters. It was told \
+                  ENHANCE_YOUR_CALM by GOAWAY, and closed. Each answer gives such frames back, and so does time, so \
+                  that nobody who is served comes near the limit.",
+        cause: "An attack (rapid reset, MadeYouReset, a ping or settings flood), or a client with an error in a loop.",
+        remedy: "Nothing, as a rule; the connection is gone, and no other was held up. The line names the client, so that \
+                 whoever comes again can be refused by a rule or a firewall.",
+    },
+    Page {
+        code: Code::MalformedStream,
+        meaning: "A request over HTTP/2 broke a rule before it was one: a field of HTTP/1.1 such as `connection` or \
+                  `transfer-encoding`, upper case in a name, a pseudo-field that is missing, doubled, unknown or in the \
+                  wrong place, a body that is not as long as it said. Its stream was reset; the others of its connection \
+                  went on.",
+        cause: "A client written by hand, or an attempt to smuggle a second request past a proxy that is less strict.",
+        remedy: "The line names the stream and the reason that was sent. Correct the client; there is no switch that lets \
+                 such requests pass.",
     },
 ];

@@ -1,0 +1,206 @@
+//! How many frames a connection may spend on what moves nothing: `h2` answers each of them, and asks for nothing in return.
+
+use std::cell::{Cell, RefCell};
+
+use tokio::time::Instant;
+
+use super::frames::{CONTINUATION, DATA, END_STREAM, Frame, HEADERS, PADDED, RST_STREAM, SETTINGS};
+
+/// What one connection may still spend. It earns with what it is answered, and with time.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: Cell<u32>,
+    /// Until when time has been paid.
+    paid_until: Cell<Instant>,
+    has_heard: Cell<bool>,
+    frames: Cell<u64>,
+    is_over: Cell<bool>,
+    resets: RefCell<Vec<Reset>>,
+}
+
+/// A stream that was reset by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reset {
+    pub(super) stream: u32,
+    pub(super) reason: u32,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self {
+            left: Cell::new(FULL),
+            paid_until: Cell::new(Instant::now()),
+            has_heard: Cell::new(false),
+            frames: Cell::new(0),
+            is_over: Cell::new(false),
+            resets: RefCell::default(),
+        }
+    }
+
+    /// Takes note that something came, be it a frame or not.
+    pub(super) fn heard(&self) {
+        self.has_heard.set(true);
+    }
+
+    /// Whether anything has come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.has_heard.get()
+    }
+
+    /// Takes note of a frame from the client, and tells whether it may still be heard.
+    pub(super) fn received(&self, frame: Frame) -> bool {
+        self.frames.set(self.frames.get() + 1);
+        self.spend(price(frame));
+        !self.is_over.get()
+    }
+
+    /// Takes note of a frame to the client. What it is told of its requests may be answered with windows; a stream that had
+    /// to be reset has cost us as much as one that it resets itself.
+    pub(super) fn sent(&self, frame: Frame) {
+        match frame.kind {
+            HEADERS => self.earn(1),
+            DATA if frame.len > 0 => self.earn(2),
+            RST_STREAM => {
+                self.spend(RESET_BY_US);
+                // As many as there can be streams at once, and then some: whoever is told of them does so each turn.
+                let mut resets = self.resets.borrow_mut();
+                if resets.len() < MOST_RESETS {
+                    resets.push(Reset { stream: frame.stream, reason: frame.reason });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the client has spent more than it had.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// How many frames the client has sent.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.get()
+    }
+
+    /// The streams that were reset since this was asked last.
+    pub(super) fn take_resets(&self) -> Vec<Reset> {
+        std::mem::take(&mut *self.resets.borrow_mut())
+    }
+
+    fn earn(&self, amount: u32) {
+        self.left.set(self.left.get().saturating_add(amount).min(FULL));
+    }
+
+    fn spend(&self, price: u32) {
+        if price > self.left.get() {
+            self.earn_by_time();
+        }
+        match self.left.get().checked_sub(price) {
+            Some(left) => self.left.set(left),
+            None => self.is_over.set(true),
+        }
+    }
+
+    /// The clock is asked only where it matters.
+    fn earn_by_time(&self) {
+        let now = Instant::now();
+        let earned = now.duration_since(self.paid_until.get()).as_millis() / u128::from(MILLIS_PER_UNIT);
+        self.paid_until.set(now);
+        self.earn(u32::try_from(earned).unwrap_or(FULL));
+    }
+}
+
+/// What a frame costs. Those that carry a request or its body are free: they have limits of their own.
+fn price(frame: Frame) -> u32 {
+    let is_empty = frame.len == 0 || (frame.flags & PADDED != 0 && frame.len <= 256);
+    match frame.kind {
+        DATA if frame.flags & END_STREAM == 0 && is_empty => 1,
+        DATA | HEADERS => 0,
+        RST_STREAM => RESET_BY_CLIENT,
+        // One frame may hold thousands of settings.
+        SETTINGS => 1 + frame.len / 64,
+        CONTINUATION => 2,
+        // PRIORITY, PING, WINDOW_UPDATE, GOAWAY, and whatever nobody knows.
+        _ => 1 + frame.len / 256,
+    }
+}
+
+/// What a connection has at the beginning, and at most: enough for the resets of a page that is left with a hundred
+/// streams open, or for whoever updates windows after each byte of an early answer.
+const FULL: u32 = 500;
+/// Fifty units a second: more than anybody needs who pings to measure the path.
+const MILLIS_PER_UNIT: u32 = 20;
+/// Each may have cost a request to an endpoint.
+const RESET_BY_CLIENT: u32 = 4;
+/// As much as an answer of our own earns, so that requests may be refused unread for ever.
+const RESET_BY_US: u32 = 3;
+const MOST_RESETS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, len: u32) -> Frame {
+        Frame { kind, flags, stream: 1, len, reason: 0 }
+    }
+
+    /// How many of these frames are heard, one right after the other.
+    fn heard(frame: Frame) -> usize {
+        let budget = Budget::new();
+        (0..10_000).take_while(|_| budget.received(frame)).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_that_move_nothing_are_heard_a_few_hundred_times() {
+        for (what, frame) in [
+            ("empty DATA", frame(DATA, 0, 0)),
+            ("padding alone", frame(DATA, PADDED, 200)),
+            ("PRIORITY", frame(2, 0, 5)),
+            ("RST_STREAM", frame(RST_STREAM, 0, 4)),
+            ("SETTINGS", frame(SETTINGS, 0, 6)),
+            ("a large SETTINGS", frame(SETTINGS, 0, 16_380)),
+            ("PING", frame(6, 0, 8)),
+            ("WINDOW_UPDATE", frame(8, 0, 4)),
+            ("CONTINUATION", frame(CONTINUATION, 0, 0)),
+            ("an unknown frame", frame(0xfe, 0, 16_384)),
+        ] {
+            let heard = heard(frame);
+            assert!((1..=500).contains(&heard), "{what}: {heard}");
+        }
+        assert_eq!(heard(frame(DATA, 0, 100)), 10_000);
+        assert_eq!(heard(frame(HEADERS, 4, 100)), 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_answered_may_update_its_windows_for_ever() {
+        let budget = Budget::new();
+        for _ in 0..100_000 {
+            budget.sent(frame(DATA, 0, 16_384));
+            assert!(budget.received(frame(8, 0, 4)) && budget.received(frame(8, 0, 4)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_pings_now_and_then_may_do_so_for_ever() {
+        let budget = Budget::new();
+        for _ in 0..10_000 {
+            tokio::time::advance(Duration::from_millis(25)).await;
+            assert!(budget.received(frame(6, 0, 8)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_makes_us_reset_pays_for_it_as_who_resets() {
+        let budget = Budget::new();
+        let reset = Frame { reason: 1, ..frame(RST_STREAM, 0, 4) };
+        let pairs = (0..10_000).take_while(|_| {
+            budget.sent(reset);
+            budget.received(frame(HEADERS, 4, 20)) && budget.received(frame(8, 0, 4))
+        });
+        assert!(pairs.count() < 500);
+        assert_eq!(budget.take_resets().first(), Some(&Reset { stream: 1, reason: 1 }));
+        assert!(budget.take_resets().is_empty());
+    }
+}

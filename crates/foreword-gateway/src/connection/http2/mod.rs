@@ -1,0 +1,281 @@
+//! HTTP/2: many requests at once over one connection, each told as HTTP/1.1 and served as if it had come so.
+
+mod budget;
+mod frames;
+mod incoming;
+mod outgoing;
+mod stream;
+mod told;
+mod watched;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use foreword_tokio::Rewind;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use h2::server::{Builder, Connection as Http2, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::budget::{Budget, Reset};
+use self::stream::Stream;
+use self::told::Framing;
+use self::watched::Watched;
+use super::Connection;
+use super::error::ServeError;
+use super::http::{Own, Refused, Requests};
+use super::record::{Outcome, Record};
+use crate::connection::shared::Worker;
+use crate::plan::Listener;
+use crate::refusal::Refusal;
+use crate::stream::linger::close_lingering;
+use crate::stream::{Downstream, Duplex};
+
+pub(crate) use self::told::ToldFault;
+
+/// Serves a connection on which HTTP/2 was agreed. `leftover` was read behind the header.
+pub(crate) async fn serve(
+    mut stream: impl Downstream,
+    leftover: Vec<u8>,
+    connection: &Connection,
+    worker: &Worker,
+    record: &Record,
+) -> Result<(), ServeError> {
+    let own = Own::default();
+    let requests = Requests::new(connection, worker, &own);
+    let budget = Budget::new();
+    let watched = Watched::new(Rewind::new(&mut stream, leftover), &budget);
+    let outcome = match greet(watched, &connection.listener, &budget).await {
+        // It is large, and lives as long as the connection: the future that others hold room for stays small.
+        Ok(http2) => Box::pin(converse(http2, connection, requests, &own, &budget, record)).await,
+        Err(error) => Err(error),
+    };
+    // The client must live to read our last frame.
+    close_lingering(&mut stream).await;
+    outcome
+}
+
+/// Exchanges prefaces and settings, in the time that HTTP/1 has for a head.
+async fn greet<'b, S: Duplex>(
+    watched: Watched<'b, S>,
+    listener: &Listener,
+    budget: &Budget,
+) -> Result<Http2<Watched<'b, S>, Bytes>, ServeError> {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(listener.max.streams)
+        // What is beyond our own limit gets its 431 from us, told in the log; `h2` ends what is far beyond it.
+        .max_header_list_size(u32::try_from(listener.max.head * 2).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol();
+    let wait = listener.timeout.head;
+    match timeout(wait, builder.handshake(watched)).await {
+        Ok(Ok(http2)) => Ok(http2),
+        Ok(Err(_)) if !budget.has_heard() => Err(ServeError::Probe),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(ServeError::Idle(wait)),
+    }
+}
+
+/// Serves requests as they come, until the connection has ended.
+async fn converse<S: Duplex>(
+    mut http2: Http2<Watched<'_, S>, Bytes>,
+    connection: &Connection,
+    requests: Requests<'_>,
+    own: &Own,
+    budget: &Budget,
+    record: &Record,
+) -> Result<(), ServeError> {
+    let mut turns = Turns {
+        running: FuturesUnordered::new(),
+        open: Vec::new(),
+        serve: |request, respond| serve_one(request, respond, requests, record),
+    };
+    let drain = &connection.drain;
+    let mut is_leaving = false;
+    let mut deadline = Instant::now() + connection.listener.timeout.head;
+    let outcome = loop {
+        let is_idle = turns.open.is_empty();
+        let wake = own.next_end().map_or(deadline, |end| end.min(deadline));
+        tokio::select! {
+            biased;
+            event = poll_fn(|cx| turns.poll(cx, &mut http2, budget)) => match event {
+                Event::Rested => deadline = Instant::now() + connection.listener.timeout.idle,
+                Event::Busy => {}
+                Event::Closed => break Ok(()),
+                Event::Failed(error) => break Err(failed(error)),
+            },
+            () = drain.retired(), if !is_leaving => {
+                // Two steps: none that is on its way is lost, RFC 9113 §6.8.
+                http2.graceful_shutdown();
+                is_leaving = true;
+            }
+            () = drain.idle_over(), if is_idle => break dismiss(&mut http2, Reason::NO_ERROR).await,
+            () = sleep_until(wake), if is_idle => {
+                own.evict(Instant::now());
+                if Instant::now() >= deadline {
+                    break dismiss(&mut http2, Reason::NO_ERROR).await;
+                }
+            }
+        }
+        tell_of_resets(&turns.open, budget, record);
+        if budget.is_over() {
+            let _gone = dismiss(&mut http2, Reason::ENHANCE_YOUR_CALM).await;
+            break Err(ServeError::Flood { frames: budget.frames() });
+        }
+    };
+    // Whatever still runs hears that its client is gone, and writes its record.
+    drop(http2);
+    let rest = poll_fn(|cx| turns.poll_running(cx));
+    let _cut = timeout(LONGEST, rest).await;
+    outcome
+}
+
+/// Serves one request.
+async fn serve_one(
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    requests: Requests<'_>,
+    record: &Record,
+) -> u32 {
+    let id = respond.stream_id().as_u32();
+    let (head, body) = request.into_parts();
+    let framing = Framing::of(&head, body.is_end_stream());
+    let mut stream = Stream::new(body, respond, &head.method, framing);
+    let write_head = move |out: &mut Vec<u8>| told::write(&head, framing, out);
+    let after = requests.serve(&mut stream, write_head, record).await;
+    stream.end(after).await;
+    id
+}
+
+/// The requests of a connection, and how they are taken turns with.
+struct Turns<F, T> {
+    running: FuturesUnordered<F>,
+    /// The streams of those that run.
+    open: Vec<u32>,
+    serve: T,
+}
+
+/// What came of a turn.
+enum Event {
+    /// A request came.
+    Busy,
+    /// The last request has been answered.
+    Rested,
+    /// Both sides are done.
+    Closed,
+    Failed(h2::Error),
+}
+
+impl<F, T> Turns<F, T>
+where
+    F: Future<Output = u32>,
+    T: Fn(Request<RecvStream>, SendResponse<Bytes>) -> F,
+{
+    /// Takes what came, lets every request go on, and so on while anything moves. All that they have to say in one turn goes
+    /// out with the next look at the connection: in one write, as far as it can.
+    fn poll<S: Duplex>(
+        &mut self,
+        cx: &mut Context<'_>,
+        http2: &mut Http2<Watched<'_, S>, Bytes>,
+        budget: &Budget,
+    ) -> Poll<Event> {
+        let was_idle = self.open.is_empty();
+        loop {
+            loop {
+                match http2.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        self.open.push(respond.stream_id().as_u32());
+                        self.running.push((self.serve)(request, respond));
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
+                    Poll::Ready(None) => return Poll::Ready(Event::Closed),
+                    Poll::Pending => break,
+                }
+            }
+            if budget.is_over() {
+                return Poll::Ready(Event::Busy);
+            }
+            let before = self.open.len();
+            let _all_done = self.poll_running(cx);
+            if self.open.len() == before {
+                break;
+            }
+        }
+        match (was_idle, self.open.is_empty()) {
+            (true, false) => Poll::Ready(Event::Busy),
+            (false, true) => Poll::Ready(Event::Rested),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Lets every request go on; ready once there is none.
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some(id)) => self.open.retain(|&open| open != id),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// Ends the connection with a GOAWAY, for as long as that may take.
+async fn dismiss<S: Duplex>(
+    http2: &mut Http2<Watched<'_, S>, Bytes>,
+    reason: Reason,
+) -> Result<(), ServeError> {
+    http2.abrupt_shutdown(reason);
+    let _gone = timeout(LONGEST, poll_fn(|cx| http2.poll_closed(cx))).await;
+    Ok(())
+}
+
+/// Tells of requests that `h2` reset unseen by us, since they broke a rule. The others tell of themselves.
+fn tell_of_resets(open: &[u32], budget: &Budget, record: &Record) {
+    for Reset { stream, reason } in budget.take_resets() {
+        let reason = Reason::from(reason);
+        if is_fault_of_client(reason) && !open.contains(&stream) {
+            let refused = Refused::Reset { stream, reason };
+            record.request().close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+        }
+    }
+}
+
+fn is_fault_of_client(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::PROTOCOL_ERROR
+            | Reason::FLOW_CONTROL_ERROR
+            | Reason::STREAM_CLOSED
+            | Reason::FRAME_SIZE_ERROR
+            | Reason::COMPRESSION_ERROR
+    )
+}
+
+/// Whose doing the end of the connection was.
+fn failed(error: h2::Error) -> ServeError {
+    match error.reason() {
+        Some(reason) if error.is_library() => ServeError::Http2 { reason },
+        Some(_) => ServeError::Downstream(io::Error::new(io::ErrorKind::ConnectionReset, error)),
+        None => {
+            ServeError::Downstream(error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()))
+        }
+    }
+}
+
+/// What one request may send ahead of its endpoint, RFC 9113 §6.9.2.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What all of a connection may: what waits here is bounded by it.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What of one answer waits for the client, beside the frame at hand.
+const SEND_BUFFER: usize = 64 * 1024;
+/// How long a client that goes, or is sent away, may take for it.
+const LONGEST: Duration = Duration::from_secs(1);

@@ -1,0 +1,102 @@
+//! One stream of an HTTP/2 connection, as a stream of HTTP/1.1: a request's body is read, an answer is written.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Method;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+use super::super::http::After;
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use super::told::Framing;
+use crate::stream::{Carried, Stream as Socket};
+
+/// One request and its answer.
+#[derive(Debug)]
+pub(super) struct Stream {
+    incoming: Incoming,
+    outgoing: Outgoing,
+    framing: Framing,
+}
+
+impl Stream {
+    pub(super) fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        method: &Method,
+        framing: Framing,
+    ) -> Self {
+        // A tunnel is opened by what is GET in HTTP/1.1, and answered as such where it is not opened.
+        let method = if framing == Framing::Tunnel { Method::GET } else { method.clone() };
+        Self { incoming: Incoming::new(body, framing), outgoing: Outgoing::new(respond, method), framing }
+    }
+
+    /// Ends the stream as its exchange ended. What the client still sends of its request is not waited for: that it is not
+    /// wanted, `h2` tells when the stream is dropped, RFC 9113 §8.1.
+    pub(super) async fn end(mut self, after: After) {
+        match after {
+            After::NextRequest | After::Linger => {
+                // The answer is written, and whoever wrote it has waited for its window.
+                let _gone = self.shutdown().await;
+                if !self.outgoing.has_ended() {
+                    self.outgoing.reset(Reason::INTERNAL_ERROR);
+                }
+            }
+            After::Close if self.outgoing.has_ended() => {}
+            After::Close => {
+                // The end of a tunnel is told once more, in case the other side ended first.
+                let _gone = self.shutdown().await;
+                if !self.outgoing.has_ended() {
+                    self.outgoing.reset(Reason::CANCEL);
+                }
+            }
+            After::Cut => self.outgoing.reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}
+
+impl Carried for Stream {
+    /// Its bytes are between others on their socket.
+    fn bare(&self) -> Option<&Socket> {
+        None
+    }
+}
+
+impl AsyncRead for Stream {
+    /// Reads the request's body. Behind its end nothing comes, and that is no reason to think that the client has left: it
+    /// has when it resets the stream. A tunnel ends where its stream does.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.incoming.has_ended() && self.framing != Framing::Tunnel {
+            return Poll::Ready(Err(ready!(self.outgoing.poll_reset(cx))));
+        }
+        let before = buffer.filled().len();
+        ready!(self.incoming.poll_read(cx, buffer))?;
+        if buffer.filled().len() == before && buffer.remaining() > 0 && self.framing != Framing::Tunnel {
+            return Poll::Ready(Err(ready!(self.outgoing.poll_reset(cx))));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.outgoing.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.poll_shutdown(cx)
+    }
+}
