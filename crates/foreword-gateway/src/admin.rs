@@ -1,4 +1,4 @@
-//! Where the gateway answers for itself: `/metrics`, `/healthz` and `/readyz`, by default on a unix socket.
+//! Where the gateway answers for itself: `/metrics`, `/clusters`, `/healthz` and `/readyz`, by default on a unix socket.
 
 use std::io;
 use std::rc::Rc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foreword_http1::{HeadEnd, Limits, RequestHead};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
@@ -16,6 +17,8 @@ use crate::observe::Observer;
 use crate::plan::{AdminPlan, Bind, Plan};
 use crate::sockets::{self, Beside, BindError, Socket, SocketFile};
 use crate::stream::linger::close_lingering;
+use crate::upstream::membership::{ClusterState, States};
+use crate::upstream::state::EndpointState;
 
 /// What becomes of the admin socket with a new plan.
 #[derive(Debug)]
@@ -32,13 +35,15 @@ impl Change {
         plan: &Plan,
         current: Option<&Door>,
         observer: &Arc<Observer>,
+        states: &Arc<States>,
     ) -> Result<Self, BindError> {
         let Some(wanted) = &plan.admin else { return Ok(Self::Becomes(None)) };
         if current.is_some_and(|door| door.wanted == *wanted) {
             return Ok(Self::Stays);
         }
         let mut bound = sockets::bind(&wanted.bind, 1, Beside::Nobody)?;
-        let admin = Admin { socket: bound.sockets.pop(), observer: Arc::clone(observer) };
+        let (observer, states) = (Arc::clone(observer), Arc::clone(states));
+        let admin = Admin { socket: bound.sockets.pop(), observer, states };
         let door = Door { wanted: wanted.clone(), address: bound.address, _file: bound.file };
         Ok(Self::Becomes(Some((admin, door))))
     }
@@ -64,12 +69,14 @@ impl Door {
 pub(crate) struct Admin {
     socket: Option<Socket>,
     observer: Arc<Observer>,
+    states: Arc<States>,
 }
 
 impl Admin {
     /// Answers until it is dropped. It must run on a `LocalRuntime`.
     pub(crate) async fn serve(self) {
-        let desk = Rc::new(Desk { observer: self.observer, seats: Semaphore::new(MAX_CONNECTIONS) });
+        let seats = Semaphore::new(MAX_CONNECTIONS);
+        let desk = Rc::new(Desk { observer: self.observer, states: self.states, seats });
         let served = match self.socket {
             Some(Socket::Tcp(listener)) => serve_tcp(listener, &desk).await,
             Some(Socket::Unix(listener)) => serve_unix(listener, &desk).await,
@@ -109,6 +116,7 @@ async fn rest(error: &io::Error) {
 
 struct Desk {
     observer: Arc<Observer>,
+    states: Arc<States>,
     seats: Semaphore,
 }
 
@@ -119,23 +127,20 @@ impl Desk {
         spawn_local(async move {
             if let Ok(_seat) = desk.seats.try_acquire() {
                 // Who asks too slowly, or goes away, gets no answer.
-                let _ended = timeout(PATIENCE, answer(stream, &desk.observer)).await;
+                let _ended = timeout(PATIENCE, answer(stream, &desk)).await;
             }
         });
     }
 }
 
 /// One request, one answer, and the connection is closed.
-async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    observer: &Arc<Observer>,
-) -> io::Result<()> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, desk: &Desk) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(1024);
     let mut end = HeadEnd::request();
     let limits = Limits { head: MAX_HEAD, ..Limits::default() };
     let reply = loop {
         match end.find(&buffer, &limits) {
-            Ok(Some(len)) => break reply(buffer.get(..len).unwrap_or_default(), &limits, observer),
+            Ok(Some(len)) => break reply(buffer.get(..len).unwrap_or_default(), &limits, desk),
             Ok(None) => {}
             Err(error) => break Reply::text(error.status(), "malformed request\n"),
         }
@@ -148,7 +153,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-fn reply(head: &[u8], limits: &Limits, observer: &Arc<Observer>) -> Reply {
+fn reply(head: &[u8], limits: &Limits, desk: &Desk) -> Reply {
     let mut request = RequestHead::default();
     if let Err(error) = request.parse(head, limits) {
         return Reply::text(error.status(), "malformed request\n");
@@ -161,11 +166,12 @@ fn reply(head: &[u8], limits: &Limits, observer: &Arc<Observer>) -> Reply {
     let target = request.raw_target();
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let reply = match path {
-        "/metrics" => metrics(observer),
+        "/metrics" => metrics(&desk.observer),
+        "/clusters" => clusters(&desk.states),
         "/healthz" => Reply::text(200, "ok\n"),
-        "/readyz" if observer.is_ready() => Reply::text(200, "ready\n"),
+        "/readyz" if desk.observer.is_ready() => Reply::text(200, "ready\n"),
         "/readyz" => Reply::text(503, "draining\n"),
-        _ => Reply::text(404, "there are /metrics, /healthz and /readyz\n"),
+        _ => Reply::text(404, "there are /metrics, /clusters, /healthz and /readyz\n"),
     };
     Reply { is_head, ..reply }
 }
@@ -175,6 +181,31 @@ fn metrics(observer: &Arc<Observer>) -> Reply {
     match observer.write_metrics(&mut text) {
         Ok(()) => Reply { status: 200, content_type: OPEN_METRICS, body: text, is_head: false },
         Err(error) => Reply::text(500, &format!("expected metrics, found {error}\n")),
+    }
+}
+
+/// Every cluster and its endpoints: whether each is up, and if not, why.
+fn clusters(states: &States) -> Reply {
+    let endpoint = |state: &Arc<EndpointState>| {
+        json!({
+            "address": state.address.to_string(),
+            "state": state.condition().as_str(),
+            "why": state.why(),
+            "up_again_for_seconds": state.usable_for().filter(|_| state.is_up()).map(|time| time.as_secs()),
+        })
+    };
+    let cluster = |cluster: &Arc<ClusterState>| {
+        json!({
+            "name": cluster.name,
+            "endpoints": cluster.members().iter().map(endpoint).collect::<Vec<_>>(),
+        })
+    };
+    let all: Vec<_> = states.all().iter().map(cluster).collect();
+    Reply {
+        status: 200,
+        content_type: JSON,
+        body: format!("{:#}\n", json!({ "clusters": all })),
+        is_head: false,
     }
 }
 
@@ -215,6 +246,7 @@ impl Reply {
     }
 }
 
+const JSON: &str = "application/json";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From accept until the answer is taken.
 const PATIENCE: Duration = Duration::from_secs(10);

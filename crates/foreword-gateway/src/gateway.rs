@@ -72,6 +72,8 @@ struct State {
     draining: bool,
     sockets: Sockets,
     admin: Option<admin::Door>,
+    /// How the endpoints are.
+    states: Arc<States>,
 }
 
 impl Gateway {
@@ -92,13 +94,19 @@ impl Gateway {
         let workers = plan.workers.get();
         let plan = Arc::new(plan);
         let sockets = Sockets::new(&plan, workers);
-        let mut state =
-            State { plan: Arc::clone(&plan), generation: 1, draining: false, sockets, admin: None };
-
         let observer = Observer::new(workers);
+        let states = States::new(Arc::clone(&observer));
+        let mut state = State {
+            plan: Arc::clone(&plan),
+            generation: 1,
+            draining: false,
+            sockets,
+            admin: None,
+            states: Arc::clone(&states),
+        };
+
         let prepared = state.prepare(&plan, &observer)?;
         let names = Arc::<Names>::default();
-        let states = States::new(Arc::clone(&observer));
         let control = Control::start(Arc::clone(&names), Arc::clone(&states), find)?;
         let doors = state.take(prepared, &observer, &control);
         control.follow(&plan);
@@ -282,7 +290,8 @@ impl State {
     fn prepare(&mut self, plan: &Plan, observer: &Arc<Observer>) -> Result<Prepared, PlanError> {
         let log = plan.access_log.as_ref().map(|log| observer.open_access_log(log)).transpose();
         let log = log.map_err(PlanError::AccessLog)?;
-        let admin = admin::Change::prepare(plan, self.admin.as_ref(), observer).map_err(PlanError::Admin)?;
+        let admin = admin::Change::prepare(plan, self.admin.as_ref(), observer, &self.states);
+        let admin = admin.map_err(PlanError::Admin)?;
         let doors = self.sockets.follow(plan)?;
         Ok(Prepared { log, admin, doors })
     }

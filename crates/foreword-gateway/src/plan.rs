@@ -15,6 +15,7 @@ pub use crate::policy::cluster::{
     Balance, Cluster, ClusterTimeouts, Ejection, Endpoint, HeaderPlacement, InnerHeader, Keepalive,
     SendHeader, Target, WhenAllDown,
 };
+pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
 use crate::policy::rules::Rules;
 pub use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, MAX_TLVS, PassTlvs, SendTlv, SslParts, TlvValue};
 pub use crate::policy::tlv_kind::{TlvKind, Unfit};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use regex_automata::MatchKind;
-use regex_automata::dfa::{StartKind, dense};
+use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind};
 
 pub(crate) type Pattern = Arc<dense::DFA<Vec<u32>>>;
 
@@ -36,6 +36,12 @@ pub(crate) fn compile(pattern: &str, ignore_case: bool) -> Result<Pattern, Strin
         .build(pattern)
         .map_err(|error| explain(&error))?;
     Ok(Arc::new(dfa))
+}
+
+/// Whether a pattern fits anywhere in `bytes`.
+pub(crate) fn is_in(pattern: &dense::DFA<Vec<u32>>, bytes: &[u8]) -> bool {
+    // The search can give up only at bytes that a pattern was told to quit at, and none is told so.
+    matches!(pattern.try_search_fwd(&Input::new(bytes).earliest(true)), Ok(Some(_)))
 }
 
 fn explain(error: &dense::BuildError) -> String {

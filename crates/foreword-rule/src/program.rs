@@ -6,12 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use regex_automata::Input;
-use regex_automata::dfa::Automaton as _;
 use regex_automata::dfa::dense;
 
 use crate::template::write_value;
-use crate::{Facts, IpSet, List, TextSet, Variable};
+use crate::{Facts, IpSet, List, TextSet, Variable, pattern};
 
 /// A rule's condition, compiled: it cannot fail, and asking it allocates nothing.
 #[derive(Clone)]
@@ -246,8 +244,7 @@ impl TextCheck {
             Self::Under(prefix) => text
                 .strip_prefix(&**prefix)
                 .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/')),
-            // The search can give up only at bytes that a pattern was told to quit at, and none is told so.
-            Self::Matches(dfa) => matches!(dfa.try_search_fwd(&Input::new(text).earliest(true)), Ok(Some(_))),
+            Self::Matches(dfa) => pattern::is_in(dfa, text),
         }
     }
 }

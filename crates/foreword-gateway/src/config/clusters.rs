@@ -89,6 +89,7 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
     let keepalive = keepalive::read(table, &CLUSTER_KEEPALIVE);
     let timeout = read_timeouts(table);
     let ejection = health::ejection(table);
+    let health = health::check(table, send_header);
     let words = [("try-all", WhenAllDown::TryAll), ("refuse", WhenAllDown::Refuse)];
     let when_all_down =
         table.read("when_all_down", |value| value.one_of(&words)).map(|at| at.value).unwrap_or_default();
@@ -117,6 +118,7 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
         send_tlvs: carried.send,
         pass_tlvs: carried.pass,
         max_header: carried.max,
+        health: health.map(Arc::new),
         ejection,
         when_all_down,
         header_placement: header_placement.map(|at| at.value).unwrap_or_default(),

@@ -61,6 +61,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &CLUSTER,
     &SEND_TLV,
     &CLUSTER_TIMEOUT,
+    &HEALTH,
     &EJECTION,
     &CLUSTER_KEEPALIVE,
     &LOG,
@@ -463,6 +464,12 @@ pub(crate) const CLUSTER: Section = Section {
         ),
         key("timeout", Table(&CLUSTER_TIMEOUT), "{}", "How long is waited."),
         key(
+            "health",
+            Table(&HEALTH),
+            "none",
+            "`[cluster.NAME.health]`: asks each endpoint now and then whether it is up.",
+        ),
+        key(
             "ejection",
             Table(&EJECTION),
             "none",
@@ -518,6 +525,59 @@ pub(crate) const CLUSTER_TIMEOUT: Section = Section {
     ],
 };
 
+pub(crate) const HEALTH: Section = Section {
+    title: "[cluster.NAME.health]",
+    about: "Asks each endpoint now and then whether it is up. An endpoint counts as up until its first check has ended; that one decides alone. See [the guide](../guide/health.md).",
+    keys: &[
+        key(
+            "check",
+            Word(&["tcp", "tls", "http", "https", "send-expect"]),
+            "required",
+            "What is asked: a connection, a TLS handshake, an answer to a request, or some bytes. Certificates are not verified.",
+        ),
+        key(
+            "header",
+            Word(&["none", "local", "local-noop", "local-addresses", "proxy"]),
+            "\"local\" where `send_header` is `v2`, \"proxy\" where it is `v1`, else, and with a `port` of its own, \"none\"",
+            "The PROXY header of the check. `local` is LOCAL and nothing else (in v1 `UNKNOWN`), `local-noop` adds an empty NOOP, `local-addresses` the address block that AWS NLB sends; `proxy` names the gateway itself as the client.",
+        ),
+        key(
+            "header_version",
+            Word(&["v1", "v2"]),
+            "that of `send_header`, else \"v2\"",
+            "The version of that header.",
+        ),
+        key("port", Number(1, 65535), "the endpoint's", "Another port that is asked."),
+        key("interval", Duration, "\"5s\"", "From the end of a check to the next, give or take a tenth."),
+        key("timeout", Duration, "\"3s\"", "For the whole check."),
+        key("rise", Number(1, 1000), "2", "So many good checks in a row bring an endpoint back."),
+        key("fall", Number(1, 1000), "3", "So many bad checks in a row take it out."),
+        key("method", Text("a method"), "\"GET\"", "The method of the request."),
+        key("path", Text("a path"), "\"/\"", "Its path and query."),
+        key(
+            "host",
+            Text("a name, with a port if it matters"),
+            "the endpoint's address",
+            "Its `Host`, and the name that is asked for in the TLS handshake.",
+        ),
+        key(
+            "status",
+            Texts("statuses, such as `200`, or ranges of them"),
+            "[\"200-399\"]",
+            "The statuses that are good.",
+        ),
+        key("body", Text("text"), "", "What the first 64 KiB of the body must hold."),
+        key(
+            "body_matches",
+            Text("a pattern"),
+            "",
+            "What the body must match, written as [in rules](rules.md); one that is longer than 64 KiB, in its first 64 KiB.",
+        ),
+        key("send", Text("text, or `hex:` and bytes"), "\"\"", "What `send-expect` sends."),
+        key("expect", Text("text, or `hex:` and bytes"), "", "What must come, within the first 16 KiB."),
+    ],
+};
+
 pub(crate) const EJECTION: Section = Section {
     title: "[cluster.NAME.ejection]",
     about: "Endpoints that fail those who come are left alone for a while, and then tried with one connection before the others come. Written as `ejection = {}`, all of its defaults hold.",
@@ -568,7 +628,7 @@ pub(crate) const ACCESS: Section = Section {
 
 pub(crate) const ADMIN: Section = Section {
     title: "[admin]",
-    about: "`/metrics`, `/healthz` and `/readyz`.",
+    about: "`/metrics`, `/clusters` (how every endpoint is, as JSON), `/healthz` and `/readyz`.",
     keys: &[key(
         "bind",
         Text("an address"),

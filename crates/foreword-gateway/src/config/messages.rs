@@ -1,6 +1,7 @@
 //! What an operator is told, word for word.
 
 mod files;
+mod health;
 
 use std::path::Path;
 

@@ -33,6 +33,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         pass_tlvs: PassTlvs::default(),
         max_header: DEFAULT_MAX_HEADER,
         timeout: ClusterTimeouts::default(),
+        health: None,
         ejection: None,
         when_all_down: WhenAllDown::default(),
     });

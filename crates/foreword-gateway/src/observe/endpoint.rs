@@ -44,7 +44,6 @@ impl EndpointSeries {
         self.up.store(up, Ordering::Relaxed);
     }
 
-    #[expect(dead_code, reason = "checks count here")]
     /// Counts a health check.
     pub(crate) fn checked(&self, result: CheckResult) {
         if let Some(count) = self.checks.get(result as usize) {

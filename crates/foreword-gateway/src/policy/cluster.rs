@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::health::HealthCheck;
 use super::send_tlv::{PassTlvs, SendTlv};
 
 /// Interchangeable endpoints.
@@ -34,6 +36,8 @@ pub struct Cluster {
     pub max_header: usize,
     /// Its timeouts.
     pub timeout: ClusterTimeouts,
+    /// How endpoints are asked whether they are up.
+    pub health: Option<Arc<HealthCheck>>,
     /// How it is noticed that an endpoint fails those who come.
     pub ejection: Option<Ejection>,
     /// What happens when no endpoint is up.

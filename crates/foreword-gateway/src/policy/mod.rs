@@ -4,6 +4,7 @@ pub(crate) mod balance;
 pub mod cluster;
 pub mod facts;
 pub(crate) mod forwarded;
+pub mod health;
 pub mod rules;
 pub mod send_tlv;
 pub mod tlv_kind;

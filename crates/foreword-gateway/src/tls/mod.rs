@@ -1,8 +1,9 @@
-//! TLS on the downstream side: certificates, their choice by SNI, the acceptor.
+//! TLS on the downstream side: certificates, their choice by SNI, the acceptor; and towards endpoints that are checked.
 
 pub(crate) mod acceptor;
 pub mod certificates;
 mod directory;
+pub(crate) mod unverified;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

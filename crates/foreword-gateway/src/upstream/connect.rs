@@ -133,7 +133,8 @@ pub(crate) async fn open(cluster: &Cluster, chosen: &Chosen) -> Result<Opened, C
     }
 }
 
-async fn connect_to(address: &Address) -> io::Result<Stream> {
+/// Connects, and says nothing.
+pub(super) async fn connect_to(address: &Address) -> io::Result<Stream> {
     match address {
         Address::Inet(address) => {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };

@@ -31,9 +31,13 @@ impl Reports {
     /// The endpoint is good again, if it was tried for that.
     pub(super) fn passed(&self, was_trial: bool) {
         if was_trial {
-            self.state.readmit();
             let state = &self.state;
-            tracing::info!("{}: endpoint {} is up again: it passed its trial", Of(state), state.address);
+            state.readmit();
+            tracing::info!(
+                "cluster `{}`: endpoint {} is up again: it passed its trial",
+                state.cluster_name(),
+                state.address
+            );
         }
     }
 
@@ -95,8 +99,8 @@ impl Reports {
         state.series.is_up(false);
         state.series.ejected();
         tracing::warn!(
-            "{}: endpoint {} is ejected for {} s: {why} [{}]",
-            Of(state),
+            "cluster `{}`: endpoint {} is ejected for {} s: {why} [{}]",
+            state.cluster_name(),
             state.address,
             duration.as_secs_f32(),
             Code::EndpointEjected
@@ -118,18 +122,6 @@ fn next_duration(state: &EndpointState, ejection: &Ejection) -> Duration {
 fn reset(in_a_row: &AtomicU32) {
     if in_a_row.load(Ordering::Relaxed) > 0 {
         in_a_row.store(0, Ordering::Relaxed);
-    }
-}
-
-/// The cluster of an endpoint, as lines begin.
-pub(super) struct Of<'s>(pub(super) &'s EndpointState);
-
-impl fmt::Display for Of<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.cluster.upgrade() {
-            Some(cluster) => write!(f, "cluster `{}`", cluster.name),
-            None => f.write_str("a cluster that is gone"),
-        }
     }
 }
 
@@ -193,7 +185,7 @@ mod tests {
         assert_eq!(condition(&all[0]), Condition::Ejected);
         assert!(!all[0].state.is_usable());
         assert_eq!(
-            *all[0].state.why().unwrap(),
+            all[0].state.why().unwrap(),
             "3 failed connections in a row, the last: connection refused"
         );
     }

@@ -280,7 +280,7 @@ impl View {
             return ConnectError::NoEndpoint { cluster };
         };
         self.account.all_down();
-        let why = slot.reports.state.why().map_or_else(String::new, |why| why.to_string());
+        let why = slot.reports.state.why().unwrap_or_default();
         ConnectError::AllDown { cluster, count: self.slots.len(), address: slot.address.clone(), why }
     }
 }
@@ -344,6 +344,7 @@ mod tests {
             pass_tlvs: PassTlvs::default(),
             max_header: DEFAULT_MAX_HEADER,
             timeout: ClusterTimeouts::default(),
+            health: None,
             ejection: None,
             when_all_down: WhenAllDown::default(),
         })

@@ -46,7 +46,6 @@ impl States {
         });
     }
 
-    #[expect(dead_code, reason = "the admin socket asks")]
     /// Every cluster that has endpoints, by name.
     pub(crate) fn all(&self) -> Vec<Arc<ClusterState>> {
         let mut all: Vec<_> = locked(&self.clusters).values().cloned().collect();
@@ -108,12 +107,11 @@ impl ClusterState {
         members
     }
 
-    /// What the newest plan says of the case that none is up.
-    pub(super) fn when_all_down(&self) -> WhenAllDown {
-        locked(&self.known).when_all_down
+    /// Has no endpoint any more.
+    pub(super) fn has_none(&self) {
+        locked(&self.known).members.clear();
     }
 
-    #[expect(dead_code, reason = "the admin socket asks")]
     /// Its endpoints now.
     pub(crate) fn members(&self) -> Vec<Arc<EndpointState>> {
         locked(&self.known).members.clone()
@@ -140,8 +138,7 @@ impl ClusterState {
     /// Says so when the last of its endpoints went down, and when there is one again.
     pub(super) fn look_around(&self) {
         let mut known = locked(&self.known);
-        let all_down = !known.members.is_empty()
-            && known.members.iter().all(|member| member.condition() != Condition::Up);
+        let all_down = !known.members.is_empty() && !known.members.iter().any(|member| member.is_up());
         if std::mem::replace(&mut known.told_all_down, all_down) == all_down {
             return;
         }

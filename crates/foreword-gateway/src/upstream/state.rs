@@ -44,6 +44,16 @@ pub(crate) enum Condition {
     Ejected,
 }
 
+impl Condition {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
 impl EndpointState {
     pub(super) fn new(
         address: Address,
@@ -64,6 +74,11 @@ impl EndpointState {
             ejections: AtomicU32::new(0),
             why: ArcSwapOption::empty(),
         }
+    }
+
+    /// The name of its cluster.
+    pub(super) fn cluster_name(&self) -> Box<str> {
+        self.cluster.upgrade().map_or_else(|| "gone".into(), |cluster| cluster.name.clone())
     }
 
     /// Whether it may be chosen now. One whose ejection is over may be chosen once: see [`admit`](Self::admit).
@@ -111,12 +126,16 @@ impl EndpointState {
         }
     }
 
-    /// Why it is what it is; nothing for one that is up.
-    pub(crate) fn why(&self) -> Option<Arc<String>> {
-        self.why.load_full()
+    /// Whether everybody may come.
+    pub(crate) fn is_up(&self) -> bool {
+        self.condition() == Condition::Up
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "checks and the admin socket ask"))]
+    /// Why it is what it is; nothing for one that is up.
+    pub(crate) fn why(&self) -> Option<String> {
+        self.why.load().as_deref().cloned()
+    }
+
     /// Notes what its check has found. The first to say that it is up again starts its slow start.
     pub(crate) fn found(&self, finding: Finding) {
         let is_down = matches!(finding, Finding::Down(_));
@@ -147,20 +166,19 @@ impl EndpointState {
         self.failed_connects.store(0, Ordering::Relaxed);
         self.failed_answers.store(0, Ordering::Relaxed);
         self.usable_since.store(self.clock.now(), Ordering::Relaxed);
-        if self.condition() == Condition::Up {
+        if self.is_up() {
             self.why.store(None);
         }
     }
 
     fn changed(&self) {
-        self.series.is_up(self.condition() == Condition::Up);
+        self.series.is_up(self.is_up());
         if let Some(cluster) = self.cluster.upgrade() {
             cluster.look_around();
         }
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "checks and the admin socket ask"))]
 /// What a check has found.
 #[derive(Debug)]
 pub(crate) enum Finding {

@@ -30,7 +30,7 @@ pub(crate) fn get(path: &Path, target: &str) -> String {
 }
 
 #[test]
-fn three_paths_are_answered_and_no_other() {
+fn four_paths_are_answered_and_no_other() {
     let dir = TempDir::new().unwrap();
     let _running = start(&dir, "unix:admin.sock");
     let socket = dir.path().join("admin.sock");

@@ -4,6 +4,7 @@ mod access_log;
 mod admin;
 mod bulk;
 mod drain;
+mod health;
 mod identify;
 mod limits;
 mod metrics;

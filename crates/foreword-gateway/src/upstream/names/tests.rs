@@ -92,6 +92,7 @@ fn plan(host: &str) -> Vec<Arc<Cluster>> {
         pass_tlvs: PassTlvs::default(),
         max_header: DEFAULT_MAX_HEADER,
         timeout: ClusterTimeouts::default(),
+        health: None,
         ejection: None,
         when_all_down: WhenAllDown::default(),
     });
