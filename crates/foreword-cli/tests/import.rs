@@ -85,6 +85,42 @@ fn the_elb_of_the_story_comes_out_the_same_from_json_and_from_yaml() {
 }
 
 #[test]
+fn an_nlb_says_where_the_header_goes_and_when() {
+    let said = imported(&examples(), &["import", "cfn", "nlb.yaml", "--certificates", "certs/"]);
+    insta::assert_snapshot!("nlb", said.shown());
+}
+
+#[test]
+fn an_alb_keeps_its_rules_in_their_order_and_what_it_guards_closed() {
+    let args = ["import", "cfn", "alb.yaml", "--certificates", "certs/", "--endpoint", "App=10.0.3.10"];
+    insta::assert_snapshot!("alb", imported(&examples(), &args).shown());
+}
+
+#[test]
+fn a_redirect_and_a_text_come_out_as_they_are_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let template = |redirect: &str| {
+        format!(
+            "Resources:\n  L:\n    Type: AWS::ElasticLoadBalancingV2::Listener\n    Properties:\n      Port: 80\n      \
+             Protocol: HTTP\n      DefaultActions:\n        - {{ Type: redirect, RedirectConfig: {{ {redirect} }} }}\n"
+        )
+    };
+    for (redirect, to) in [
+        ("Protocol: HTTPS, Port: \"443\", StatusCode: HTTP_301", "https://{host}{uri}"),
+        ("Host: \"www.#{host}\", StatusCode: HTTP_302", "{scheme}://www.{host}{uri}"),
+        (
+            "Protocol: HTTPS, Port: \"8443\", Path: \"/new/#{path}\", StatusCode: HTTP_301",
+            "https://{host}:8443/new{path}?{query}",
+        ),
+        ("Protocol: HTTPS, Path: \"/{a}\", Query: \"\", StatusCode: HTTP_301", "https://{host}/{{a}}"),
+    ] {
+        fs::write(folder.path().join("t.yaml"), template(redirect)).expect("written");
+        let said = imported(folder.path(), &["import", "cfn", "t.yaml"]);
+        assert!(said.stdout.contains(&format!("to = \"{to}\"")), "{redirect}: {}", said.shown());
+    }
+}
+
+#[test]
 fn what_only_the_deployment_knows_is_asked_for_by_name() {
     insta::assert_snapshot!("elb_missing", foreword(&examples(), &["import", "cfn", "elb.json"]).shown());
     let said = of_text(&elb(""), &[]);

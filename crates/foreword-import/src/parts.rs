@@ -39,6 +39,8 @@ pub enum Mode {
     Tcp,
     /// Requests.
     Http,
+    /// Datagrams.
+    Udp,
 }
 
 impl Mode {
@@ -47,6 +49,7 @@ impl Mode {
         match self {
             Self::Tcp => "tcp",
             Self::Http => "http",
+            Self::Udp => "udp",
         }
     }
 }

@@ -108,7 +108,7 @@ impl Balancer<'_, '_> {
     fn cluster(&self, mode: Mode, port: &At<u16>) -> Result<String, Fault> {
         let name = match mode {
             Mode::Http => format!("{}-http-{}", self.id, port.value),
-            Mode::Tcp => format!("{}-{}", self.id, port.value),
+            Mode::Tcp | Mode::Udp => format!("{}-{}", self.id, port.value),
         };
         if self.import.clusters.borrow().iter().any(|cluster| cluster.name == name) {
             return Ok(name);
@@ -151,11 +151,7 @@ impl Balancer<'_, '_> {
     fn certificates(&self, properties: &Properties<'_, '_>) -> Result<String, Fault> {
         let arn = properties.get("SSLCertificateId");
         let place = arn.map_or(properties.place, |arn| arn.place);
-        self.import.deployment.certificates.clone().ok_or_else(|| {
-            Fault::expected(place, "certificates of this machine for a listener that ends TLS", "none")
-                .within(&properties.path)
-                .hint("say where they are: `--certificates certs/`")
-        })
+        self.import.certificates(place, &properties.path)
     }
 }
 

@@ -1,12 +1,16 @@
 //! CloudFormation: `AWS::ElasticLoadBalancing::LoadBalancer`, `AWS::ElasticLoadBalancingV2::*`, and the functions that
 //! their properties are written with.
 
+mod actions;
 mod circles;
 mod classic;
 mod conditions;
 mod intrinsics;
 mod properties;
+mod rules;
+mod target_group;
 mod template;
+mod v2;
 mod value;
 
 use std::cell::RefCell;
@@ -70,23 +74,27 @@ impl<'t> Import<'t> {
     }
 
     fn read_balancers(&self) {
+        let mut here = Vec::new();
         let mut others = Vec::new();
-        let mut found = false;
         for resource in self.template.resources.clone() {
-            let Some(there) = self.keep(self.is_there(resource)) else { continue };
-            match resource.kind {
-                classic::TYPE if there => {
-                    found = true;
-                    self.keep(classic::read(self, resource));
+            if !BALANCERS.contains(&resource.kind) {
+                others.push(resource);
+                continue;
+            }
+            match self.keep(self.is_there(resource)) {
+                Some(true) => here.push(resource),
+                Some(false) => {
+                    self.note(resource.place, path_of(resource), "left out: its condition does not hold");
                 }
-                classic::TYPE => {
-                    found = true;
-                    self.note(resource.place, path_of(resource), "its condition does not hold");
-                }
-                _ => others.push(resource),
+                None => {}
             }
         }
-        if !found {
+        let classic: Vec<_> = here.iter().filter(|resource| resource.kind == classic::TYPE).collect();
+        for resource in &classic {
+            self.keep(classic::read(self, **resource));
+        }
+        let listeners = v2::read(self, &here);
+        if classic.is_empty() && !listeners && self.faults.borrow().is_empty() {
             self.fault(no_balancer(&others));
         }
         self.note_others(&others);
@@ -144,6 +152,15 @@ impl<'t> Import<'t> {
         own.collect()
     }
 
+    /// The certificates of this machine, for a listener that ends TLS.
+    fn certificates(&self, place: Place, path: &str) -> Result<String, Fault> {
+        self.deployment.certificates.clone().ok_or_else(|| {
+            Fault::expected(place, "certificates of this machine for a listener that ends TLS", "none")
+                .within(path)
+                .hint("say where they are: `--certificates certs/`")
+        })
+    }
+
     fn binds(&self, name: &str, port: u16) -> Vec<String> {
         let given = self.deployment.listen(name, port);
         if given.is_empty() { vec![format!("[::]:{port}")] } else { given }
@@ -186,8 +203,12 @@ fn no_balancer(others: &[Resource<'_>]) -> Fault {
     kinds.sort_unstable();
     kinds.dedup();
     let found = if kinds.is_empty() { "no resource".to_owned() } else { kinds.join(", ") };
-    Fault::new(format!("expected a balancer (`{}`) among the resources, found {found}", classic::TYPE))
+    let expected = format!("a balancer with a listener (`{}` or `{}`)", classic::TYPE, v2::LISTENER);
+    Fault::new(format!("expected {expected} that is there, found {found}"))
 }
+
+/// What is read, rather than named in passing.
+const BALANCERS: &[&str] = &[classic::TYPE, v2::LOAD_BALANCER, v2::LISTENER, v2::RULE, v2::TARGET_GROUP];
 
 /// `i-0123456789abcdef0`: what EC2 calls an instance, and no resolver knows.
 fn is_instance_id(text: &str) -> bool {

@@ -46,6 +46,14 @@ impl Value {
         }
     }
 
+    /// The resource that it refers to.
+    pub(super) fn resource(&self) -> Option<&str> {
+        match &self.kind {
+            ValueKind::Resource { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// What it is, for messages.
     pub(super) fn found(&self) -> String {
         match &self.kind {

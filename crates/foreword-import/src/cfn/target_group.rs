@@ -1,0 +1,176 @@
+//! `AWS::ElasticLoadBalancingV2::TargetGroup`: where connections go, and which header they get.
+
+use std::cell::Cell;
+
+use super::properties::Properties;
+use super::template::Resource;
+use super::v2::{Protocol, attributes, number};
+use super::value::Value;
+use super::{ENDPOINT_HINT, Import};
+use crate::fault::{Fault, Place, shown};
+use crate::parts::{Because, Cluster, Mode, Placement, SentHeader, balance};
+
+/// A target group, as far as it is read once for all who forward to it.
+pub(super) struct Group<'i, 't> {
+    import: &'i Import<'t>,
+    pub(super) id: &'t str,
+    pub(super) place: Place,
+    port: u16,
+    protocol: Protocol,
+    targets: Vec<(Value, u16)>,
+    header: Option<Placement>,
+    by_client: bool,
+    least: bool,
+    /// Whether anyone forwards to it.
+    pub(super) used: Cell<bool>,
+}
+
+pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Result<Group<'i, 't>, Fault> {
+    let properties = import.properties(resource)?;
+    let kind = properties.text("TargetType")?;
+    if let Some(kind) = kind.as_ref().filter(|kind| kind.value == "lambda") {
+        let fault = Fault::expected(kind.place, "targets with an address", shown(&kind.value));
+        return Err(fault.within(&properties.path));
+    }
+    let port = properties.require_port("Port")?.value;
+    let protocol = properties.require_text("Protocol")?;
+    let protocol = Protocol::of(&protocol).map_err(|fault| fault.within(&properties.path_of("Protocol")))?;
+    if matches!(protocol, Protocol::Tls | Protocol::Https) {
+        properties
+            .note("Protocol", "TLS to the targets is not carried over: they are spoken to in the clear");
+    }
+    if let Some(version) = properties.text("ProtocolVersion")?.filter(|version| version.value != "HTTP1") {
+        import.note(
+            version.place,
+            properties.path_of("ProtocolVersion"),
+            "targets are spoken to in HTTP/1.1",
+        );
+    }
+    let mut targets = Vec::new();
+    for target in properties.maps("Targets")? {
+        let Some(id) = target.get("Id").cloned() else {
+            return Err(Fault::expected(target.place, "`Id`", "none").within(&target.path));
+        };
+        let port = target.port("Port")?.map_or(port, |port| port.value);
+        targets.push((id, port));
+        target.note_the_rest(&[("AvailabilityZone", "")]);
+    }
+    let mut group = Group {
+        import,
+        id: resource.id,
+        place: resource.place,
+        port,
+        protocol,
+        targets,
+        header: None,
+        by_client: false,
+        least: false,
+        used: Cell::new(false),
+    };
+    group.read_attributes(&properties, kind.is_none_or(|kind| kind.value == "instance"))?;
+    properties.note_the_rest(REASONS);
+    Ok(group)
+}
+
+impl Group<'_, '_> {
+    fn read_attributes(&mut self, properties: &Properties<'_, '_>, instances: bool) -> Result<(), Fault> {
+        let mut enabled = false;
+        let mut placement = Placement::FirstPayload;
+        let mut preserve = instances && !self.protocol.is_http();
+        let mut sticky = (false, String::new());
+        for (key, value, place) in attributes(properties, "TargetGroupAttributes")? {
+            let on = value.eq_ignore_ascii_case("true");
+            match (key.as_str(), value.as_str()) {
+                ("proxy_protocol_v2.enabled", _) => enabled = on,
+                ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack") => {
+                    placement = Placement::Connect
+                }
+                ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack_with_payload") => {
+                    placement = Placement::FirstPayload;
+                }
+                ("proxy_protocol_v2.client_to_server.header_placement", _) => {
+                    let expected = "`on_first_ack` or `on_first_ack_with_payload`";
+                    return Err(Fault::expected(place, expected, shown(&value)).within(&properties.path));
+                }
+                ("preserve_client_ip.enabled", _) => preserve = on,
+                ("stickiness.enabled", _) => sticky.0 = on,
+                ("stickiness.type", _) => sticky.1 = value,
+                ("load_balancing.algorithm.type", "least_outstanding_requests") => self.least = true,
+                ("load_balancing.algorithm.type", "round_robin") => {}
+                ("deregistration_delay.timeout_seconds", _) => {
+                    number(&value, place, properties)?;
+                    self.import.note(
+                        place,
+                        self.path(&key),
+                        "not carried over: `drain` is for the whole gateway",
+                    );
+                }
+                _ => self.import.note(place, self.path(&key), "not carried over"),
+            }
+        }
+        self.header = enabled.then_some(placement);
+        if preserve && !enabled {
+            let message = "its targets see the client's own address on the packets (preserve_client_ip); here they see this \
+                           machine's, unless `send_header` tells them";
+            self.import.note(self.place, format!("Resources.{}", self.id), message);
+        }
+        match (sticky.0, sticky.1.as_str()) {
+            (true, "source_ip") => self.by_client = true,
+            (true, _) => {
+                self.import.note(self.place, self.path("stickiness.enabled"), "no stickiness by cookie")
+            }
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    fn path(&self, attribute: &str) -> String {
+        format!("Resources.{}.Properties.TargetGroupAttributes.{attribute}", self.id)
+    }
+
+    /// The name of the cluster that the group is for a mode; it is made where it is not there yet.
+    pub(super) fn cluster(&self, mode: Mode) -> Result<String, Fault> {
+        self.used.set(true);
+        let name = match mode {
+            Mode::Udp if self.protocol == Protocol::TcpUdp => format!("{}-udp", self.id),
+            _ => self.id.to_owned(),
+        };
+        if self.import.clusters.borrow().iter().any(|cluster| cluster.name == name) {
+            return Ok(name);
+        }
+        let faults = self.import.faults.borrow().len();
+        let endpoints = self.import.endpoints(self.id, self.port, &self.targets);
+        if endpoints.is_empty() && self.import.faults.borrow().len() == faults {
+            let fault = Fault::expected(self.place, "to know the targets", "none in the template");
+            return Err(fault.hint(ENDPOINT_HINT).within(&format!("Resources.{}", self.id)));
+        }
+        let cluster = Cluster {
+            name: name.clone(),
+            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            balance: self.balance(mode),
+            header: self.header.map(|_| Because::of(SentHeader::V2, "proxy_protocol_v2.enabled")),
+            placement: self.header.filter(|_| mode == Mode::Tcp).map(|placement| match placement {
+                Placement::Connect => Because::of(placement, "on_first_ack"),
+                Placement::FirstPayload => Because::of(placement, "on_first_ack_with_payload"),
+            }),
+            ..Cluster::default()
+        };
+        self.import.clusters.borrow_mut().push(cluster);
+        Ok(name)
+    }
+
+    fn balance(&self, mode: Mode) -> Option<Because<crate::draft::Value>> {
+        match mode {
+            Mode::Http => self
+                .least
+                .then(|| Because::of(balance::LEAST_CONNECTIONS.into(), "least_outstanding_requests")),
+            _ if self.by_client => {
+                Some(Because::of(balance::hash("client.ip"), "stickiness.type = source_ip"))
+            }
+            _ => None,
+        }
+    }
+}
+
+const REASONS: &[(&str, &str)] =
+    &[("IpAddressType", ""), ("Name", ""), ("Tags", ""), ("TargetControlPort", ""), ("VpcId", "")];
