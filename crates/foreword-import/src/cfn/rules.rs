@@ -47,7 +47,7 @@ fn texts(
     variable: &str,
     case: Case,
 ) -> Result<Option<String>, Fault> {
-    let (values, patterns) = values(condition, config)?;
+    let [values, patterns] = values(condition, config)?;
     if values.iter().any(|value| value.value == "*") {
         return Ok(None);
     }
@@ -74,17 +74,14 @@ fn texts(
 }
 
 /// The values of a condition, in either spelling, and its patterns.
-fn values(
-    condition: &Properties<'_, '_>,
-    config: &'static str,
-) -> Result<(Vec<At<String>>, Vec<At<String>>), Fault> {
+fn values(condition: &Properties<'_, '_>, config: &'static str) -> Result<[Vec<At<String>>; 2], Fault> {
     let inner = condition.map(config)?;
     let (mut values, patterns) = match &inner {
         Some(inner) => (inner.texts("Values")?, inner.texts("RegexValues")?),
         None => (Vec::new(), Vec::new()),
     };
     values.extend(condition.texts("Values")?);
-    Ok((values, patterns))
+    Ok([values, patterns])
 }
 
 fn joined(condition: &Properties<'_, '_>, parts: &[String]) -> Result<Option<String>, Fault> {
@@ -162,7 +159,7 @@ fn query(condition: &Properties<'_, '_>) -> Result<Option<String>, Fault> {
 }
 
 fn addresses(condition: &Properties<'_, '_>) -> Result<Option<String>, Fault> {
-    let (values, _) = values(condition, "SourceIpConfig")?;
+    let [values, _] = values(condition, "SourceIpConfig")?;
     let ranges: Vec<String> = values.iter().map(|value| quoted(&value.value)).collect();
     match ranges.is_empty() {
         true => joined(condition, &[]),
