@@ -12,8 +12,8 @@ use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{
-    Balance, Cluster, ClusterTimeouts, Ejection, Endpoint, HeaderPlacement, InnerHeader, Keepalive,
-    SendHeader, Target, WhenAllDown,
+    Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, HashKey, HeaderPlacement,
+    InnerHeader, Keepalive, OwnZone, SendHeader, Target, WhenAllDown,
 };
 pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
 use crate::policy::rules::Rules;

@@ -74,6 +74,11 @@ impl<V> Template<V> {
         Ok(Self { parts })
     }
 
+    /// A template that writes one variable and nothing else.
+    pub fn of(variable: V) -> Self {
+        Self { parts: vec![Part::Value(variable)] }
+    }
+
     /// What it is made of, in order.
     pub fn parts(&self) -> &[Part<V>] {
         &self.parts

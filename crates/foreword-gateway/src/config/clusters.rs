@@ -4,14 +4,20 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::document::{Notes, Table, find_name, shown};
+use foreword_rule::Variable;
+
+use super::document::{Notes, Table, Value, find_name};
+use super::endpoints;
+use super::health;
 use super::keepalive;
-use super::keys::{CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_TIMEOUT};
+use super::keys::{BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_TIMEOUT};
 use super::problem::Problem;
+use super::rules::inside;
 use super::source::{At, Place};
-use super::{health, tlvs, units};
+use super::tlvs;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, SendHeader, WhenAllDown,
+    Balance, Cluster, ClusterTimeouts, HashKey, HeaderPlacement, InnerHeader, OwnZone, SendHeader,
+    WhenAllDown,
 };
 
 /// The clusters of all files.
@@ -23,9 +29,16 @@ pub(crate) struct Clusters {
     good: Vec<Arc<Cluster>>,
     places: BTreeMap<String, Place>,
     used: RefCell<BTreeSet<String>>,
+    /// That of the whole gateway.
+    zone: Option<OwnZone>,
 }
 
 impl Clusters {
+    /// None so far, in a gateway that is in this zone.
+    pub(crate) fn new(zone: Option<OwnZone>) -> Self {
+        Self { zone, ..Self::default() }
+    }
+
     /// Reads the clusters of one file.
     pub(crate) fn add(&mut self, top: &Table<'_, '_>) {
         for (name, table) in top.named("cluster", &CLUSTER) {
@@ -34,7 +47,7 @@ impl Clusters {
                 top.notes().problem(name.place.expected("a name of its own", found));
                 continue;
             }
-            let cluster = read(name.value, self.good.len(), &table).map(Arc::new);
+            let cluster = read(name.value, self.good.len(), self.zone.as_ref(), &table).map(Arc::new);
             self.good.extend(cluster.clone());
             self.places.insert(name.value.to_owned(), name.place);
             self.by_name.insert(name.value.to_owned(), cluster);
@@ -66,11 +79,10 @@ impl Clusters {
     }
 }
 
-fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
-    let notes = table.notes();
-    let endpoints = table.require("endpoints", |value| value.texts());
-    let balances = [("round-robin", Balance::RoundRobin), ("least-connections", Balance::LeastConnections)];
-    let balance = table.read("balance", |value| value.one_of(&balances)).map(|at| at.value);
+fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>) -> Option<Cluster> {
+    let zone = endpoints::zone(table).or_else(|| zone.cloned());
+    let endpoints = endpoints::read(table, zone.as_ref());
+    let balance = read_balance(table);
     let headers = [("none", SendHeader::None), ("v1", SendHeader::V1), ("v2", SendHeader::V2)];
     let send_header =
         table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
@@ -83,54 +95,62 @@ fn read(name: &str, index: usize, table: &Table<'_, '_>) -> Option<Cluster> {
     if send_header == SendHeader::None {
         for (name, place) in table.present(&["header_placement", "inner_header"]) {
             let problem = place.problem(format!("`{name}` has no effect: this cluster is sent no header"));
-            notes.problem(problem.hint("add `send_header = \"v2\"`"));
+            table.notes().problem(problem.hint("add `send_header = \"v2\"`"));
         }
     }
     let keepalive = keepalive::read(table, &CLUSTER_KEEPALIVE);
     let timeout = read_timeouts(table);
+    let retries = table.number("retries").map(|at| at.value as u8);
     let ejection = health::ejection(table);
     let health = health::check(table, send_header);
     let words = [("try-all", WhenAllDown::TryAll), ("refuse", WhenAllDown::Refuse)];
     let when_all_down =
         table.read("when_all_down", |value| value.one_of(&words)).map(|at| at.value).unwrap_or_default();
 
-    let endpoints = endpoints?;
-    if endpoints.value.is_empty() {
-        notes.problem(endpoints.place.expected("at least one endpoint", "none"));
-    }
-    let read: Vec<Endpoint> = endpoints.value.iter().filter_map(|text| read_endpoint(text, notes)).collect();
-    for (index, text) in endpoints.value.iter().enumerate() {
-        if endpoints.value.iter().take(index).any(|other| other.value == text.value) {
-            notes.problem(
-                text.place.expected("each endpoint once", format_args!("{} again", shown(text.value))),
-            );
-        }
-    }
-    let complete = !read.is_empty() && read.len() == endpoints.value.len();
-    let balance = balance.unwrap_or_default();
-    let name = name.into();
-    complete.then_some(Cluster {
-        name,
-        index,
-        endpoints: read,
+    let cluster = Cluster::new(name, index, endpoints?);
+    Some(Cluster {
         balance,
         send_header,
         send_tlvs: carried.send,
         pass_tlvs: carried.pass,
         max_header: carried.max,
         health: health.map(Arc::new),
-        ejection,
-        when_all_down,
         header_placement: header_placement.map(|at| at.value).unwrap_or_default(),
         inner_header: inner_header.map(|at| at.value).unwrap_or_default(),
         keepalive,
         timeout,
+        retries: retries.unwrap_or(cluster.retries),
+        zone,
+        ejection,
+        when_all_down,
+        ..cluster
     })
 }
 
-fn read_endpoint(text: &At<&str>, notes: &Notes) -> Option<Endpoint> {
-    let endpoint = units::endpoint(text.value, text.place.source());
-    notes.keep(endpoint.map_err(|unfit| text.unfit(unfit)))
+fn read_balance(table: &Table<'_, '_>) -> Balance {
+    let words = [
+        ("round-robin", Balance::RoundRobin),
+        ("least-connections", Balance::LeastConnections),
+        ("random-of-two", Balance::RandomOfTwo),
+        ("first", Balance::First),
+    ];
+    let word_or_hash = |value: &Value<'_>| {
+        if value.is_table() {
+            Ok(read_hash(&value.table(&BALANCE, table.notes())?))
+        } else {
+            value.one_of(&words)
+        }
+    };
+    table.read("balance", word_or_hash).map(|at| at.value).unwrap_or_default()
+}
+
+/// What is hashed. Without it there is a problem already, and any balance will do.
+fn read_hash(table: &Table<'_, '_>) -> Balance {
+    let key = table.require("hash", |value| value.text()).and_then(|text| {
+        let key = HashKey::parse(text.value, Variable::for_template);
+        table.notes().keep(key.map_err(|error| inside(&text.place, &error)))
+    });
+    key.map(|key| Balance::Hash(Arc::new(key))).unwrap_or_default()
 }
 
 fn read_timeouts(table: &Table<'_, '_>) -> ClusterTimeouts {
@@ -141,5 +161,6 @@ fn read_timeouts(table: &Table<'_, '_>) -> ClusterTimeouts {
         connect: read("connect").unwrap_or(default.connect),
         response: read("response").unwrap_or(default.response),
         idle: read("idle").unwrap_or(default.idle),
+        ..default
     }
 }

@@ -5,8 +5,8 @@ use foreword::Parser;
 
 use super::takes::Takes::{
     self, AllOrKinds, Count, Duration, Flag, Kind, Lists, Named, NamedTexts, NamedTextsOrLists, Number,
-    OneNumber, Size, Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, True, Word, Words,
-    WordsOrTables,
+    OneNumber, Size, Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, TextsOrTables, True,
+    Word, WordOrTable, Words, WordsOrTables,
 };
 
 /// A table of the file.
@@ -59,6 +59,9 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
+    &ENDPOINT,
+    &BALANCE,
+    &ZONE,
     &SEND_TLV,
     &CLUSTER_TIMEOUT,
     &HEALTH,
@@ -94,6 +97,12 @@ pub(crate) const TOP: Section = Section {
             Text("the name of a field"),
             "\"X-Request-Id\"",
             "The field that carries a request's id upstream; it is taken over from peers whose group says `forwarded = true`.",
+        ),
+        key(
+            "zone",
+            TextOrTable("the name of a zone, or a table", &ZONE),
+            "none",
+            "The zone that this gateway is in: endpoints of the same one come first, those of others when too few of them are usable.",
         ),
         key("trust", Named(&TRUST), "", "`[trust.NAME]`: whose word is taken for the client's address."),
         key(
@@ -410,15 +419,27 @@ pub(crate) const CLUSTER: Section = Section {
     keys: &[
         key(
             "endpoints",
-            Texts("endpoints"),
+            TextsOrTables("a list of endpoints, each a text or a table", &ENDPOINT),
             "required",
-            "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (its TTL is honoured) or `\"unix:/path\"`.",
+            "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (its TTL is honoured) or `\"unix:/path\"`; with more to say, `{ address = \"10.0.1.10:443\", weight = 3 }`.",
         ),
         key(
             "balance",
-            Word(&["round-robin", "least-connections"]),
+            WordOrTable(&["round-robin", "least-connections", "random-of-two", "first"], &BALANCE),
             "\"round-robin\"",
-            "Which endpoint is next.",
+            "Which endpoint is next: each in turn; the one with the fewest connections; of two at random the one with fewer; the first that has room; or with `{ hash = \"client.ip\" }` the same one for the same value. All but `first` honour weights. Connections are those of the same worker.",
+        ),
+        key(
+            "zone",
+            TextOrTable("the name of a zone, or a table", &ZONE),
+            "the top level's `zone`",
+            "The zone that this gateway is in, for this cluster.",
+        ),
+        key(
+            "retries",
+            Number(0, 10),
+            "2",
+            "How many more attempts there may be after the first, each at an endpoint that was not tried: where nothing was sent, always; where a request was sent and its connection ended before a byte of the answer, if its method is idempotent and it has no body.",
         ),
         key(
             "send_header",
@@ -511,6 +532,57 @@ pub(crate) const SEND_TLV: Section = Section {
             Words(&["version", "cn", "cipher", "sig_alg", "key_alg", "group", "sig_scheme", "client_cert"]),
             "all but client_cert",
             "What `ssl` says, as far as it is known: of our own handshake `version`, `cn`, `cipher` and `group`, of one before us whatever its proxy said. `version` always goes along.",
+        ),
+    ],
+};
+
+pub(crate) const ENDPOINT: Section = Section {
+    title: "[cluster.NAME] endpoints = [{ … }]",
+    about: "An endpoint of which there is more to say than its address.",
+    keys: &[
+        key(
+            "address",
+            Text("an endpoint"),
+            "required",
+            "As in the list: `\"10.0.1.10:443\"`, `\"app.internal:8080\"` or `\"unix:/path\"`.",
+        ),
+        key(
+            "weight",
+            Number(1, 1000),
+            "1",
+            "How much of everything it gets, against the others. Each address of a name has it.",
+        ),
+        key("backup", Flag, "false", "Whether it is used only where no other endpoint is usable."),
+        key(
+            "zone",
+            Text("the name of a zone"),
+            "none",
+            "The zone that it is in; without one it is near to everyone.",
+        ),
+    ],
+};
+
+pub(crate) const BALANCE: Section = Section {
+    title: "[cluster.NAME] balance = { … }",
+    about: "The same endpoint for the same value, by a table (Maglev) that is the same at every worker and on every machine with the same endpoints. Adding or removing one moves little more than its own part of the values; one that is down moves its own and gets them back.",
+    keys: &[key(
+        "hash",
+        Text("a value, or a template"),
+        "required",
+        "`\"client.ip\"`, or any other value of [the rule language](rules.md): `\"path\"`, `\"tls.sni\"`, `'field[\"x-user\"]'`; or several in braces: `\"{host}{path}\"`. Where no value is there, endpoints have their turns.",
+    )],
+};
+
+pub(crate) const ZONE: Section = Section {
+    title: "zone = { … }",
+    about: "The own zone, at the top level or of a cluster.",
+    keys: &[
+        key("name", Text("the name of a zone"), "required", "As endpoints have it."),
+        key(
+            "needs",
+            Number(1, 100),
+            "1",
+            "How many hundredths of the weight of its endpoints must be usable for it to take everything; with less, a part in proportion goes to the other zones.",
         ),
     ],
 };

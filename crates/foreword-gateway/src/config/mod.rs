@@ -5,6 +5,7 @@
 
 mod clusters;
 mod document;
+mod endpoints;
 mod files;
 mod health;
 mod keepalive;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::clusters::Clusters;
 use super::document::{Notes, Table};
+use super::endpoints;
 use super::files::included;
 use super::keys::TOP;
 use super::listeners::{self, Listeners};
@@ -76,7 +77,8 @@ fn is_blank(text: &str) -> bool {
 }
 
 fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
-    let (mut lists, mut groups, mut clusters) = (Lists::default(), Groups::default(), Clusters::default());
+    let zone = once(tops, "zone", notes, |top, _| endpoints::zone(top));
+    let (mut lists, mut groups, mut clusters) = (Lists::default(), Groups::default(), Clusters::new(zone));
     for top in tops {
         lists.add(top);
         groups.add(top);

@@ -12,7 +12,7 @@ use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::lists::Lists;
 use super::problem::Problem;
 use super::source::{At, Place};
-use crate::plan::Mode;
+use crate::plan::{Balance, Mode};
 use crate::policy::rules::{Change, Ending, Respond, Rule, Rules, SetField};
 
 /// What the rules of a listener can name, and what has a value there.
@@ -50,7 +50,7 @@ pub(crate) fn read(listener: &Table<'_, '_>, room: &Room<'_>, conditions: &mut V
                 format!("`cluster` has no effect: the rule at {} always ends it before", ending.shown());
             notes.problem(cluster.place.problem(problem));
         }
-        let ending = room.clusters.find(&cluster, notes).map(Ending::Forward);
+        let ending = forward(&cluster, room, notes);
         rules.push(Rule { name: CLUSTER_RULE.into(), when: None, changes: Vec::new(), ending });
     } else if listener.get("rule").is_none() && listener.get("cluster").is_none() {
         let problem = listener.place.expected("`cluster` or at least one `rule`", "neither");
@@ -147,9 +147,25 @@ fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
         "respond" => then.table(name, &RESPOND).map(|table| read_respond(&table)),
         _ => {
             let cluster = then.read("forward", |value| value.text())?;
-            room.clusters.find(&cluster, notes).map(Ending::Forward)
+            forward(&cluster, room, notes)
         }
     }
+}
+
+/// Forwards to the cluster of this name, and warns where what it hashes is never there.
+fn forward(name: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Ending> {
+    let cluster = room.clusters.find(name, notes)?;
+    if let Balance::Hash(key) = &cluster.balance {
+        let missing =
+            key.variables().find_map(|variable| Some((variable, room.scope.why_missing(variable)?)));
+        if let Some((variable, why)) = missing {
+            notes.warning(name.place.problem(format!(
+                "cluster {} hashes `{variable}`, which has no value here: {why}",
+                shown(name.value)
+            )));
+        }
+    }
+    Some(Ending::Forward(cluster))
 }
 
 fn close(value: &Value<'_>) -> Result<(), Problem> {

@@ -62,6 +62,9 @@ fn shape(takes: Takes) -> Value {
         Takes::Duration => json!({ "type": "string", "pattern": DURATION }),
         Takes::Size(..) => json!({ "anyOf": [number(), { "type": "string", "pattern": SIZE }] }),
         Takes::Word(words) => json!({ "enum": words }),
+        Takes::WordOrTable(words, section) => {
+            json!({ "anyOf": [{ "enum": words }, Value::Object(table(section))] })
+        }
         Takes::Words(words) => json!({ "type": "array", "items": { "enum": words } }),
         Takes::Text(_) => text(),
         Takes::Texts(_) => texts(),
@@ -74,6 +77,9 @@ fn shape(takes: Takes) -> Value {
         }
         Takes::Kind => kind(),
         Takes::AllOrKinds => json!({ "anyOf": [{ "const": "all" }, { "type": "array", "items": kind() }] }),
+        Takes::TextsOrTables(_, section) => {
+            json!({ "type": "array", "items": { "anyOf": [text(), Value::Object(table(section))] } })
+        }
         Takes::Tables(section) => tables(section),
         Takes::Named(section) => named(Value::Object(table(section))),
         Takes::Lists(section) => named(json!({ "anyOf": [texts(), Value::Object(table(section))] })),
@@ -204,10 +210,11 @@ pub(crate) mod tests {
         let at = |wanted: &str| if place == wanted { line } else { "" };
         let (top, listener, header, cluster) = (at("top"), at("listener"), at("header"), at("cluster"));
         let then = if place == "then" { line } else { "deny = 403" };
+        let endpoints = at("endpoints");
         format!(
             "{top}\n[trust.t]\nfrom = [\"10.0.0.0/8\"]\n[listener.w]\nbind = [\"127.0.0.1:1\"]\nmode = \"http\"\n\
              trust = [\"t\"]\n{listener}\nheader = {{ {header} }}\n[[listener.w.rule]]\nwhen = 'method == \"GET\"'\n\
-             then = {{ {then} }}\n[[listener.w.rule]]\nthen = {{ forward = \"c\" }}\n[cluster.c]\nendpoints = [\"127.0.0.1:2\"]\n{cluster}\n"
+             then = {{ {then} }}\n[[listener.w.rule]]\nthen = {{ forward = \"c\" }}\n[cluster.c]\nendpoints = [\"127.0.0.1:2\", {endpoints}]\n{cluster}\n"
         )
     }
 
@@ -252,7 +259,17 @@ pub(crate) mod tests {
                 &["respond = { body = \"x\" }", "set_fields = { a = \"b\" }"],
                 &["respond = { status = 199 }", "set_fields = { a = 1 }"],
             ),
-            ("cluster", &["balance = \"least-connections\""], &["balance = \"random\""]),
+            (
+                "cluster",
+                &["balance = \"least-connections\"", "balance = { hash = \"client.ip\" }"],
+                &["balance = \"random\"", "balance = { hsh = \"client.ip\" }", "balance = {}"],
+            ),
+            ("cluster", &["retries = 0", "zone = \"a\""], &["retries = 11", "zone = 1"]),
+            (
+                "endpoints",
+                &["\"127.0.0.1:3\"", "{ address = \"127.0.0.1:3\", weight = 1000, backup = true }"],
+                &["3", "{ weight = 2 }", "{ address = \"127.0.0.1:3\", weight = 0 }"],
+            ),
             (
                 "cluster",
                 &[

@@ -26,12 +26,16 @@ pub(crate) enum Takes {
     Size(u64, u64),
     /// One of these words.
     Word(&'static [&'static str]),
+    /// One of these words, or a table of these keys.
+    WordOrTable(&'static [&'static str], &'static Section),
     /// A list of these words.
     Words(&'static [&'static str]),
     /// A text.
     Text(&'static str),
     /// A list of texts.
     Texts(&'static str),
+    /// A list of texts, or of tables of these keys.
+    TextsOrTables(&'static str, &'static Section),
     /// A table of these keys.
     Table(&'static Section),
     /// A text, or a table of these keys.
@@ -88,6 +92,10 @@ impl fmt::Display for Takes {
             Self::Duration => f.write_str("a duration"),
             Self::Size(from, to) => write!(f, "a size from {} to {}", Bytes(from), Bytes(to)),
             Self::Word(words) => f.write_str(&listed(words.iter().copied(), "or")),
+            Self::WordOrTable(words, _) => {
+                let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                write!(f, "{} or a table", words.join(", "))
+            }
             Self::Words(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 write!(f, "a list of {}", words.join(", "))
@@ -102,6 +110,7 @@ impl fmt::Display for Takes {
             Self::Text(words)
             | Self::TextOrTable(words, _)
             | Self::TextOrTables(words, _)
+            | Self::TextsOrTables(words, _)
             | Self::NamedTexts(words)
             | Self::NamedTextsOrLists(words) => f.write_str(words),
         }

@@ -113,7 +113,7 @@ pub(crate) fn endpoint(text: &str, source: &Source) -> Result<Endpoint, Unfit> {
         };
         Target::Name { host, port }
     };
-    Ok(Endpoint { text: text.into(), target })
+    Ok(Endpoint::new(text, target))
 }
 
 /// A name that can be resolved (RFC 1123 §2.1, and `_`, which is in use), in lower case and without its last dot.

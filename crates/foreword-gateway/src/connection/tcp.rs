@@ -22,7 +22,7 @@ use crate::policy::rules::Ending;
 use crate::stream::Downstream;
 use crate::upstream::connect::open;
 use crate::upstream::endpoints::Chosen;
-use crate::upstream::reach::{Attempt, reach};
+use crate::upstream::reach::{Attempt, Attempts, reach};
 
 /// Serves a connection in tcp mode. `leftover` was read behind the header.
 pub(crate) async fn serve(
@@ -58,7 +58,8 @@ pub(crate) async fn serve(
         Attempt::Again => record.retried(),
     };
     let connect = async |chosen: &Chosen| open(cluster, chosen).await;
-    let (chosen, opened) = reach(&worker.endpoints, cluster, tell, connect).await?;
+    let mut attempts = Attempts::new(cluster.balance.key(&facts));
+    let (chosen, opened) = reach(&worker.endpoints, cluster, &mut attempts, tell, connect).await?;
     record.connected(false);
     if first.is_empty() {
         take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;

@@ -8,11 +8,11 @@ use foreword_http1::path::PathPolicy;
 
 use super::*;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, DEFAULT_MAX_HEADER, Endpoint, HeaderPlacement, HeaderPlan, Http2,
-    InnerHeader, Keepalive, Least, Limits, Listener, Mode, PassTlvs, RequestId, SecondHeader, SendHeader,
-    Target, Timeouts, UnknownHeader, WhenAllDown,
+    Cluster, Endpoint, HeaderPlan, Http2, Keepalive, Least, Limits, Listener, Mode, RequestId, SecondHeader,
+    Target, Timeouts, UnknownHeader,
 };
 use crate::policy::rules::{Ending, Rule, Rules};
+use crate::upstream::membership::States;
 use crate::upstream::names::server::Server;
 
 fn plan(binds: &[Bind], endpoint: SocketAddr) -> Plan {
@@ -20,23 +20,7 @@ fn plan(binds: &[Bind], endpoint: SocketAddr) -> Plan {
 }
 
 fn plan_to(binds: &[Bind], target: Target) -> Plan {
-    let cluster = Arc::new(Cluster {
-        name: "echo".into(),
-        index: 0,
-        endpoints: vec![Endpoint { text: "echo".into(), target }],
-        balance: Balance::RoundRobin,
-        send_header: SendHeader::None,
-        send_tlvs: Vec::new(),
-        header_placement: HeaderPlacement::default(),
-        inner_header: InnerHeader::default(),
-        keepalive: Keepalive::default(),
-        pass_tlvs: PassTlvs::default(),
-        max_header: DEFAULT_MAX_HEADER,
-        timeout: ClusterTimeouts::default(),
-        health: None,
-        ejection: None,
-        when_all_down: WhenAllDown::default(),
-    });
+    let cluster = Arc::new(Cluster::new("echo", 0, vec![Endpoint::new("echo", target)]));
     let forward = Rule {
         name: "all".into(),
         when: None,

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foreword_rule::Facts;
+
+pub use super::balance::key::HashKey;
 use super::health::HealthCheck;
-use super::send_tlv::{PassTlvs, SendTlv};
+use super::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs, SendTlv};
 
 /// Interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,41 @@ pub struct Cluster {
     pub ejection: Option<Ejection>,
     /// What happens when no endpoint is up.
     pub when_all_down: WhenAllDown,
+    /// Its limits.
+    pub max: ClusterLimits,
+    /// How many more attempts a request may have after the first.
+    pub retries: u8,
+    /// For how long an endpoint that became usable gets less than its weight.
+    pub slow_start: Option<Duration>,
+    /// The zone that this gateway is in, if endpoints of the same one are preferred.
+    pub zone: Option<OwnZone>,
+}
+
+impl Cluster {
+    /// A cluster of these endpoints with nothing set otherwise.
+    pub fn new(name: &str, index: usize, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            name: name.into(),
+            index,
+            endpoints,
+            balance: Balance::default(),
+            send_header: SendHeader::default(),
+            send_tlvs: Vec::new(),
+            header_placement: HeaderPlacement::default(),
+            inner_header: InnerHeader::default(),
+            keepalive: Keepalive::default(),
+            pass_tlvs: PassTlvs::default(),
+            max_header: DEFAULT_MAX_HEADER,
+            timeout: ClusterTimeouts::default(),
+            max: ClusterLimits::default(),
+            retries: RETRIES,
+            slow_start: None,
+            zone: None,
+            health: None,
+            ejection: None,
+            when_all_down: WhenAllDown::default(),
+        }
+    }
 }
 
 /// One address of a cluster.
@@ -51,6 +89,40 @@ pub struct Endpoint {
     pub text: Box<str>,
     /// What that means.
     pub target: Target,
+    /// How much of everything it gets, against the others; at least 1.
+    pub weight: u32,
+    /// Whether it is used only where no other endpoint is usable.
+    pub backup: bool,
+    /// The most connections at once.
+    pub max_connections: Option<usize>,
+    /// The zone that it is in.
+    pub zone: Option<Box<str>>,
+    /// Whether it gets no new connections, and the old ones are to end.
+    pub drain: bool,
+}
+
+impl Endpoint {
+    /// An endpoint with nothing set otherwise.
+    pub fn new(text: &str, target: Target) -> Self {
+        Self {
+            text: text.into(),
+            target,
+            weight: 1,
+            backup: false,
+            max_connections: None,
+            zone: None,
+            drain: false,
+        }
+    }
+}
+
+/// The zone that this gateway is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnZone {
+    /// Its name, as endpoints have it.
+    pub name: Box<str>,
+    /// How many hundredths of its endpoints' weight must be usable for it to take everything.
+    pub needs: u8,
 }
 
 /// Where an endpoint is.
@@ -76,13 +148,29 @@ impl fmt::Display for Endpoint {
 }
 
 /// How the next endpoint is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
-    /// Each in turn.
+    /// Each in turn, as often as it weighs.
     #[default]
     RoundRobin,
-    /// The one with the fewest connections of this worker.
+    /// The one with the fewest connections of this worker for its weight.
     LeastConnections,
+    /// Of two drawn at random, the one with fewer connections of this worker for its weight.
+    RandomOfTwo,
+    /// The first of the file that has room.
+    First,
+    /// The same one for the same key.
+    Hash(Arc<HashKey>),
+}
+
+impl Balance {
+    /// What a hash is of, for whom the facts are about; `None` where nothing is hashed, or no value is there.
+    pub(crate) fn key(&self, facts: &impl Facts) -> Option<u64> {
+        match self {
+            Self::Hash(key) => key.of(facts),
+            _ => None,
+        }
+    }
 }
 
 /// Which header an endpoint is sent.
@@ -187,6 +275,10 @@ pub struct ClusterTimeouts {
     pub response: Duration,
     /// For which a kept connection may be unused.
     pub idle: Duration,
+    /// For which a connection may wait for its turn where there are as many as there may be.
+    pub queue: Duration,
+    /// For which connections to an endpoint that drains may last.
+    pub drain: Duration,
 }
 
 impl Default for ClusterTimeouts {
@@ -195,6 +287,27 @@ impl Default for ClusterTimeouts {
             connect: Duration::from_secs(5),
             response: Duration::from_secs(60),
             idle: Duration::from_secs(30),
+            queue: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
         }
     }
 }
+
+/// The limits of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterLimits {
+    /// The most connections to all its endpoints at once.
+    pub connections: Option<usize>,
+    /// How many may wait for one to end.
+    pub queue: usize,
+}
+
+impl Default for ClusterLimits {
+    fn default() -> Self {
+        // As many as a busy endpoint serves in the few seconds for which they may wait.
+        Self { connections: None, queue: 1024 }
+    }
+}
+
+/// One endpoint that dies with the request, and one that is found dead after it.
+const RETRIES: u8 = 2;

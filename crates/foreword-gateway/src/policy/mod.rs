@@ -1,6 +1,6 @@
 //! Decisions without awaits: rules in order, and where a connection may go.
 
-pub(crate) mod balance;
+pub mod balance;
 pub mod cluster;
 pub mod facts;
 pub(crate) mod forwarded;

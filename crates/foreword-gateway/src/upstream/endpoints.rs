@@ -1,7 +1,7 @@
 //! One worker's view of the endpoints: their addresses now, and how many connections it has to each.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::ptr;
@@ -12,12 +12,14 @@ use std::{fmt, io};
 
 use super::connect::ConnectError;
 use super::ejection::Reports;
+use super::load::{Load, Use};
 use super::membership::{ClusterState, States};
 use super::names::{Names, Table};
+use super::standing::{Standing, Tiers};
 use super::state::Admission;
 use crate::observe::journal::{ClusterAccount, Scribe};
-use crate::policy::balance;
-use crate::policy::cluster::{Balance, Cluster, Target, WhenAllDown};
+use crate::policy::balance::digest;
+use crate::policy::cluster::{Cluster, Endpoint, Target, WhenAllDown};
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +45,7 @@ pub(crate) struct Chosen {
     pub(crate) address: Address,
     /// Where it is counted what becomes of it.
     pub(crate) account: Rc<ClusterAccount>,
-    in_use: Rc<Cell<u32>>,
+    _in_use: Use,
     reports: Rc<Reports>,
     /// Whether it decides that others may come; told once.
     is_trial: Cell<bool>,
@@ -94,10 +96,13 @@ impl Chosen {
     }
 }
 
-impl Drop for Chosen {
-    fn drop(&mut self) {
-        self.in_use.set(self.in_use.get().saturating_sub(1));
-    }
+/// For whom an endpoint is chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish<'w> {
+    /// What a hash is of, where the cluster has one and the value is there.
+    pub(crate) key: Option<u64>,
+    /// Where it was tried already.
+    pub(crate) tried: &'w [Address],
 }
 
 /// The endpoints of every cluster, as one worker counts them.
@@ -108,18 +113,31 @@ pub(crate) struct Endpoints {
     scribe: Rc<Scribe>,
     /// By [`Cluster::index`]. There is more than one view in a place while connections of several plans go on.
     views: RefCell<Vec<Vec<View>>>,
-    in_use: InUse,
+    loads: Loads,
 }
 
 impl Endpoints {
     pub(crate) fn new(names: Arc<Names>, states: Arc<States>, scribe: Rc<Scribe>) -> Self {
-        Self { names, states, scribe, views: RefCell::default(), in_use: InUse::default() }
+        Self { names, states, scribe, views: RefCell::default(), loads: Loads::default() }
     }
 
-    /// Chooses the next endpoint of `cluster` that is up, but for the one that was `tried` already; `None` if there is no other. When
-    /// none is up, the cluster says whether any will do.
-    pub(crate) fn choose(&self, cluster: &Arc<Cluster>, tried: Option<&Address>) -> Option<Chosen> {
-        self.view(cluster, |view| view.choose(cluster, tried))
+    /// Chooses the next endpoint of `cluster` that is up, but for those that were tried already; `None` if there is no other.
+    /// When none is up, the cluster says whether any will do.
+    pub(crate) fn choose(&self, cluster: &Arc<Cluster>, wish: Wish<'_>) -> Option<Chosen> {
+        let (slot, admission, account) = self.view(cluster, |view| view.choose(cluster, wish))?;
+        // It is counted when nobody holds the view any more: whoever follows the count is in there.
+        Some(Chosen {
+            address: slot.address.clone(),
+            account,
+            _in_use: Load::begin(&slot.load),
+            reports: Rc::clone(&slot.reports),
+            is_trial: Cell::new(admission == Admission::Trial),
+        })
+    }
+
+    /// Whether there is an endpoint of `cluster` that was not tried.
+    pub(crate) fn has_other(&self, cluster: &Arc<Cluster>, tried: &[Address]) -> bool {
+        self.view(cluster, |view| view.has_other(cluster, tried))
     }
 
     /// Counts that a cluster had no endpoint to choose, and says so.
@@ -133,11 +151,11 @@ impl Endpoints {
         if let Some(views) = views.get_mut(cluster.index)
             && let Some(view) = views.iter_mut().find(|view| view.is_of(cluster))
         {
-            view.refresh(cluster, &table, &self.in_use);
+            view.refresh(cluster, &table, &self.loads);
             return look(view);
         }
         let state = self.states.cluster(&cluster.name);
-        let mut view = View::new(cluster, state, &table, &self.in_use, self.scribe.cluster(&cluster.name));
+        let mut view = View::new(cluster, state, &table, &self.loads, self.scribe.cluster(&cluster.name));
         let seen = look(&mut view);
         if views.len() <= cluster.index {
             views.resize_with(cluster.index + 1, Vec::new);
@@ -152,27 +170,27 @@ impl Endpoints {
     pub(crate) fn forget_the_gone(&self) {
         let mut views = self.views.borrow_mut();
         views.iter_mut().for_each(|views| views.retain(|view| view.cluster.strong_count() > 0));
-        self.in_use.forget_the_gone();
+        self.loads.forget_the_gone();
     }
 }
 
 /// How many connections of this worker go to each address, whichever cluster or plan they belong to.
 #[derive(Debug, Default)]
-struct InUse(RefCell<HashMap<Address, Weak<Cell<u32>>>>);
+struct Loads(RefCell<HashMap<Address, Weak<Load>>>);
 
-impl InUse {
-    fn of(&self, address: &Address) -> Rc<Cell<u32>> {
-        let mut counted = self.0.borrow_mut();
-        if let Some(count) = counted.get(address).and_then(Weak::upgrade) {
-            return count;
+impl Loads {
+    fn of(&self, address: &Address) -> Rc<Load> {
+        let mut known = self.0.borrow_mut();
+        if let Some(load) = known.get(address).and_then(Weak::upgrade) {
+            return load;
         }
-        let count = Rc::default();
-        counted.insert(address.clone(), Rc::downgrade(&count));
-        count
+        let load = Rc::default();
+        known.insert(address.clone(), Rc::downgrade(&load));
+        load
     }
 
     fn forget_the_gone(&self) {
-        self.0.borrow_mut().retain(|_, count| count.strong_count() > 0);
+        self.0.borrow_mut().retain(|_, load| load.strong_count() > 0);
     }
 }
 
@@ -183,16 +201,26 @@ struct View {
     cluster: sync::Weak<Cluster>,
     state: Arc<ClusterState>,
     version: u64,
-    slots: Vec<Slot>,
-    turn: usize,
+    tiers: Tiers,
     account: Rc<ClusterAccount>,
 }
 
+/// An address of a cluster, and what is known of it.
 #[derive(Debug)]
-struct Slot {
-    address: Address,
-    in_use: Rc<Cell<u32>>,
-    reports: Rc<Reports>,
+pub(super) struct Slot {
+    pub(super) address: Address,
+    pub(super) weight: u32,
+    /// By which a hash knows it wherever the same cluster is balanced.
+    pub(super) id: u64,
+    pub(super) standing: Standing,
+    pub(super) load: Rc<Load>,
+    pub(super) reports: Rc<Reports>,
+}
+
+impl Slot {
+    pub(super) fn is_usable(&self) -> bool {
+        self.reports.state.is_usable()
+    }
 }
 
 impl View {
@@ -200,18 +228,15 @@ impl View {
         cluster: &Arc<Cluster>,
         state: Arc<ClusterState>,
         table: &Table,
-        in_use: &InUse,
+        loads: &Loads,
         account: ClusterAccount,
     ) -> Self {
-        let slots = slots(cluster, &state, table, in_use);
-        // Workers that all began with the first endpoint would send it their first requests together.
-        let turn = fastrand::usize(..slots.len().max(1));
+        let slots = slots(cluster, &state, table, loads);
         Self {
             cluster: Arc::downgrade(cluster),
             state,
             version: table.version(),
-            slots,
-            turn,
+            tiers: Tiers::new(cluster, slots),
             account: Rc::new(account),
         }
     }
@@ -220,134 +245,131 @@ impl View {
         ptr::eq(self.cluster.as_ptr(), Arc::as_ptr(cluster))
     }
 
-    /// Takes over another answer of the name servers.
-    fn refresh(&mut self, cluster: &Cluster, table: &Table, in_use: &InUse) {
+    /// Takes over another answer of the name servers, if it is about this cluster: an order is not made anew for nothing.
+    fn refresh(&mut self, cluster: &Cluster, table: &Table, loads: &Loads) {
         if self.version == table.version() {
             return;
         }
-        self.slots = slots(cluster, &self.state, table, in_use);
         self.version = table.version();
-        in_use.forget_the_gone();
+        let slots = slots(cluster, &self.state, table, loads);
+        if !self.tiers.are_of(&slots) {
+            self.tiers = Tiers::new(cluster, slots);
+            loads.forget_the_gone();
+        }
     }
 
-    fn choose(&mut self, cluster: &Cluster, tried: Option<&Address>) -> Option<Chosen> {
+    fn choose(
+        &mut self,
+        cluster: &Cluster,
+        wish: Wish<'_>,
+    ) -> Option<(Rc<Slot>, Admission, Rc<ClusterAccount>)> {
         // Each worker that takes a trial away from us leaves one endpoint less to choose from.
-        for _ in 0..=self.slots.len() {
-            let Some(place) = self.pick(cluster.balance, |slot| slot.is_usable() && !slot.is_at(tried))
-            else {
-                break;
-            };
-            let slot = self.slots.get(place)?;
+        for _ in 0..=self.tiers.slots().len() {
+            let Some(slot) = self.tiers.choose(cluster, wish) else { break };
             if let Some(admission) = slot.reports.state.admit() {
-                return Some(self.take(slot, admission));
+                return Some((slot, admission, Rc::clone(&self.account)));
             }
         }
-        if cluster.when_all_down == WhenAllDown::Refuse || self.slots.iter().any(Slot::is_usable) {
+        if !self.tries_all(cluster) {
             return None;
         }
-        let place = self.pick(cluster.balance, |slot| !slot.is_at(tried))?;
+        let slot = self.tiers.choose_any(wish)?;
         self.account.all_down();
-        Some(self.take(self.slots.get(place)?, Admission::Usual))
+        Some((slot, Admission::Usual, Rc::clone(&self.account)))
     }
 
-    /// The place of the next one among those that `may` be it.
-    fn pick(&mut self, balance: Balance, may: impl Fn(&Slot) -> bool) -> Option<usize> {
-        let may_not = |place: usize| !self.slots.get(place).is_some_and(&may);
-        let in_use = |place: usize| self.slots.get(place).map_or(0, |slot| slot.in_use.get());
-        let place = match balance {
-            Balance::RoundRobin => balance::in_turn(self.turn, self.slots.len(), may_not),
-            Balance::LeastConnections => balance::least(self.turn, self.slots.len(), in_use, may_not),
-        };
-        self.turn = self.turn.wrapping_add(1);
-        place
+    /// Whether none is up, and the cluster wants them to be tried all the same.
+    fn tries_all(&self, cluster: &Cluster) -> bool {
+        cluster.when_all_down == WhenAllDown::TryAll
+            && !self.tiers.slots().iter().any(|slot| slot.is_usable())
     }
 
-    fn take(&self, slot: &Slot, admission: Admission) -> Chosen {
-        slot.in_use.set(slot.in_use.get() + 1);
-        Chosen {
-            address: slot.address.clone(),
-            account: Rc::clone(&self.account),
-            in_use: Rc::clone(&slot.in_use),
-            reports: Rc::clone(&slot.reports),
-            is_trial: Cell::new(admission == Admission::Trial),
-        }
+    fn has_other(&self, cluster: &Cluster, tried: &[Address]) -> bool {
+        let tries_all = self.tries_all(cluster);
+        let mut others = self.tiers.slots().iter().filter(|slot| !tried.contains(&slot.address));
+        others.any(|slot| tries_all || slot.is_usable())
     }
 
     fn none(&self, cluster: &Cluster) -> ConnectError {
         let cluster = cluster.name.clone();
-        let Some(slot) = self.slots.first() else {
+        let Some(slot) = self.tiers.slots().first() else {
             self.account.unresolved();
             return ConnectError::NoEndpoint { cluster };
         };
         self.account.all_down();
         let why = slot.reports.state.why().unwrap_or_default();
-        ConnectError::AllDown { cluster, count: self.slots.len(), address: slot.address.clone(), why }
+        let count = self.tiers.slots().len();
+        ConnectError::AllDown { cluster, count, address: slot.address.clone(), why }
     }
 }
 
-impl Slot {
-    fn is_usable(&self) -> bool {
-        self.reports.state.is_usable()
-    }
-
-    fn is_at(&self, address: Option<&Address>) -> bool {
-        Some(&self.address) == address
-    }
-}
-
-fn slots(cluster: &Cluster, state: &ClusterState, table: &Table, in_use: &InUse) -> Vec<Slot> {
-    let slot = |address| {
-        let reports = Rc::new(Reports { state: state.endpoint(&address), ejection: cluster.ejection });
-        Slot { in_use: in_use.of(&address), address, reports }
+fn slots(cluster: &Cluster, state: &ClusterState, table: &Table, loads: &Loads) -> Vec<Rc<Slot>> {
+    let slot = |(endpoint, address): (&Endpoint, Address)| {
+        let reports = Reports { state: state.endpoint(&address), ejection: cluster.ejection };
+        Rc::new(Slot {
+            weight: endpoint.weight,
+            id: digest::of(address.to_string().as_bytes()),
+            standing: Standing::of(endpoint, cluster),
+            load: loads.of(&address),
+            reports: Rc::new(reports),
+            address,
+        })
     };
-    addresses(cluster, table).into_iter().map(slot).collect()
+    members(cluster, table).into_iter().map(slot).collect()
 }
 
 /// The addresses of a cluster as names have them now.
 pub(super) fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
-    let mut addresses = Vec::with_capacity(cluster.endpoints.len());
+    members(cluster, table).into_iter().map(|(_, address)| address).collect()
+}
+
+/// Every address once, in the order of the file and then of the answers for its name; it is that of the first endpoint
+/// which leads to it.
+fn members<'c>(cluster: &'c Cluster, table: &Table) -> Vec<(&'c Endpoint, Address)> {
+    let mut members = Vec::with_capacity(cluster.endpoints.len());
+    let mut known = HashSet::with_capacity(cluster.endpoints.len());
     for endpoint in &cluster.endpoints {
-        match &endpoint.target {
-            Target::Address(address) => addresses.push(Address::Inet(*address)),
-            Target::Unix(path) => addresses.push(Address::Unix(path.as_path().into())),
-            Target::Name { host, port } => {
-                let resolved = table.addresses(host).iter();
-                addresses.extend(resolved.map(|ip| Address::Inet(SocketAddr::new(*ip, *port))));
+        for address in resolved(endpoint, table) {
+            if known.insert(address.clone()) {
+                members.push((endpoint, address));
             }
         }
     }
-    addresses
+    members
+}
+
+fn resolved(endpoint: &Endpoint, table: &Table) -> Vec<Address> {
+    match &endpoint.target {
+        Target::Address(address) => vec![Address::Inet(*address)],
+        Target::Unix(path) => vec![Address::Unix(path.as_path().into())],
+        Target::Name { host, port } => {
+            let resolved = table.addresses(host).iter();
+            resolved.map(|ip| Address::Inet(SocketAddr::new(*ip, *port))).collect()
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::observe::Observer;
-    use crate::policy::cluster::{
-        ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, Keepalive, SendHeader,
-    };
-    use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs};
+    use crate::policy::cluster::{Balance, OwnZone};
+
+    fn endpoint(text: &str) -> Endpoint {
+        Endpoint::new(text, Target::Address(text.parse().unwrap()))
+    }
 
     fn cluster(balance: Balance, addresses: &[&str]) -> Arc<Cluster> {
-        let endpoint =
-            |text: &&str| Endpoint { text: (*text).into(), target: Target::Address(text.parse().unwrap()) };
-        Arc::new(Cluster {
-            name: "app".into(),
-            index: 0,
-            endpoints: addresses.iter().map(endpoint).collect(),
-            balance,
-            send_header: SendHeader::None,
-            send_tlvs: Vec::new(),
-            header_placement: HeaderPlacement::default(),
-            inner_header: InnerHeader::default(),
-            keepalive: Keepalive::default(),
-            pass_tlvs: PassTlvs::default(),
-            max_header: DEFAULT_MAX_HEADER,
-            timeout: ClusterTimeouts::default(),
-            health: None,
-            ejection: None,
-            when_all_down: WhenAllDown::default(),
-        })
+        let endpoints = addresses.iter().map(|text| endpoint(text)).collect();
+        Arc::new(Cluster { balance, ..Cluster::new("app", 0, endpoints) })
+    }
+
+    fn choose(endpoints: &Endpoints, cluster: &Arc<Cluster>) -> Chosen {
+        endpoints.choose(cluster, Wish::default()).unwrap()
+    }
+
+    fn address(text: &str) -> Address {
+        Address::Inet(text.parse().unwrap())
     }
 
     fn endpoints() -> Endpoints {
@@ -359,13 +381,13 @@ mod tests {
     fn the_one_with_fewer_connections_is_chosen_until_they_are_equal() {
         let endpoints = endpoints();
         let cluster = cluster(Balance::LeastConnections, &["127.0.0.1:1", "127.0.0.1:2"]);
-        let first = endpoints.choose(&cluster, None).unwrap();
-        let second = endpoints.choose(&cluster, None).unwrap();
+        let first = choose(&endpoints, &cluster);
+        let second = choose(&endpoints, &cluster);
         assert_ne!(first.address, second.address);
         let freed = second.address.clone();
         drop(second);
         for _ in 0..3 {
-            assert_eq!(endpoints.choose(&cluster, None).unwrap().address, freed);
+            assert_eq!(choose(&endpoints, &cluster).address, freed);
         }
     }
 
@@ -373,10 +395,10 @@ mod tests {
     fn what_is_counted_outlives_the_plan() {
         let endpoints = endpoints();
         let addresses = ["127.0.0.1:1", "127.0.0.1:2"];
-        let held = endpoints.choose(&cluster(Balance::LeastConnections, &addresses), None).unwrap();
+        let held = choose(&endpoints, &cluster(Balance::LeastConnections, &addresses));
         let next = cluster(Balance::LeastConnections, &addresses);
         for _ in 0..4 {
-            assert_ne!(endpoints.choose(&next, None).unwrap().address, held.address);
+            assert_ne!(choose(&endpoints, &next).address, held.address);
         }
     }
 
@@ -388,7 +410,7 @@ mod tests {
         let mut chosen = [HashMap::<Address, u32>::new(), HashMap::new()];
         for turn in 0..30 {
             let plan = turn % 2;
-            let address = endpoints.choose(&plans[plan], None).unwrap().address.clone();
+            let address = choose(&endpoints, &plans[plan]).address.clone();
             *chosen[plan].entry(address).or_default() += 1;
         }
         for counts in chosen {
@@ -398,18 +420,61 @@ mod tests {
         drop(before);
         endpoints.forget_the_gone();
         assert_eq!(endpoints.views.borrow()[0].len(), 1);
-        assert_eq!(endpoints.in_use.0.borrow().len(), addresses.len());
+        assert_eq!(endpoints.loads.0.borrow().len(), addresses.len());
     }
 
     #[test]
     fn an_endpoint_that_was_tried_is_not_chosen_again() {
         let endpoints = endpoints();
         let two = cluster(Balance::RoundRobin, &["127.0.0.1:1", "127.0.0.1:2"]);
-        let tried = Address::Inet("127.0.0.1:1".parse().unwrap());
+        let tried = [address("127.0.0.1:1")];
+        let wish = Wish { key: None, tried: &tried };
         for _ in 0..4 {
-            assert_ne!(endpoints.choose(&two, Some(&tried)).unwrap().address, tried);
+            assert_ne!(endpoints.choose(&two, wish).unwrap().address, tried[0]);
         }
         let one = cluster(Balance::RoundRobin, &["127.0.0.1:1"]);
-        assert!(endpoints.choose(&one, Some(&tried)).is_none());
+        assert!(endpoints.choose(&one, wish).is_none());
+    }
+
+    #[test]
+    fn a_backup_is_chosen_only_when_every_other_was_tried() {
+        let endpoints = endpoints();
+        let mut app = Cluster::new("app", 0, vec![endpoint("127.0.0.1:1"), endpoint("127.0.0.1:2")]);
+        app.endpoints[0].backup = true;
+        let app = Arc::new(app);
+        for _ in 0..4 {
+            assert_eq!(choose(&endpoints, &app).address, address("127.0.0.1:2"));
+        }
+        let tried = [address("127.0.0.1:2")];
+        let backup = endpoints.choose(&app, Wish { key: None, tried: &tried }).unwrap();
+        assert_eq!(backup.address, address("127.0.0.1:1"));
+    }
+
+    #[test]
+    fn the_own_zone_comes_first_and_others_when_it_has_none_left() {
+        let endpoints = endpoints();
+        let zones = [("127.0.0.1:1", Some("a")), ("127.0.0.1:2", Some("b")), ("127.0.0.1:3", None)];
+        let of =
+            |(text, zone): (&str, Option<&str>)| Endpoint { zone: zone.map(Into::into), ..endpoint(text) };
+        let own = Some(OwnZone { name: "b".into(), needs: 1 });
+        let app = Cluster { zone: own, ..Cluster::new("app", 0, zones.map(of).into()) };
+        let app = Arc::new(app);
+        let near = [address("127.0.0.1:2"), address("127.0.0.1:3")];
+        for _ in 0..6 {
+            assert!(near.contains(&choose(&endpoints, &app).address));
+        }
+        let far = endpoints.choose(&app, Wish { key: None, tried: &near }).unwrap();
+        assert_eq!(far.address, address("127.0.0.1:1"));
+    }
+
+    #[test]
+    fn weights_are_honoured() {
+        let endpoints = endpoints();
+        let mut app = Cluster::new("app", 0, vec![endpoint("127.0.0.1:1"), endpoint("127.0.0.1:2")]);
+        app.endpoints[1].weight = 3;
+        let app = Arc::new(app);
+        let heavy = address("127.0.0.1:2");
+        let had = (0..400).filter(|_| choose(&endpoints, &app).address == heavy).count();
+        assert_eq!(had, 300);
     }
 }

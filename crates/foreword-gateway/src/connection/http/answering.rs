@@ -42,7 +42,6 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     pub(super) buffer: &'a mut Buffer<'w>,
     pub(super) out: &'a mut Vec<u8>,
     pub(super) terms: Terms<'a>,
-    pub(super) is_reused: bool,
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
     pub(super) drain: &'a Drain,
@@ -99,7 +98,7 @@ impl Answering<'_, '_, '_, '_> {
             match read {
                 Ok(1..) if is_silent => self.note.borrow_mut().first_byte(),
                 Ok(1..) => {}
-                Ok(0) | Err(_) if is_silent && self.is_reused => return Err(Failed::Stale),
+                Ok(0) | Err(_) if is_silent => return Err(Failed::Unanswered),
                 Ok(0) | Err(_) => return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint })),
             }
         }

@@ -25,6 +25,7 @@ use crate::plan::Cluster;
 use crate::refusal::Refusal;
 use crate::stream::Carried;
 use crate::upstream::endpoints::Chosen;
+use crate::upstream::reach::Attempts;
 
 /// What forwarding needs from the desk.
 pub(super) struct Tools<'d> {
@@ -36,7 +37,8 @@ pub(super) struct Tools<'d> {
 
 /// Forwards a request to an endpoint of `cluster`.
 ///
-/// A kept connection may have died unnoticed. If nothing came over it and the request may be said twice, it is, once.
+/// A connection may die before anything comes over it: a kept one unnoticed, a new one with its endpoint. If the request may
+/// be said twice, it is said again: over a new connection, and to another endpoint unless a kept one was to blame.
 pub(super) async fn forward<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
@@ -45,9 +47,11 @@ pub(super) async fn forward<S: Carried>(
     mut note: RequestRecord<'_>,
 ) -> After {
     asked.write_head(tools.to_endpoint);
+    let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
     let mut kept_is_welcome = true;
     loop {
-        let found = link::find(talk, cluster, kept_is_welcome, tools.endpoint, &mut note).await;
+        let found =
+            link::find(talk, cluster, &mut attempts, kept_is_welcome, tools.endpoint, &mut note).await;
         let mut link = match found {
             Ok(link) => link,
             Err(error) => {
@@ -73,7 +77,7 @@ pub(super) async fn forward<S: Carried>(
                     Persistence::Close => After::Linger,
                 };
             }
-            Err(Failed::Stale) if may_repeat(asked) && kept_is_welcome => {
+            Err(Failed::Unanswered) if may_repeat(asked) && another(talk, cluster, &link, &mut attempts) => {
                 note.retried();
                 link.chosen.account.replayed();
                 kept_is_welcome = false;
@@ -92,10 +96,19 @@ pub(super) async fn forward<S: Carried>(
 /// Tells of an endpoint that gave no answer, though nobody else was in its way.
 fn report(chosen: &Chosen, failed: &Failed) {
     match failed {
-        Failed::Stale => chosen.did_not_answer(&"the connection was closed"),
+        Failed::Unanswered => chosen.did_not_answer(&"the connection was closed"),
         Failed::Refused(refused) if refused.is_of_the_endpoint() => chosen.did_not_answer(refused),
         Failed::ClientGone | Failed::ClientStalls | Failed::Refused(_) => {}
     }
+}
+
+/// Whether there is another way to say it: over a new connection in place of a kept one, else to another endpoint.
+fn another<S>(talk: &Talk<'_, S>, cluster: &Arc<Cluster>, link: &Link, attempts: &mut Attempts) -> bool {
+    if !link.is_reused {
+        link.chosen.did_not_answer(&"the connection was closed");
+        attempts.failed_at(&link.chosen.address);
+    }
+    (link.is_reused || attempts.has_other(&talk.worker.endpoints, cluster)) && attempts.repeat(cluster)
 }
 
 /// What may be said twice, and of what nothing is gone that only the client could say again.
@@ -139,7 +152,6 @@ async fn converse<S: Carried>(
         buffer,
         out: tools.to_client,
         terms,
-        is_reused: link.is_reused,
         chosen: &link.chosen,
         drain: &talk.connection.drain,
         note,
@@ -170,7 +182,7 @@ async fn give_up<S: Carried>(
             note.close(Outcome::TimedOut(Side::Downstream));
             return After::Cut;
         }
-        Failed::Stale => Refused::EndpointClosed { endpoint },
+        Failed::Unanswered => Refused::EndpointClosed { endpoint },
         Failed::Refused(refused) => refused,
     };
     if progress.answer_has_begun.get() {

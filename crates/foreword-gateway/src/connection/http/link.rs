@@ -14,7 +14,7 @@ use crate::plan::{Cluster, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::{Address, Chosen};
 use crate::upstream::pool::is_quiet;
-use crate::upstream::reach::{Attempt, reach};
+use crate::upstream::reach::{Attempt, Attempts, reach};
 
 /// A connection to an endpoint, for one request.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ impl Link {
 pub(super) async fn find<S>(
     talk: &mut Talk<'_, S>,
     cluster: &Arc<Cluster>,
+    attempts: &mut Attempts,
     kept_is_welcome: bool,
     endpoint: &mut String,
     note: &mut RequestRecord<'_>,
@@ -149,7 +150,7 @@ pub(super) async fn find<S>(
         Ok((upstream, introduction, false))
     };
     let (chosen, (upstream, introduction, is_reused)) =
-        reach(&talk.worker.endpoints, cluster, tell, connect).await?;
+        reach(&talk.worker.endpoints, cluster, attempts, tell, connect).await?;
     let link = Link { upstream, introduction, chosen, is_reused };
     link.note(connection, note);
     Ok(link)

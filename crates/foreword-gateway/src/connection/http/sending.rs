@@ -33,8 +33,8 @@ pub(super) enum Failed {
     ClientGone,
     /// The client takes nothing of its answer.
     ClientStalls,
-    /// A kept connection was dead before anything came over it.
-    Stale,
+    /// The connection ended before anything came over it.
+    Unanswered,
     /// The client can be told, if nothing else was told before.
     Refused(Refused),
 }

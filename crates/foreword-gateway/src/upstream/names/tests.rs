@@ -5,10 +5,7 @@ use tokio::time::sleep;
 
 use super::server::Server;
 use super::*;
-use crate::policy::cluster::{
-    Balance, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, Keepalive, SendHeader, WhenAllDown,
-};
-use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs};
+use crate::policy::cluster::Endpoint;
 
 #[test]
 fn the_same_addresses_are_no_new_version() {
@@ -79,24 +76,7 @@ fn ips(addresses: &[&str]) -> Vec<IpAddr> {
 
 fn plan(host: &str) -> Vec<Arc<Cluster>> {
     let target = Target::Name { host: host.into(), port: 80 };
-    let cluster = Arc::new(Cluster {
-        name: "app".into(),
-        index: 0,
-        endpoints: vec![Endpoint { text: host.into(), target }],
-        balance: Balance::default(),
-        send_header: SendHeader::None,
-        send_tlvs: Vec::new(),
-        header_placement: HeaderPlacement::default(),
-        inner_header: InnerHeader::default(),
-        keepalive: Keepalive::default(),
-        pass_tlvs: PassTlvs::default(),
-        max_header: DEFAULT_MAX_HEADER,
-        timeout: ClusterTimeouts::default(),
-        health: None,
-        ejection: None,
-        when_all_down: WhenAllDown::default(),
-    });
-    vec![cluster]
+    vec![Arc::new(Cluster::new("app", 0, vec![Endpoint::new(host, target)]))]
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,159 @@
+//! What a consistent hash is of: a value of the connection or request, or several in a template.
+
+use foreword_rule::{Facts, Kind, Part, RuleError, Template, Variable};
+
+use super::digest::Digest;
+
+/// What must be the same for two connections, or requests, to lead to the same endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashKey {
+    text: Box<str>,
+    template: Template,
+}
+
+impl HashKey {
+    /// Reads the name of a value, such as `client.ip`, or a template with several in braces. `resolve` knows the values.
+    ///
+    /// # Errors
+    /// When there is no such value, or the template holds none: then every key would be the same.
+    pub fn parse(text: &str, resolve: impl Fn(&str) -> Result<Variable, String>) -> Result<Self, RuleError> {
+        let template = if text.contains(['{', '}']) {
+            Template::parse(text, resolve)?
+        } else {
+            // The name is underlined where it stands; braces that nobody wrote would move it.
+            let value = resolve(text).map_err(|problem| RuleError::new(0..text.len(), problem))?;
+            Template::of(value)
+        };
+        if template.variables().next().is_none() {
+            return Err(RuleError::new(0..text.len(), "expected a value in braces, found only text"));
+        }
+        Ok(Self { text: text.into(), template })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The values that it is made of.
+    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+        self.template.variables()
+    }
+
+    /// The key as a number; `None` where none of the values is there.
+    pub(crate) fn of(&self, facts: &impl Facts) -> Option<u64> {
+        let mut digest = Digest::new();
+        let mut is_there = false;
+        for part in self.template.parts() {
+            match part {
+                Part::Text(text) => digest.add(text.as_bytes()),
+                Part::Value(variable) => is_there |= add(variable, facts, &mut digest),
+            }
+        }
+        is_there.then(|| digest.number())
+    }
+}
+
+/// Adds a value as it is, without writing it out first; `false` if there is none.
+fn add(variable: &Variable, facts: &impl Facts, digest: &mut Digest) -> bool {
+    match (variable, variable.kind()) {
+        (Variable::Uri, _) => {
+            let is_there = add(&Variable::ForwardedPath, facts, digest);
+            digest.add(b"?");
+            add(&Variable::Query, facts, digest) | is_there
+        }
+        (Variable::Field(name), _) => facts.any_field(name, &mut |value| {
+            digest.add(value);
+            true
+        }),
+        (_, Kind::Ip) => {
+            let address = facts.ip(variable).map(|address| address.to_canonical());
+            match address {
+                Some(std::net::IpAddr::V4(address)) => digest.add(&address.octets()),
+                Some(std::net::IpAddr::V6(address)) => digest.add(&address.octets()),
+                None => {}
+            }
+            address.is_some()
+        }
+        (_, Kind::Number) => {
+            let number = facts.number(variable);
+            number.inspect(|number| digest.add(&number.to_be_bytes())).is_some()
+        }
+        (_, Kind::Text) => facts.text(variable).inspect(|text| digest.add(text)).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    struct Known {
+        ip: Option<&'static str>,
+        host: Option<&'static str>,
+        field: Option<&'static str>,
+    }
+
+    impl Facts for Known {
+        fn ip(&self, _: &Variable) -> Option<IpAddr> {
+            self.ip.map(|ip| ip.parse().unwrap())
+        }
+
+        fn number(&self, _: &Variable) -> Option<u64> {
+            None
+        }
+
+        fn text(&self, variable: &Variable) -> Option<&[u8]> {
+            self.host.filter(|_| *variable == Variable::Host).map(str::as_bytes)
+        }
+
+        fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            self.field.filter(|_| name == "x-user").is_some_and(|value| test(value.as_bytes()))
+        }
+    }
+
+    fn key(text: &str) -> HashKey {
+        HashKey::parse(text, Variable::for_template).unwrap()
+    }
+
+    const NOBODY: Known = Known { ip: None, host: None, field: None };
+
+    #[test]
+    fn the_same_value_is_the_same_key_however_an_address_is_written() {
+        let of = |ip| key("client.ip").of(&Known { ip: Some(ip), ..NOBODY });
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8::2"));
+    }
+
+    #[test]
+    fn a_field_or_several_values_make_a_key() {
+        let of = |text: &str, host, field| key(text).of(&Known { ip: Some("192.0.2.1"), host, field });
+        assert_ne!(of("field[\"X-User\"]", None, Some("a")), of("field[\"X-User\"]", None, Some("b")));
+        let both = "{client.ip} {host}";
+        assert_eq!(of(both, Some("a"), None), of(both, Some("a"), Some("x")));
+        assert_ne!(of(both, Some("a"), None), of(both, Some("b"), None));
+        assert!(of(both, None, None).is_some(), "one of them is there");
+    }
+
+    #[test]
+    fn where_no_value_is_there_is_no_key() {
+        for text in ["client.ip", "host", "client.port", "field[\"x-user\"]", "{host}{client.ip}", "{uri}"] {
+            assert_eq!(key(text).of(&NOBODY), None, "{text}");
+        }
+        assert!(key("host").of(&Known { host: Some(""), ..NOBODY }).is_some(), "empty is not missing");
+    }
+
+    #[test]
+    fn what_is_no_value_is_told_with_its_place() {
+        for (text, place, message) in [
+            ("clint.ip", 0..8, "expected a variable, found `clint.ip`; did you mean `client.ip`?"),
+            ("{client.ip}{hots}", 12..16, "expected a variable, found `hots`; did you mean `host`?"),
+            ("{{}}", 0..4, "expected a value in braces, found only text"),
+        ] {
+            let error = HashKey::parse(text, Variable::for_template).unwrap_err();
+            assert_eq!((error.span(), error.to_string().as_str()), (place, message));
+        }
+    }
+}
