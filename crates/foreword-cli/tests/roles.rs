@@ -102,6 +102,18 @@ fn accept(endpoint: &TcpListener) -> TcpStream {
     stream
 }
 
+/// What a health check sends before it ends. The first one comes at once, the next one in half a minute.
+fn check(endpoint: &TcpListener) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A check that has its answer may end with a reset.
+    let _reset = accept(endpoint).read_to_end(&mut bytes);
+    assert!(bytes.len() <= 28, "{bytes:x?}");
+    bytes
+}
+
+/// LOCAL, and twelve bytes to come.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x11\x00\x0c";
+
 fn exactly(stream: &mut TcpStream, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).expect("so many bytes");
@@ -118,6 +130,9 @@ fn the_file_that_flags_mean_is_printed_and_good() {
          --send-tlv authority,crc32c --certificates certs/ --trust 10.0.0.0/16,unix",
         "gate --bind [::]:443 --trust 10.0.0.0/16 --trust-optional 127.0.0.1,::1 --trust-forbid 10.0.200.0/24 \
          --certificates certs/ --to 127.0.0.1:8080 --access-log --admin unix:/run/foreword/admin.sock",
+        "balance --bind [::]:443 --to 10.0.0.1:443 --send-header v2 --trust 10.0.0.0/16 --pass-tlv aws.vpce,0xE1 --health tcp \
+         --health-header local-noop --health-port 8443 --health-interval 1s --health-timeout 500ms --health-rise 1 --health-fall 5",
+        "gate --bind [::]:80 --to 127.0.0.1:8080 --health http:/healthz --pass-tlv all --send-header v2 --trust 10.0.0.0/8",
         "gate --bind [::]:5432 --mode tcp --trust 10.0.0.0/16 --to 127.0.0.1:15432 --access-log haproxy --log-to file:a.log",
     ];
     insta::assert_snapshot!("print_config", files.map(printed).join("\n"));
@@ -128,6 +143,9 @@ fn the_balancers_of_aws_are_files_too() {
     let files = ["classic-elb", "nlb", "nlb:on_first_ack", "nlb:on_first_ack_with_payload"]
         .map(|name| printed(&format!("balance --as {name} --bind [::]:443 --to 10.0.0.1:443")));
     insta::assert_snapshot!("emulated", files.join("\n"));
+    let vpce = printed("balance --as nlb --vpce vpce-08d2bf15fac5001c9 --bind [::]:443 --to 10.0.0.1:443");
+    let tlv = "send_tlvs        = [{ kind = \"aws.vpce\", value = \"vpce-08d2bf15fac5001c9\" }]\n";
+    assert!(vpce.contains(tlv), "{vpce}");
     let own = printed("balance --as nlb --bind [::]:443 --to 10.0.0.1:443 --idle-timeout 10s");
     assert!(own.contains("timeout = { idle = \"10s\" }\n"), "{own}");
 }
@@ -142,6 +160,8 @@ fn what_is_wrong_is_told_of_the_flags() {
         "balance --bind [::]:443 --to 10.0.0.1:1 --to 10.0.0.1:1",
         "gate --bind [::]:443 --to 10.0.0.1:1 --certificates nowhere/",
         "gate --bind [::]:443 --to 10.0.0.1:1 --access-log {nope} --admin x --workers 0 --drain x --max-connections 0",
+        "gate --bind [::]:443 --to 10.0.0.1:1 --health http:x --health-header proxi --health-port 0 --health-interval 1 \
+         --health-timeout x --health-rise 0 --health-fall 0",
         "gate --bind [::]:443 --to 10.0.0.1:1 --mode tcp --certificates nowhere/ --print-config --trust x",
     ] {
         let args: Vec<&str> = command.split(' ').collect();
@@ -156,6 +176,10 @@ fn what_is_wrong_is_told_of_the_flags() {
         "balance --as nlb --bind [::]:443 --to 10.0.0.1:1 --send-header v1",
         "balance --as nlb --bind [::]:443 --to 10.0.0.1:1 --mode http",
         "balance --bind [::]:443 --to 10.0.0.1:1 --balance fairly",
+        "balance --bind [::]:443 --to 10.0.0.1:1 --health tcp:/x",
+        "balance --bind [::]:443 --to 10.0.0.1:1 --health icmp",
+        "balance --bind [::]:443 --to 10.0.0.1:1 --health-rise 2",
+        "balance --as classic-elb --vpce vpce-1 --bind [::]:443 --to 10.0.0.1:1",
     ] {
         let args: Vec<&str> = command.split(' ').collect();
         let (code, _, said) = foreword(folder.path(), &args);
@@ -169,6 +193,7 @@ fn what_is_wrong_is_told_of_the_flags() {
 fn a_classic_elb_writes_v1_in_front_of_a_header_that_is_there() {
     let (endpoint, to) = endpoint();
     let elb = Running::start(&["balance", "--as", "classic-elb", "--to", &to]);
+    assert_eq!(check(&endpoint), b"", "its checks carry no header");
     let mut client = elb.connect();
     client.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nhello").expect("taken");
     let mut behind = accept(&endpoint);
@@ -185,6 +210,7 @@ fn a_classic_elb_writes_v1_in_front_of_a_header_that_is_there() {
 fn an_nlb_on_first_ack_writes_v2_before_the_client_speaks() {
     let (endpoint, to) = endpoint();
     let nlb = Running::start(&["balance", "--as", "nlb:on_first_ack", "--to", &to]);
+    assert_eq!(check(&endpoint).get(..16), Some(LOCAL), "its checks carry LOCAL");
     let client = nlb.connect();
     let mut behind = accept(&endpoint);
     let header = exactly(&mut behind, 28);
@@ -198,6 +224,7 @@ fn an_nlb_on_first_ack_writes_v2_before_the_client_speaks() {
 fn an_nlb_on_first_ack_with_payload_writes_v2_with_the_first_bytes() {
     let (endpoint, to) = endpoint();
     let nlb = Running::start(&["balance", "--as", "nlb", "--to", &to]);
+    assert_eq!(check(&endpoint).get(..16), Some(LOCAL), "its checks carry LOCAL");
     let mut client = nlb.connect();
     let mut behind = accept(&endpoint);
     // What the server says first comes through while the header is still owed.

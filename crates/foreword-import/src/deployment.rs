@@ -93,6 +93,18 @@ impl Deployment {
         fitting.into_iter().map(|assigned| with_port(&assigned.value, port)).collect()
     }
 
+    /// The port that a described one is on this machine: where endpoints were given for it, theirs.
+    pub(crate) fn port_of(&self, name: &str, port: u16) -> u16 {
+        let mut ports =
+            self.endpoints.iter().filter(|given| given.port == Some(port) && given.fits(name, port)).map(
+                |given| {
+                    with_port(&given.value, port).rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+                },
+            );
+        let first = ports.next().flatten();
+        first.filter(|first| ports.all(|port| port == Some(*first))).unwrap_or(port)
+    }
+
     /// Where to listen for a port of a balancer.
     pub(crate) fn listen(&self, name: &str, port: u16) -> Vec<String> {
         let fitting = self.fitting(What::Listen, &self.listens, name, port);

@@ -82,6 +82,8 @@ pub struct Cluster {
     pub placement: Option<Because<Placement>>,
     /// TLVs that a v2 header carries.
     pub tlvs: Vec<Value>,
+    /// TLVs of the client's own header that go on.
+    pub passed: Vec<String>,
     /// `tls = { … }`.
     pub tls: Option<Vec<(&'static str, Value)>>,
     /// `timeout = { … }`.
@@ -292,6 +294,11 @@ impl Cluster {
         if !self.tlvs.is_empty() {
             table.set("send_tlvs", Value::List(self.tlvs));
         }
+        match self.passed.as_slice() {
+            [] => {}
+            [all] if all == "all" => table.set("pass_tlvs", "all"),
+            kinds => table.set("pass_tlvs", Value::List(kinds.iter().map(|kind| tlv(kind)).collect())),
+        }
         if let Some(tls) = self.tls {
             table.set("tls", Value::table(tls));
         }
@@ -324,6 +331,16 @@ impl Trust {
         table.set("from", Value::texts(self.from));
         table.set("header", self.header);
         draft.push(table);
+    }
+}
+
+/// A kind by its number, or by its name.
+fn tlv(kind: &str) -> Value {
+    let number =
+        kind.strip_prefix("0x").map(|hex| u64::from_str_radix(hex, 16)).or_else(|| Some(kind.parse()));
+    match number {
+        Some(Ok(number)) => Value::Number(number),
+        _ => Value::Text(kind.to_owned()),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::health::{Check, CheckKind};
 use super::properties::{At, Properties};
 use super::template::Resource;
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
 use crate::fault::{Fault, shown};
-use crate::parts::{Because, Cluster, Listener, Mode, SentHeader, balance};
+use crate::parts::{AllDown, Because, Cluster, Listener, Mode, SentHeader, balance};
 
 pub(super) const TYPE: &str = "AWS::ElasticLoadBalancing::LoadBalancer";
 
@@ -19,6 +20,7 @@ struct Balancer<'i, 't> {
     instances: Vec<Value>,
     /// Instance ports that get a header.
     headers: BTreeSet<u16>,
+    check: Option<Check>,
     idle: String,
     idle_why: &'static str,
 }
@@ -35,6 +37,7 @@ pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<()
         path: format!("Resources.{}", resource.id),
         instances: properties.list("Instances")?,
         headers: read_policies(&properties)?,
+        check: read_check(&properties)?,
         idle: format!("{}s", idle.as_ref().map_or(DEFAULT_IDLE, |idle| idle.value)),
         idle_why: if idle.is_some() {
             "ConnectionSettings.IdleTimeout"
@@ -143,6 +146,10 @@ impl Balancer<'_, '_> {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             balance,
             header,
+            health: self.check.as_ref().map(|check| {
+                check.health(self.import, self.id, port.value, ("none", "a classic ELB's checks carry none"))
+            }),
+            all_down: Some(Because::of(AllDown::Refuse, "as a classic ELB does")),
             ..Cluster::default()
         });
         Ok(name)
@@ -200,6 +207,38 @@ fn read_policies(properties: &Properties<'_, '_>) -> Result<BTreeSet<u16>, Fault
     Ok(headers)
 }
 
+/// `HealthCheck`, whose `Target` is `TCP:443` or `HTTP:80/path`.
+fn read_check(properties: &Properties<'_, '_>) -> Result<Option<Check>, Fault> {
+    let Some(check) = properties.map("HealthCheck")? else { return Ok(None) };
+    let target = check.require_text("Target")?;
+    let wrong = || {
+        let fault = Fault::expected(
+            target.place,
+            "a target such as `TCP:443` or `HTTP:80/path`",
+            shown(&target.value),
+        );
+        fault.within(&check.path_of("Target"))
+    };
+    let (kind, rest) = target.value.split_once(':').ok_or_else(wrong)?;
+    let kind = CheckKind::of(&At { value: kind.to_owned(), place: target.place }).map_err(|_| wrong())?;
+    let (port, path) = match rest.split_once('/') {
+        Some((port, path)) if kind.has_path() => (port, Some(format!("/{path}"))),
+        None if !kind.has_path() => (rest, None),
+        _ => return Err(wrong()),
+    };
+    let number = |name, default| check.number(name).map(|at| at.map_or(default, |at| at.value));
+    Ok(Some(Check {
+        kind,
+        port: Some(port.parse().ok().filter(|&port| port > 0).ok_or_else(wrong)?),
+        path,
+        statuses: vec!["200".to_owned()],
+        interval: number("Interval", 30)?,
+        timeout: number("Timeout", 5)?,
+        rise: number("HealthyThreshold", 10)?,
+        fall: number("UnhealthyThreshold", 2)?,
+    }))
+}
+
 /// What a protocol speaks, and whether in TLS.
 fn protocol_of(
     text: &At<String>,
@@ -237,7 +276,6 @@ const REASONS: &[(&str, &str)] = &[
     ("AvailabilityZones", ""),
     ("ConnectionDrainingPolicy", "not carried over"),
     ("CrossZone", "there are no zones here: every endpoint gets its share"),
-    ("HealthCheck", "not carried over"),
     ("LoadBalancerName", ""),
     ("Scheme", "`bind` and the firewall decide who can connect"),
     ("SecurityGroups", "the firewall of the machine decides who can connect"),

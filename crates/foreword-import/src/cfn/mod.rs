@@ -5,6 +5,7 @@ mod actions;
 mod circles;
 mod classic;
 mod conditions;
+mod health;
 mod intrinsics;
 mod properties;
 mod rules;

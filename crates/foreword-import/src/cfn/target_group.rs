@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 
+use super::health::{Check, CheckKind};
 use super::properties::Properties;
 use super::template::Resource;
 use super::v2::{Protocol, attributes, number};
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
 use crate::fault::{Fault, Place, shown};
-use crate::parts::{Because, Cluster, Mode, Placement, SentHeader, balance};
+use crate::parts::{AllDown, Because, Cluster, Mode, Placement, SentHeader, balance};
 
 /// A target group, as far as it is read once for all who forward to it.
 pub(super) struct Group<'i, 't> {
@@ -21,6 +22,7 @@ pub(super) struct Group<'i, 't> {
     header: Option<Placement>,
     by_client: bool,
     least: bool,
+    check: Option<Check>,
     /// Whether anyone forwards to it.
     pub(super) used: Cell<bool>,
 }
@@ -65,6 +67,7 @@ pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Re
         header: None,
         by_client: false,
         least: false,
+        check: check(&properties, protocol)?,
         used: Cell::new(false),
     };
     group.read_attributes(&properties, kind.is_none_or(|kind| kind.value == "instance"))?;
@@ -153,10 +156,23 @@ impl Group<'_, '_> {
                 Placement::Connect => Because::of(placement, "on_first_ack"),
                 Placement::FirstPayload => Because::of(placement, "on_first_ack_with_payload"),
             }),
+            health: self
+                .check
+                .as_ref()
+                .map(|check| check.health(self.import, self.id, self.port, self.check_header())),
+            all_down: Some(Because::of(AllDown::TryAll, "a target group fails open")),
             ..Cluster::default()
         };
         self.import.clusters.borrow_mut().push(cluster);
         Ok(name)
+    }
+
+    /// The header of a check: an NLB sends LOCAL where it sends headers at all.
+    fn check_header(&self) -> (&'static str, &'static str) {
+        match self.header {
+            Some(_) => ("local-addresses", "an NLB's checks carry LOCAL and an address block"),
+            None => ("none", "no header is sent"),
+        }
     }
 
     fn balance(&self, mode: Mode) -> Option<Because<crate::draft::Value>> {
@@ -170,6 +186,51 @@ impl Group<'_, '_> {
             _ => None,
         }
     }
+}
+
+/// The check that a group describes, or has by default.
+fn check(properties: &Properties<'_, '_>, protocol: Protocol) -> Result<Option<Check>, Fault> {
+    let enabled = properties.flag("HealthCheckEnabled")?.unwrap_or(true);
+    let kind = match properties.text("HealthCheckProtocol")? {
+        Some(kind) => {
+            CheckKind::of(&kind).map_err(|fault| fault.within(&properties.path_of("HealthCheckProtocol")))?
+        }
+        None if protocol == Protocol::Https => CheckKind::Https,
+        None if protocol == Protocol::Http => CheckKind::Http,
+        None => CheckKind::Tcp,
+    };
+    let port = match properties.text("HealthCheckPort")? {
+        Some(port) if port.value != "traffic-port" => {
+            let number = port.value.parse::<u16>().ok().filter(|&number| number > 0);
+            Some(number.ok_or_else(|| {
+                let fault = Fault::expected(port.place, "a port or `traffic-port`", shown(&port.value));
+                fault.within(&properties.path_of("HealthCheckPort"))
+            })?)
+        }
+        _ => None,
+    };
+    let seconds = |name, default| properties.number(name).map(|at| at.map_or(default, |at| at.value));
+    let matcher = match properties.map("Matcher")? {
+        Some(matcher) => matcher.text("HttpCode")?.map(|codes| codes.value),
+        None => None,
+    };
+    let default = if protocol.is_http() { "200" } else { "200-399" };
+    let check = Check {
+        kind,
+        port,
+        path: properties.text("HealthCheckPath")?.map(|path| path.value),
+        statuses: matcher
+            .as_deref()
+            .unwrap_or(default)
+            .split(',')
+            .map(|code| code.trim().to_owned())
+            .collect(),
+        interval: seconds("HealthCheckIntervalSeconds", 30)?,
+        timeout: seconds("HealthCheckTimeoutSeconds", if kind == CheckKind::Http { 5 } else { 10 })?,
+        rise: seconds("HealthyThresholdCount", 5)?,
+        fall: seconds("UnhealthyThresholdCount", 2)?,
+    };
+    Ok(enabled.then_some(check))
 }
 
 const REASONS: &[(&str, &str)] =

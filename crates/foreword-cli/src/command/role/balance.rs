@@ -28,10 +28,13 @@ pub(crate) struct BalanceArgs {
         long = "as",
         value_name = "BALANCER",
         conflicts_with_all = [
-            "send_header", "send_tlv", "header_placement", "trust", "trust_optional", "trust_forbid",
+            "send_header", "send_tlv", "pass_tlv", "header_placement", "trust", "trust_optional", "trust_forbid",
         ]
     )]
     emulate: Option<As>,
+    /// With `--as nlb`, the VPC endpoint that clients come through: the header tells it in TLV 0xEA
+    #[arg(long, value_name = "ID", requires = "emulate")]
+    vpce: Option<String>,
     #[command(flatten)]
     role: RoleArgs,
 }
@@ -43,7 +46,8 @@ pub(crate) fn run(args: &BalanceArgs) -> Result<Exit, Failure> {
             let message = "expected `--mode tcp` with `--as`: these balancers write headers on TCP only";
             return Err(Failure::new(Exit::NOT_ASKED, message));
         }
-        emulate.apply(&mut parts);
+        let applied = emulate.apply(args.vpce.as_deref(), &mut parts);
+        applied.map_err(|message| Failure::new(Exit::NOT_ASKED, message))?;
     }
     carry_out(&args.role, &parts.draft(&args.role))
 }

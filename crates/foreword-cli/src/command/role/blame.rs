@@ -23,6 +23,15 @@ const HINTS: &[(&str, &str)] = &[("`send_header = \"v2\"`", "`--send-header v2`"
 
 /// How a table begins, a key in it, and the flag that it came from.
 const FLAGS: &[(&str, &str, &str)] = &[
+    ("cluster.endpoints.health", "check", "--health"),
+    ("cluster.endpoints.health", "path", "--health"),
+    ("cluster.endpoints.health", "header", "--health-header"),
+    ("cluster.endpoints.health", "port", "--health-port"),
+    ("cluster.endpoints.health", "interval", "--health-interval"),
+    ("cluster.endpoints.health", "timeout", "--health-timeout"),
+    ("cluster.endpoints.health", "rise", "--health-rise"),
+    ("cluster.endpoints.health", "fall", "--health-fall"),
+    ("cluster.", "pass_tlvs", "--pass-tlv"),
     ("listener.", "bind", "--bind"),
     ("listener.", "mode", "--mode"),
     ("listener.", "tls", "--certificates"),

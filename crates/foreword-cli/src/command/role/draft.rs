@@ -2,9 +2,9 @@
 
 use foreword_import::Draft;
 use foreword_import::draft::{Table, Value};
-use foreword_import::parts::{Because, Cluster, Listener, Mode, Trust};
+use foreword_import::parts::{Because, Cluster, Health, Listener, Mode, Trust};
 
-use super::flags::{BalanceArg, RoleArgs};
+use super::flags::{BalanceArg, HealthArgs, RoleArgs};
 
 /// The parts of the file that a role is.
 pub(super) struct Parts {
@@ -35,6 +35,8 @@ impl Parts {
             header: args.send_header.and_then(|header| header.sent()).map(Because::plain),
             placement: args.header_placement.map(|placement| Because::plain(placement.into())),
             tlvs: args.send_tlv.iter().map(|tlv| tlv.as_str().into()).collect(),
+            passed: args.pass_tlv.clone(),
+            health: health(&args.health),
             timeouts: args
                 .connect_timeout
                 .iter()
@@ -117,6 +119,31 @@ fn groups(args: &RoleArgs) -> Vec<Trust> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The checks that were asked for.
+fn health(args: &HealthArgs) -> Option<Health> {
+    let asked = args.health.as_ref()?;
+    let mut health = Health::default();
+    health.set("check", asked.check);
+    let texts = [
+        ("path", &asked.path),
+        ("header", &args.health_header),
+        ("interval", &args.health_interval),
+        ("timeout", &args.health_timeout),
+    ];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            health.set(key, text.as_str());
+        }
+    }
+    for (key, number) in [("port", args.health_port), ("rise", args.health_rise), ("fall", args.health_fall)]
+    {
+        if let Some(number) = number {
+            health.set(key, number);
+        }
+    }
+    Some(health)
 }
 
 fn value(balance: &BalanceArg) -> Value {

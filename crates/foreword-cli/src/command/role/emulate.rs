@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use foreword_import::parts::{Because, Placement, SentHeader};
+use foreword_import::draft::Value;
+use foreword_import::parts::{AllDown, Because, Health, Placement, SentHeader};
 
 use super::draft::Parts;
 
@@ -31,11 +32,18 @@ impl FromStr for As {
 
 impl As {
     /// Says in the parts what the balancer does, wherever no flag said otherwise.
-    pub(super) fn apply(self, parts: &mut Parts) {
-        match self {
-            Self::ClassicElb => classic(parts),
-            Self::Nlb(placement) => nlb(placement, parts),
+    ///
+    /// # Errors
+    /// A VPC endpoint that a classic ELB cannot have.
+    pub(super) fn apply(self, vpce: Option<&str>, parts: &mut Parts) -> Result<(), &'static str> {
+        match (self, vpce) {
+            (Self::ClassicElb, Some(_)) => {
+                return Err("expected `--as nlb` with `--vpce`: v1 has no room for it");
+            }
+            (Self::ClassicElb, None) => classic(parts),
+            (Self::Nlb(placement), vpce) => nlb(placement, vpce, parts),
         }
+        Ok(())
     }
 }
 
@@ -45,9 +53,12 @@ fn classic(parts: &mut Parts) {
     parts.say("stays where it is, behind the one that is written here, so that the endpoint gets two.");
     idle(parts, "60s", "the default of a classic ELB");
     parts.cluster.header = Some(Because::of(SentHeader::V1, "a classic ELB knows no other"));
+    parts.cluster.all_down = Some(Because::of(AllDown::Refuse, "as a classic ELB does"));
+    let header = ("none", "even where connections carry a header");
+    check(parts, header, [("interval", "30s"), ("timeout", "5s")], [("rise", 10), ("fall", 2)]);
 }
 
-fn nlb(placement: Placement, parts: &mut Parts) {
+fn nlb(placement: Placement, vpce: Option<&str>, parts: &mut Parts) {
     parts.say("");
     parts.say("As an NLB with proxy_protocol_v2.enabled. Like it, this believes nobody: a header that a client sends stays");
     parts.say("where it is, behind the one that is written here, so that the endpoint gets two.");
@@ -55,11 +66,42 @@ fn nlb(placement: Placement, parts: &mut Parts) {
     parts.cluster.header = Some(Because::of(SentHeader::V2, "an NLB knows no other"));
     let why = match placement {
         Placement::Connect => "on_first_ack",
-        Placement::FirstPayload => {
-            "on_first_ack_with_payload: a server that speaks first waits for the client, and so for ever"
-        }
+        Placement::FirstPayload => "on_first_ack_with_payload: until the client speaks there is no header",
     };
     parts.cluster.placement = Some(Because::of(placement, why));
+    // In a template a brace stands for itself when it is there twice.
+    let vpce = vpce.map(|id| Value::from(id.replace('{', "{{").replace('}', "}}")));
+    parts.cluster.tlvs =
+        vpce.into_iter().map(|id| Value::table([("kind", "aws.vpce".into()), ("value", id)])).collect();
+    parts.cluster.all_down = Some(Because::of(AllDown::TryAll, "an NLB fails open"));
+    let header = ("local-addresses", "LOCAL, with twelve bytes of addresses that mean nothing");
+    check(parts, header, [("interval", "30s"), ("timeout", "10s")], [("rise", 5), ("fall", 2)]);
+}
+
+/// The checks that AWS does unless it is told otherwise.
+fn check(
+    parts: &mut Parts,
+    (header, why): (&str, &str),
+    durations: [(&'static str, &str); 2],
+    counts: [(&'static str, u64); 2],
+) {
+    let own = parts.cluster.health.take();
+    let mut health = Health::default();
+    let said = |key: &str| own.as_ref().is_some_and(|own| own.keys.iter().any(|(name, _)| *name == key));
+    if !said("check") {
+        health.set("check", "tcp");
+    }
+    if !said("header") {
+        health.set_for("header", header, why);
+    }
+    for (key, value) in durations.into_iter().filter(|(key, _)| !said(key)) {
+        health.set(key, value);
+    }
+    for (key, value) in counts.into_iter().filter(|(key, _)| !said(key)) {
+        health.set(key, value);
+    }
+    health.keys.extend(own.into_iter().flat_map(|own| own.keys));
+    parts.cluster.health = Some(health);
 }
 
 fn idle(parts: &mut Parts, idle: &str, why: &str) {

@@ -47,12 +47,18 @@ pub(super) struct RoleArgs {
     /// What a v2 header carries besides addresses: authority, unique_id, crc32c, ssl, …; repeatable, or with commas between
     #[arg(long, value_name = "TLV", value_delimiter = ',', help_heading = "Where to")]
     pub(super) send_tlv: Vec<String>,
+    /// TLVs of the client's own header that go on: `all`, names or numbers; repeatable, or with commas between
+    #[arg(long, value_name = "TLV", value_delimiter = ',', help_heading = "Where to")]
+    pub(super) pass_tlv: Vec<String>,
     /// When the header leaves: at once, or with the client's first bytes
     #[arg(long, value_name = "WHEN", value_enum, help_heading = "Where to")]
     pub(super) header_placement: Option<PlacementArg>,
     /// For how long a connection may take to be made
     #[arg(long, value_name = "DURATION", help_heading = "Where to")]
     pub(super) connect_timeout: Option<String>,
+
+    #[command(flatten)]
+    pub(super) health: HealthArgs,
 
     /// Threads that serve connections
     #[arg(long, value_name = "COUNT", help_heading = "Running")]
@@ -77,6 +83,55 @@ pub(super) struct RoleArgs {
     pub(super) check: bool,
     #[command(flatten)]
     pub(super) log: LogArgs,
+}
+
+/// How endpoints are asked whether they are up.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Health")]
+pub(super) struct HealthArgs {
+    /// Ask each endpoint now and then whether it is up: `tcp`, `tls`, `http`, `https`, or with a path `http:/healthz`
+    #[arg(long, value_name = "CHECK")]
+    pub(super) health: Option<HealthArg>,
+    /// The PROXY header of a check: `none`, `local`, `local-noop`, `local-addresses` or `proxy`
+    #[arg(long, value_name = "HEADER", requires = "health")]
+    pub(super) health_header: Option<String>,
+    /// Another port that is asked
+    #[arg(long, value_name = "PORT", requires = "health")]
+    pub(super) health_port: Option<u64>,
+    /// From the end of a check to the next
+    #[arg(long, value_name = "DURATION", requires = "health")]
+    pub(super) health_interval: Option<String>,
+    /// For the whole check
+    #[arg(long, value_name = "DURATION", requires = "health")]
+    pub(super) health_timeout: Option<String>,
+    /// So many good checks in a row bring an endpoint back
+    #[arg(long, value_name = "COUNT", requires = "health")]
+    pub(super) health_rise: Option<u64>,
+    /// So many bad checks in a row take it out
+    #[arg(long, value_name = "COUNT", requires = "health")]
+    pub(super) health_fall: Option<u64>,
+}
+
+/// What `--health` can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HealthArg {
+    pub(super) check: &'static str,
+    pub(super) path: Option<String>,
+}
+
+impl FromStr for HealthArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, path) = text.split_once(':').map_or((text, None), |(name, path)| (name, Some(path)));
+        let check = ["tcp", "tls", "http", "https"].into_iter().find(|check| *check == name);
+        let check =
+            check.ok_or("expected `tcp`, `tls`, `http` or `https`, with a path as `http:/healthz`")?;
+        match path {
+            Some(_) if !check.starts_with("http") => Err(format!("expected no path with `{check}`")),
+            path => Ok(Self { check, path: path.map(str::to_owned) }),
+        }
+    }
 }
 
 /// What `--mode` can be.
