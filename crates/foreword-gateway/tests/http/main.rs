@@ -3,6 +3,7 @@
 mod bodies;
 mod failures;
 mod forwarding;
+mod frames;
 mod going;
 mod http2;
 mod keep_alive;

@@ -118,6 +118,22 @@ impl Endpoint {
         })
     }
 
+    /// As [`polite`](Self::polite), but of a request with `X-Hold` it reads the head alone.
+    pub(crate) fn slow_reader() -> Self {
+        Self::new(|wire| {
+            while let Some(head) = wire.head() {
+                if field(&head, "X-Hold").is_some() {
+                    thread::park_timeout(PATIENCE);
+                    return;
+                }
+                if field(&head, "Transfer-Encoding").is_some() && wire.chunked().is_none() {
+                    return;
+                }
+                wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+        })
+    }
+
     /// Reads one request and gives one answer, then closes.
     pub(crate) fn once(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();

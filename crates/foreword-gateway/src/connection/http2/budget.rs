@@ -4,7 +4,10 @@ use std::cell::{Cell, RefCell};
 
 use tokio::time::Instant;
 
-use super::frames::{CONTINUATION, DATA, END_STREAM, Frame, HEADERS, PADDED, RST_STREAM, SETTINGS};
+use super::frames::{
+    ACK, CONTINUATION, DATA, END_STREAM, Frame, GOAWAY, HEADERS, PADDED, PING, PRIORITY, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE,
+};
 
 /// What one connection may still spend. It earns with what it is answered, and with time.
 #[derive(Debug)]
@@ -14,8 +17,19 @@ pub(super) struct Budget {
     paid_until: Cell<Instant>,
     has_heard: Cell<bool>,
     frames: Cell<u64>,
-    is_over: Cell<bool>,
+    end: Cell<Option<End>>,
     resets: RefCell<Vec<Reset>>,
+}
+
+/// Why nothing more is heard of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It has spent more than it had.
+    Spent,
+    /// It did not begin with its settings, RFC 9113 §3.4.
+    NoSettings,
+    /// A frame is not as long as all of its kind are.
+    WrongSize,
 }
 
 /// A stream that was reset by us.
@@ -32,7 +46,7 @@ impl Budget {
             paid_until: Cell::new(Instant::now()),
             has_heard: Cell::new(false),
             frames: Cell::new(0),
-            is_over: Cell::new(false),
+            end: Cell::new(None),
             resets: RefCell::default(),
         }
     }
@@ -49,9 +63,16 @@ impl Budget {
 
     /// Takes note of a frame from the client, and tells whether it may still be heard.
     pub(super) fn received(&self, frame: Frame) -> bool {
-        self.frames.set(self.frames.get() + 1);
-        self.spend(price(frame));
-        !self.is_over.get()
+        let place = self.frames.get();
+        self.frames.set(place + 1);
+        if place == 0 && (frame.kind != SETTINGS || frame.flags & ACK != 0) {
+            self.end.set(Some(End::NoSettings));
+        } else if !has_its_size(frame) {
+            self.end.set(Some(End::WrongSize));
+        } else {
+            self.spend(price(frame));
+        }
+        self.end.get().is_none()
     }
 
     /// Takes note of a frame to the client. What it is told of its requests may be answered with windows; a stream that had
@@ -72,9 +93,9 @@ impl Budget {
         }
     }
 
-    /// Whether the client has spent more than it had.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.get()
+    /// Why nothing more is heard of the client, if so.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.get()
     }
 
     /// How many frames the client has sent.
@@ -97,7 +118,7 @@ impl Budget {
         }
         match self.left.get().checked_sub(price) {
             Some(left) => self.left.set(left),
-            None => self.is_over.set(true),
+            None => self.end.set(Some(End::Spent)),
         }
     }
 
@@ -107,6 +128,18 @@ impl Budget {
         let earned = now.duration_since(self.paid_until.get()).as_millis() / u128::from(MILLIS_PER_UNIT);
         self.paid_until.set(now);
         self.earn(u32::try_from(earned).unwrap_or(FULL));
+    }
+}
+
+/// Whether a frame is as long as its kind wants, RFC 9113 §6. `h2` knows as well, but does not say so by the right name.
+fn has_its_size(frame: Frame) -> bool {
+    match frame.kind {
+        PRIORITY => frame.len == 5,
+        RST_STREAM | WINDOW_UPDATE => frame.len == 4,
+        SETTINGS => frame.len.is_multiple_of(6) && (frame.flags & ACK == 0 || frame.len == 0),
+        PING => frame.len == 8,
+        GOAWAY => frame.len >= 8,
+        _ => true,
     }
 }
 
@@ -146,9 +179,16 @@ mod tests {
         Frame { kind, flags, stream: 1, len, reason: 0 }
     }
 
+    /// Of a client that has sent its settings.
+    fn greeted() -> Budget {
+        let budget = Budget::new();
+        assert!(budget.received(frame(SETTINGS, 0, 0)));
+        budget
+    }
+
     /// How many of these frames are heard, one right after the other.
     fn heard(frame: Frame) -> usize {
-        let budget = Budget::new();
+        let budget = greeted();
         (0..10_000).take_while(|_| budget.received(frame)).count()
     }
 
@@ -157,12 +197,12 @@ mod tests {
         for (what, frame) in [
             ("empty DATA", frame(DATA, 0, 0)),
             ("padding alone", frame(DATA, PADDED, 200)),
-            ("PRIORITY", frame(2, 0, 5)),
+            ("PRIORITY", frame(PRIORITY, 0, 5)),
             ("RST_STREAM", frame(RST_STREAM, 0, 4)),
             ("SETTINGS", frame(SETTINGS, 0, 6)),
             ("a large SETTINGS", frame(SETTINGS, 0, 16_380)),
-            ("PING", frame(6, 0, 8)),
-            ("WINDOW_UPDATE", frame(8, 0, 4)),
+            ("PING", frame(PING, 0, 8)),
+            ("WINDOW_UPDATE", frame(WINDOW_UPDATE, 0, 4)),
             ("CONTINUATION", frame(CONTINUATION, 0, 0)),
             ("an unknown frame", frame(0xfe, 0, 16_384)),
         ] {
@@ -175,32 +215,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_answered_may_update_its_windows_for_ever() {
-        let budget = Budget::new();
+        let budget = greeted();
         for _ in 0..100_000 {
             budget.sent(frame(DATA, 0, 16_384));
-            assert!(budget.received(frame(8, 0, 4)) && budget.received(frame(8, 0, 4)));
+            assert!(
+                budget.received(frame(WINDOW_UPDATE, 0, 4)) && budget.received(frame(WINDOW_UPDATE, 0, 4))
+            );
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_pings_now_and_then_may_do_so_for_ever() {
-        let budget = Budget::new();
+        let budget = greeted();
         for _ in 0..10_000 {
             tokio::time::advance(Duration::from_millis(25)).await;
-            assert!(budget.received(frame(6, 0, 8)));
+            assert!(budget.received(frame(PING, 0, 8)));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_makes_us_reset_pays_for_it_as_who_resets() {
-        let budget = Budget::new();
+        let budget = greeted();
         let reset = Frame { reason: 1, ..frame(RST_STREAM, 0, 4) };
         let pairs = (0..10_000).take_while(|_| {
             budget.sent(reset);
-            budget.received(frame(HEADERS, 4, 20)) && budget.received(frame(8, 0, 4))
+            budget.received(frame(HEADERS, 4, 20)) && budget.received(frame(WINDOW_UPDATE, 0, 4))
         });
         assert!(pairs.count() < 500);
         assert_eq!(budget.take_resets().first(), Some(&Reset { stream: 1, reason: 1 }));
         assert!(budget.take_resets().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_begins_with_its_settings() {
+        for first in [frame(SETTINGS, ACK, 0), frame(PING, 0, 8), frame(HEADERS, 4, 20)] {
+            let budget = Budget::new();
+            assert!(!budget.received(first));
+            assert_eq!(budget.end(), Some(End::NoSettings));
+        }
     }
 }

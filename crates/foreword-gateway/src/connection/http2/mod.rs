@@ -22,7 +22,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::budget::{Budget, Reset};
+use self::budget::{Budget, End, Reset};
 use self::stream::Stream;
 use self::told::Framing;
 use self::watched::Watched;
@@ -126,9 +126,10 @@ async fn converse<S: Duplex>(
             }
         }
         tell_of_resets(&turns.open, budget, record);
-        if budget.is_over() {
-            let _gone = dismiss(&mut http2, Reason::ENHANCE_YOUR_CALM).await;
-            break Err(ServeError::Flood { frames: budget.frames() });
+        if let Some(end) = budget.end() {
+            let (reason, error) = told_of(end, budget);
+            let _gone = dismiss(&mut http2, reason).await;
+            break Err(error);
         }
     };
     // Whatever still runs hears that its client is gone, and writes its record.
@@ -200,7 +201,7 @@ where
                     Poll::Pending => break,
                 }
             }
-            if budget.is_over() {
+            if budget.end().is_some() {
                 return Poll::Ready(Event::Busy);
             }
             let before = self.open.len();
@@ -236,6 +237,16 @@ async fn dismiss<S: Duplex>(
     http2.abrupt_shutdown(reason);
     let _gone = timeout(LONGEST, poll_fn(|cx| http2.poll_closed(cx))).await;
     Ok(())
+}
+
+/// What the client, and what the log is told of the end that a frame brought.
+fn told_of(end: End, budget: &Budget) -> (Reason, ServeError) {
+    let broken = |reason| (reason, ServeError::Http2 { reason });
+    match end {
+        End::Spent => (Reason::ENHANCE_YOUR_CALM, ServeError::Flood { frames: budget.frames() }),
+        End::NoSettings => broken(Reason::PROTOCOL_ERROR),
+        End::WrongSize => broken(Reason::FRAME_SIZE_ERROR),
+    }
 }
 
 /// Tells of requests that `h2` reset unseen by us, since they broke a rule. The others tell of themselves.

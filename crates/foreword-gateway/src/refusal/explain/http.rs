@@ -117,7 +117,8 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::BrokenHttp2,
         meaning: "The client broke a rule of HTTP/2 that holds for the whole connection: a preface that is none, a frame in \
-                  the wrong place or of the wrong size, a head that cannot be unpacked, a window that overflows. It was \
+                  the wrong place or of the wrong size, a head that cannot be unpacked, a byte in a field that none may \
+                  hold, a window that overflows. It was \
                   told so by GOAWAY, and the connection closed.",
         cause: "A client that speaks HTTP/1.1 to a listener with `http2 = \"prior_knowledge\"`, a client written by hand, \
                 or a scanner.",
@@ -138,8 +139,8 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::MalformedStream,
         meaning: "A request over HTTP/2 broke a rule before it was one: a field of HTTP/1.1 such as `connection` or \
-                  `transfer-encoding`, upper case in a name, a pseudo-field that is missing, doubled, unknown or in the \
-                  wrong place, a body that is not as long as it said. Its stream was reset; the others of its connection \
+                  `transfer-encoding`, a pseudo-field that is missing, doubled or in the wrong place, a path that is none, \
+                  a body that is not as long as it said. Its stream was reset; the others of its connection \
                   went on.",
         cause: "A client written by hand, or an attempt to smuggle a second request past a proxy that is less strict.",
         remedy: "The line names the stream and the reason that was sent. Correct the client; there is no switch that lets \
