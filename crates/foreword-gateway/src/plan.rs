@@ -12,8 +12,8 @@ use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{
-    Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, HashKey, HeaderPlacement,
-    InnerHeader, Keepalive, OwnZone, SendHeader, Target, WhenAllDown,
+    Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, EndpointTls, HashKey,
+    HeaderPlacement, InnerHeader, Keepalive, OwnZone, SendHeader, Target, WhenAllDown,
 };
 pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
 use crate::policy::rules::Rules;
@@ -108,6 +108,8 @@ impl fmt::Display for Bind {
 pub enum Mode {
     /// Bytes, forwarded as they come.
     Tcp,
+    /// The same, once the beginning of the client's TLS has been looked at.
+    TlsPassthrough,
     /// Requests, decided one by one.
     Http,
 }

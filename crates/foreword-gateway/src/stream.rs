@@ -1,6 +1,7 @@
 //! A stream socket, TCP or unix: one type for what came and for what we open.
 
 pub(crate) mod linger;
+pub(crate) mod outgoing;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -128,7 +128,7 @@ impl Doors {
         let mut before = std::mem::take(&mut self.open);
         for Door { key, listener, post, socket } in doors {
             let unit = match listener.mode {
-                Mode::Tcp => Unit::Connection,
+                Mode::Tcp | Mode::TlsPassthrough => Unit::Connection,
                 Mode::Http => Unit::Request,
             };
             let journal = worker.scribe.journal(&listener.name, unit, post.open_now());

@@ -305,8 +305,15 @@ mod tests {
             ("sites".to_owned(), List::parse(["WWW.example.com"])),
         ]);
         let lists = lists.into_iter().map(|(name, list)| (name, Arc::new(list.expect("a list")))).collect();
-        let scope =
-            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case, lists: &lists };
+        let scope = Scope {
+            http: true,
+            tls: true,
+            hello: true,
+            header: true,
+            forwarded: true,
+            ignore_case,
+            lists: &lists,
+        };
         Predicate::compile(text, &scope).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 

@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub http: bool,
     /// Whether we end TLS there.
     pub tls: bool,
+    /// Whether the beginning of the client's TLS is read there, so that `tls.sni` and `tls.alpn` have values.
+    pub hello: bool,
     /// Whether headers are read there, so that `header.version` and `tlv.…` have values.
     pub header: bool,
     /// Whether a peer's word for the client's scheme can be believed there.
@@ -37,6 +39,10 @@ impl Scope<'_> {
     pub fn why_missing(&self, variable: &Variable) -> Option<&'static str> {
         match variable.needs() {
             Needs::Http if !self.http => Some("a listener in tcp mode reads no requests"),
+            Needs::Hello if !self.hello => Some("this listener ends no TLS and lets none pass through"),
+            Needs::Tls if !self.tls && self.hello => {
+                Some("TLS passes through this listener and ends elsewhere")
+            }
             Needs::Tls if !self.tls => Some("this listener ends no TLS"),
             Needs::Header if !self.header => {
                 Some("this listener has no trust group that sends a header, so it reads none")
@@ -350,8 +356,15 @@ mod tests {
             ("office".to_owned(), Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses"))),
             ("sites".to_owned(), Arc::new(List::parse(["www.example.com"]).expect("words"))),
         ]);
-        let scope =
-            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists };
+        let scope = Scope {
+            http: true,
+            tls: true,
+            hello: true,
+            header: true,
+            forwarded: true,
+            ignore_case: false,
+            lists: &lists,
+        };
         let error = error_in(text, &scope);
         let place = text.get(error.span()).unwrap_or_else(|| panic!("{:?} lies in {text}", error.span()));
         match error.hint() {
@@ -500,6 +513,7 @@ mod tests {
         let tcp = Scope {
             http: false,
             tls: false,
+            hello: false,
             header: false,
             forwarded: false,
             ignore_case: false,
@@ -522,8 +536,15 @@ mod tests {
     #[test]
     fn nobody_is_asked_for_a_certificate_yet_and_so_its_name_is_not_offered() {
         let lists = BTreeMap::new();
-        let all =
-            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists };
+        let all = Scope {
+            http: true,
+            tls: true,
+            hello: true,
+            header: true,
+            forwarded: true,
+            ignore_case: false,
+            lists: &lists,
+        };
         let error = error_in("tls.client.cn == \"a\"", &all);
         assert!(error.hint().is_some_and(|hint| hint.contains("tlv.ssl.cn")), "{error:?}");
         assert!(!Variable::names().any(|name| name == "tls.client.cn"));
@@ -535,6 +556,7 @@ mod tests {
         let scope = |tls, header, forwarded| Scope {
             http: true,
             tls,
+            hello: tls,
             header,
             forwarded,
             ignore_case: false,
@@ -557,8 +579,15 @@ mod tests {
     #[test]
     fn nesting_and_length_are_bounded() {
         let lists = BTreeMap::new();
-        let scope =
-            Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists };
+        let scope = Scope {
+            http: true,
+            tls: true,
+            hello: true,
+            header: true,
+            forwarded: true,
+            ignore_case: false,
+            lists: &lists,
+        };
         let deep = format!("{}host == \"a\"{}", "(".repeat(33), ")".repeat(33));
         assert!(error_in(&deep, &scope).to_string().contains("at most 32 levels"));
         let ample = format!("{}host == \"a\"{}", "(".repeat(32), ")".repeat(32));

@@ -46,9 +46,9 @@ pub enum Variable {
     TlvAlibabaEndpoint,
     /// `tlv[0xE1]`: the value of the first TLV of a kind, as bytes.
     Tlv(u8),
-    /// `tls.sni`: of our own handshake.
+    /// `tls.sni`: of our own handshake, or of one that passes through.
     TlsSni,
-    /// `tls.alpn`: as agreed in our own handshake.
+    /// `tls.alpn`: as agreed in our own handshake; where TLS passes through, all that the client offers, with commas between.
     TlsAlpn,
     /// `tls.version`: `TLSv1.2` or `TLSv1.3`.
     TlsVersion,
@@ -90,6 +90,8 @@ pub(crate) enum Needs {
     Nothing,
     /// Where headers are read.
     Header,
+    /// Where the beginning of the client's TLS is read: it ends there, or passes through.
+    Hello,
     /// Where we end TLS.
     Tls,
     /// Where requests are read.
@@ -164,7 +166,8 @@ impl Variable {
             | Self::TlvAlibabaVpc
             | Self::TlvAlibabaEndpoint
             | Self::Tlv(_) => Needs::Header,
-            Self::TlsSni | Self::TlsAlpn | Self::TlsVersion => Needs::Tls,
+            Self::TlsSni | Self::TlsAlpn => Needs::Hello,
+            Self::TlsVersion => Needs::Tls,
             Self::TlsClientCn => Needs::ClientCertificate,
             Self::Method
             | Self::Scheme

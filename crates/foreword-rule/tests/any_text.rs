@@ -35,7 +35,15 @@ fn compile(text: &str) -> Result<Predicate, RuleError> {
     let lists = BTreeMap::new();
     Predicate::compile(
         text,
-        &Scope { http: true, tls: true, header: true, forwarded: true, ignore_case: false, lists: &lists },
+        &Scope {
+            http: true,
+            tls: true,
+            hello: true,
+            header: true,
+            forwarded: true,
+            ignore_case: false,
+            lists: &lists,
+        },
     )
 }
 

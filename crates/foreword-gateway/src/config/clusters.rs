@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foreword_rule::Variable;
 
 use super::document::{Notes, Table, Value, find_name};
+use super::endpoint_tls;
 use super::endpoints;
 use super::health;
 use super::keepalive;
@@ -107,7 +108,17 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
     let when_all_down =
         table.read("when_all_down", |value| value.one_of(&words)).map(|at| at.value).unwrap_or_default();
 
-    let cluster = Cluster::new(name, index, endpoints?);
+    let endpoints = endpoints?;
+    let tls = endpoint_tls::read(table, &endpoints);
+    let placement = header_placement.as_ref().filter(|at| at.value == HeaderPlacement::FirstPayload);
+    if let (Some(placement), Some(tls)) = (placement, &tls)
+        && !tls.header_inside
+    {
+        let why = "a header before the handshake cannot wait for what comes after it";
+        let hint = "add `header = \"inside\"` to `tls`, if that is where endpoints read it";
+        table.notes().problem(placement.place.problem(why).hint(hint));
+    }
+    let cluster = Cluster::new(name, index, endpoints);
     Some(Cluster {
         balance,
         send_header,
@@ -117,6 +128,7 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         health: health.map(Arc::new),
         header_placement: header_placement.map(|at| at.value).unwrap_or_default(),
         inner_header: inner_header.map(|at| at.value).unwrap_or_default(),
+        tls,
         keepalive,
         timeout,
         retries: retries.unwrap_or(cluster.retries),

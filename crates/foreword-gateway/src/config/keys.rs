@@ -67,6 +67,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &HEALTH,
     &EJECTION,
     &CLUSTER_KEEPALIVE,
+    &CLUSTER_TLS,
     &LOG,
     &ACCESS,
     &ADMIN,
@@ -157,9 +158,9 @@ pub(crate) const LISTENER: Section = Section {
         ),
         key(
             "mode",
-            Word(&["http", "tcp"]),
+            Word(&["http", "tcp", "tls-passthrough"]),
             "required",
-            "`http` reads requests and decides each; `tcp` decides once and forwards bytes.",
+            "`http` reads requests and decides each; `tcp` decides once and forwards bytes; `tls-passthrough` does so by what the client says at the beginning of its TLS, which goes on untouched.",
         ),
         key(
             "trust",
@@ -283,7 +284,12 @@ pub(crate) const TIMEOUT: Section = Section {
     title: "[listener.NAME] timeout = { … }",
     about: "Durations are written `500ms`, `3s`, `1m` or `2h`.",
     keys: &[
-        key("tls", Duration, "\"10s\"", "For the TLS handshake."),
+        key(
+            "tls",
+            Duration,
+            "\"10s\"",
+            "For the TLS handshake; for the ClientHello where TLS passes through.",
+        ),
         key("head", Duration, "\"10s\"", "For the head of a request."),
         key(
             "idle",
@@ -477,6 +483,7 @@ pub(crate) const CLUSTER: Section = Section {
             "\"payload\"",
             "What bytes are that look like a PROXY header and come first behind the one that is sent, in the tcp modes. `reject` is for endpoints that read more than one header.",
         ),
+        key("tls", Table(&CLUSTER_TLS), "none", "TLS is spoken with endpoints."),
         key(
             "keepalive",
             Table(&CLUSTER_KEEPALIVE),
@@ -501,6 +508,40 @@ pub(crate) const CLUSTER: Section = Section {
             Word(&["try-all", "refuse"]),
             "\"try-all\"",
             "What happens when no endpoint is up: all are tried all the same, or whoever comes is refused (503 in http mode).",
+        ),
+    ],
+};
+
+pub(crate) const CLUSTER_TLS: Section = Section {
+    title: "[cluster.NAME] tls = { … }",
+    about: "TLS 1.2 and 1.3 with endpoints, in every mode; `{}` is all it takes where the system believes who signed their certificates. `timeout.connect` holds for the handshake as well.",
+    keys: &[
+        key(
+            "ca",
+            Text("a path"),
+            "those that the system believes",
+            "A PEM file of the certificates that sign those of the endpoints.",
+        ),
+        key(
+            "sni",
+            Text("a host name"),
+            "the name of the endpoints",
+            "Whom endpoints are asked for, and what their certificates must hold. Without it, and where endpoints are addresses, the certificate must hold the address.",
+        ),
+        key("verify", Flag, "true", "Whether somebody who is believed must have signed the certificate."),
+        key(
+            "pins",
+            Texts("`sha256/…`"),
+            "[]",
+            "Keys of which an endpoint must have one: SHA-256 of its public key (SPKI) in Base64. With `verify = false` that is enough.",
+        ),
+        key("certificate", Text("a path"), "none", "The chain that endpoints are shown when they ask."),
+        key("key", Text("a path"), "`certificate`", "Its private key."),
+        key(
+            "header",
+            Word(&["before", "inside"]),
+            "\"before\"",
+            "Where the PROXY header goes: before the handshake, in the clear, as receivers expect it, or inside.",
         ),
     ],
 };

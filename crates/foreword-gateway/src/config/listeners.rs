@@ -107,6 +107,7 @@ impl<'a> Listeners<'a> {
         let scope = Scope {
             http: shape.mode == Mode::Http,
             tls: shape.tls,
+            hello: shape.tls || shape.mode == Mode::TlsPassthrough,
             header: shape.header,
             forwarded: says(|group| group.forwarded),
             ignore_case: path.ignore_case,
@@ -239,8 +240,9 @@ fn is_any(address: &SocketAddr) -> bool {
 
 fn read_mode(table: &Table<'_, '_>) -> Option<Mode> {
     let mode = table.require("mode", |value| {
-        let later = value.text().is_ok_and(|text| matches!(text, "udp" | "tls-passthrough"));
-        value.one_of(&[("http", Mode::Http), ("tcp", Mode::Tcp)]).map_err(|problem| {
+        let later = value.text().is_ok_and(|text| text == "udp");
+        let modes = [("http", Mode::Http), ("tcp", Mode::Tcp), ("tls-passthrough", Mode::TlsPassthrough)];
+        value.one_of(&modes).map_err(|problem| {
             if later { problem.hint("this version has no such mode yet") } else { problem }
         })
     });
@@ -264,11 +266,13 @@ impl Shape {
                 table.notes().problem(place.problem(format!("`{name}` has no effect: {why}")));
             }
         };
+        let passes = self.mode == Mode::TlsPassthrough;
+        note(table, &["tls"], !passes, "in tls-passthrough mode TLS does not end here");
         note(table, &["encoded_slash", "ignore_case", "min", "http2"], http, no_requests);
         let no_header = "a listener without a trust group that may send a header reads none";
         note(table, &["header"], self.header, no_header);
         if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
-            note(&timeout, &["tls"], self.tls, "this listener ends no TLS");
+            note(&timeout, &["tls"], self.tls || passes, "this listener ends no TLS");
             note(&timeout, &["head"], http, no_requests);
             let per_request = "in http mode `timeout.head` and `timeout.idle` bound each request";
             note(&timeout, &["total"], !http, per_request);

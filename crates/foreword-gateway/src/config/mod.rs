@@ -5,6 +5,7 @@
 
 mod clusters;
 mod document;
+mod endpoint_tls;
 mod endpoints;
 mod files;
 mod health;

@@ -134,10 +134,10 @@ fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
         notes.problem(place.expected("at most one ending", format_args!("`{first}` and `{second}`")));
     }
     let (name, place) = endings.into_iter().next()?;
-    if room.mode == Mode::Tcp && matches!(name, "redirect" | "respond") {
+    if room.mode != Mode::Http && matches!(name, "redirect" | "respond") {
         notes.problem(no_effect(&place, name));
     }
-    if room.mode == Mode::Tcp && name == "deny" {
+    if room.mode != Mode::Http && name == "deny" {
         notes.problem(no_effect(&place, name).hint("write `close = true`"));
     }
     match name {
@@ -231,7 +231,7 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
             }
             _ => continue,
         };
-        if room.mode == Mode::Tcp {
+        if room.mode != Mode::Http {
             then.notes().problem(no_effect(&place, name));
         }
         changes.extend(change);

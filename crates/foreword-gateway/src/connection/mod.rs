@@ -28,9 +28,9 @@ use self::record::{Record, TlsKnown};
 use self::shared::Worker;
 use crate::drain::Drain;
 use crate::plan::{Http2, Listener, Mode};
-use crate::policy::facts::TlsFacts;
+use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};
 use crate::stream::{Downstream, Stream};
-use crate::tls::acceptor;
+use crate::tls::{acceptor, hello};
 use crate::upstream::header::Introduced;
 
 /// What is settled about a connection once its client is known. It lives under the plan that it began with.
@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     /// What the handshake settled, if TLS ends here.
     pub(crate) tls: Option<TlsFacts>,
+    /// What the client said of the handshake, if TLS passes through.
+    pub(crate) hello: Option<Box<HelloFacts>>,
     pub(crate) drain: Drain,
     /// Made when it is first asked for; most connections need none.
     unique_id: OnceCell<Box<[u8]>>,
@@ -55,9 +57,19 @@ impl Connection {
         }
     }
 
+    /// What rules may ask of it.
+    pub(crate) fn facts(&self) -> ConnectionFacts<'_> {
+        ConnectionFacts { client: &self.client, tls: self.tls.as_ref(), hello: self.hello.as_deref() }
+    }
+
     /// What a header to an endpoint says of it.
     pub(crate) fn introduced(&self) -> Introduced<'_> {
-        Introduced { client: &self.client, tls: self.tls.as_ref(), unique_id: &self.unique_id }
+        Introduced {
+            client: &self.client,
+            tls: self.tls.as_ref(),
+            hello: self.hello.as_deref(),
+            unique_id: &self.unique_id,
+        }
     }
 
     /// The id by which receivers know the connection, if one was told it.
@@ -107,13 +119,27 @@ async fn serve(
     let client = identify(&mut stream, listener, &served.post.awaited, ends, &mut leftover).await?;
     note_client(record, &client);
 
-    let mut connection =
-        Connection { listener: Arc::clone(listener), client, tls: None, drain, unique_id: OnceCell::new() };
+    let mut connection = Connection {
+        listener: Arc::clone(listener),
+        client,
+        tls: None,
+        hello: None,
+        drain,
+        unique_id: OnceCell::new(),
+    };
+    let headed = connection.client.header.is_some();
     match &listener.tls {
+        None if listener.mode == Mode::TlsPassthrough => {
+            let deadline = Instant::now() + listener.timeout.tls;
+            // As with the handshake below: most of the connection's life comes after it.
+            let facts = Box::pin(hello::read(&mut stream, &mut leftover, headed, deadline)).await?;
+            record.tls(|| passing(&facts));
+            connection.hello = Some(Box::new(facts));
+            speak(stream, leftover, at, &connection, worker, record).await
+        }
         None => speak(stream, leftover, at, &connection, worker, record).await,
         Some(plan) => {
             let deadline = Instant::now() + listener.timeout.tls;
-            let headed = connection.client.header.is_some();
             // It lives for the handshake only, and is many times larger than all that comes after.
             let handshake = Box::pin(acceptor::accept(plan, stream, leftover, headed, deadline));
             let (stream, facts) = handshake.await?;
@@ -134,7 +160,9 @@ async fn speak(
     record: &mut Record,
 ) -> Result<(), ServeError> {
     match connection.listener.mode {
-        Mode::Tcp => tcp::serve(stream, leftover, accepted, connection, worker, record).await,
+        Mode::Tcp | Mode::TlsPassthrough => {
+            tcp::serve(stream, leftover, accepted, connection, worker, record).await
+        }
         Mode::Http if connection.is_http2() => {
             http2::serve(stream, leftover, connection, worker, record).await
         }
@@ -151,6 +179,11 @@ fn note_client(record: &mut Record, client: &Client) {
     if let Some(group) = &client.group {
         record.trust(group);
     }
+}
+
+/// What is known of a handshake that others make.
+fn passing(facts: &HelloFacts) -> TlsKnown {
+    TlsKnown { version: "", cipher: "", sni: facts.sni.clone(), alpn: facts.alpn.clone() }
 }
 
 fn known(facts: &TlsFacts) -> TlsKnown {

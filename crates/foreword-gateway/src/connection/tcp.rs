@@ -17,7 +17,6 @@ use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{HeaderPlacement, InnerHeader, Listener, SecondHeader};
-use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
 use crate::stream::Downstream;
 use crate::upstream::connect::open;
@@ -33,7 +32,7 @@ pub(crate) async fn serve(
     worker: &Worker,
     record: &mut Record,
 ) -> Result<(), ServeError> {
-    let facts = ConnectionFacts { client: &connection.client, tls: connection.tls.as_ref() };
+    let facts = connection.facts();
     let decision = connection.listener.rules.decide(&facts, &mut |_| {});
     if let Some(rule) = decision.rule {
         record.rule(&rule.name);
@@ -66,7 +65,7 @@ pub(crate) async fn serve(
     }
     let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
     let (upstream, ahead) = if waits {
-        opened.introducing(cluster, &chosen, connection.introduced())?
+        opened.introducing(cluster, &chosen, connection.introduced()).await?
     } else {
         let upstream = opened.introduce(cluster, &chosen, connection.introduced(), &first).await?;
         (upstream, Vec::new())
@@ -74,7 +73,7 @@ pub(crate) async fn serve(
     let mut upstream = upstream.into_stream();
     chosen.took_it();
     let timeout = &connection.listener.timeout;
-    upstream.keep_alive(cluster.keepalive.within(timeout.idle));
+    upstream.socket().keep_alive(cluster.keepalive.within(timeout.idle));
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }
@@ -101,7 +100,7 @@ pub(crate) async fn serve(
         _ => {}
     }
     match &outcome {
-        Err(ServeError::Downstream(error)) if is_reset(error) => upstream.reset_on_close(),
+        Err(ServeError::Downstream(error)) if is_reset(error) => upstream.socket().reset_on_close(),
         Err(ServeError::Upstream(error)) if is_reset(error) => stream.socket().reset_on_close(),
         _ => {}
     }

@@ -15,6 +15,7 @@ use crate::refusal::{Code, Refusal};
 /// What the TLS handshake settled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TlsKnown {
+    /// Empty where TLS passes through, as is the next.
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
@@ -373,8 +374,8 @@ impl Known {
             Name::DestinationPort => number(self.destination.port()),
             Name::Trust => text(self.trust.as_deref().map(str::as_bytes)),
             Name::HeaderVersion => number(self.header_version),
-            Name::TlsVersion => tls.map_or(Value::Absent, |tls| Value::Word(tls.version)),
-            Name::TlsCipher => tls.map_or(Value::Absent, |tls| Value::Word(tls.cipher)),
+            Name::TlsVersion => word(tls.map(|tls| tls.version)),
+            Name::TlsCipher => word(tls.map(|tls| tls.cipher)),
             Name::TlsSni => text(tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes)),
             Name::TlsAlpn => text(tls.and_then(|tls| tls.alpn.as_deref())),
             Name::TimeHeader => nanos(self.header_done.since_beginning()),
@@ -386,6 +387,11 @@ impl Known {
 
 fn ip<'a>(ip: Option<IpAddr>) -> Value<'a> {
     ip.map_or(Value::Absent, Value::Ip)
+}
+
+/// A word, unless it is empty.
+fn word<'a>(word: Option<&'static str>) -> Value<'a> {
+    word.filter(|word| !word.is_empty()).map_or(Value::Absent, Value::Word)
 }
 
 fn text(bytes: Option<&[u8]>) -> Value<'_> {

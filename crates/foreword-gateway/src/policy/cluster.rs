@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foreword_rule::Facts;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 pub use super::balance::key::HashKey;
 use super::health::HealthCheck;
@@ -31,6 +33,8 @@ pub struct Cluster {
     pub header_placement: HeaderPlacement,
     /// What bytes are that look like another header behind ours.
     pub inner_header: InnerHeader,
+    /// How TLS is spoken with endpoints, if it is.
+    pub tls: Option<EndpointTls>,
     /// How endpoints are asked whether they are still there.
     pub keepalive: Keepalive,
     /// The TLVs of a received header that go on in it.
@@ -67,6 +71,7 @@ impl Cluster {
             send_tlvs: Vec::new(),
             header_placement: HeaderPlacement::default(),
             inner_header: InnerHeader::default(),
+            tls: None,
             keepalive: Keepalive::default(),
             pass_tlvs: PassTlvs::default(),
             max_header: DEFAULT_MAX_HEADER,
@@ -203,6 +208,33 @@ pub enum InnerHeader {
     Payload,
     /// A reason to refuse the connection: the endpoint might believe them.
     Reject,
+}
+
+/// How TLS is spoken with endpoints: settled before anyone connects.
+#[derive(Clone)]
+pub struct EndpointTls {
+    /// Whom to believe, and what to show.
+    pub config: Arc<ClientConfig>,
+    /// Whom to ask for; without one, the endpoint's own address.
+    pub name: Option<ServerName<'static>>,
+    /// Whether the PROXY header goes inside; otherwise it goes before the handshake.
+    pub header_inside: bool,
+    /// No two have the same: a kept connection is used again only under the terms that it began with.
+    pub number: u64,
+}
+
+impl PartialEq for EndpointTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for EndpointTls {}
+
+impl fmt::Debug for EndpointTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointTls").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// How the kernel asks whether the other end is still there, when nothing was heard of it.

@@ -25,6 +25,15 @@ pub struct TlsFacts {
     pub client_cn: Option<Box<str>>,
 }
 
+/// What the client says at the beginning of a handshake that passes through.
+#[derive(Clone, Debug)]
+pub struct HelloFacts {
+    /// The name that the client asks for.
+    pub sni: Option<Box<str>>,
+    /// The protocols that it offers by ALPN, with commas between them.
+    pub alpn: Option<Box<[u8]>>,
+}
+
 /// The facts of a connection: its ends, its header, its handshake. Requests add theirs.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionFacts<'c> {
@@ -32,6 +41,8 @@ pub struct ConnectionFacts<'c> {
     pub client: &'c Client,
     /// What the handshake settled, where TLS ends here.
     pub tls: Option<&'c TlsFacts>,
+    /// What the client said of the handshake, where TLS passes through.
+    pub hello: Option<&'c HelloFacts>,
 }
 
 impl<'c> ConnectionFacts<'c> {
@@ -56,6 +67,14 @@ impl<'c> ConnectionFacts<'c> {
         let speaks_itself = self.client.address == ClientAddr::from(self.client.peer);
         let speaker_may = || self.client.address.ip().is_some_and(|ip| is_forwarder(trust, ip));
         group.is_some_and(|group| group.forwarded) && (speaks_itself || speaker_may())
+    }
+
+    /// The name that the client asked for, whether TLS ends here or passes through.
+    pub(crate) fn sni(&self) -> Option<&'c str> {
+        match self.tls {
+            Some(tls) => tls.sni.as_deref(),
+            None => self.hello?.sni.as_deref(),
+        }
     }
 
     fn tlvs(&self) -> Option<Tlvs<'c>> {
@@ -104,8 +123,11 @@ impl Facts for ConnectionFacts<'_> {
             Variable::TlvAlibabaVpc => self.alibaba(foreword::AlibabaKind::Vpc),
             Variable::TlvAlibabaEndpoint => self.alibaba(foreword::AlibabaKind::Endpoint),
             Variable::Tlv(kind) => self.tlvs()?.get(*kind),
-            Variable::TlsSni => self.tls?.sni.as_deref().map(str::as_bytes),
-            Variable::TlsAlpn => self.tls?.alpn.as_deref(),
+            Variable::TlsSni => self.sni().map(str::as_bytes),
+            Variable::TlsAlpn => match self.tls {
+                Some(tls) => tls.alpn.as_deref(),
+                None => self.hello?.alpn.as_deref(),
+            },
             Variable::TlsVersion => self.tls.map(|tls| tls.version.as_bytes()),
             Variable::TlsClientCn => self.tls?.client_cn.as_deref().map(str::as_bytes),
             _ => None,
@@ -254,7 +276,7 @@ mod tests {
             .build()
             .unwrap();
         let client = introduced(&header);
-        let facts = ConnectionFacts { client: &client, tls: None };
+        let facts = ConnectionFacts { client: &client, tls: None, hello: None };
         assert_eq!(facts.ip(&Variable::ClientIp), Some("203.0.113.7".parse().unwrap()));
         assert_eq!(facts.ip(&Variable::PeerIp), Some("10.0.0.1".parse().unwrap()));
         assert_eq!(facts.ip(&Variable::DestinationIp), Some("198.51.100.1".parse().unwrap()));
@@ -277,7 +299,7 @@ mod tests {
             group: None,
             client_cn: None,
         };
-        let facts = ConnectionFacts { client: &client, tls: Some(&tls) };
+        let facts = ConnectionFacts { client: &client, tls: Some(&tls), hello: None };
         assert_eq!(facts.ip(&Variable::ClientIp), facts.ip(&Variable::PeerIp));
         assert_eq!(facts.number(&Variable::HeaderVersion), None);
         assert_eq!(facts.text(&Variable::TlvAuthority), None);
@@ -295,7 +317,7 @@ mod tests {
         index.parse(head, &Limits::default()).unwrap();
         let (path, trust) = (NormalPath::default(), Trust::new(Vec::new()).unwrap());
         let heard = |trust: Option<&Trust>, name: &str| {
-            let connection = ConnectionFacts { client: &client, tls: None };
+            let connection = ConnectionFacts { client: &client, tls: None, hello: None };
             let facts = RequestFacts::new(connection, index.view(head), &path, trust, false);
             let mut heard = Vec::new();
             facts.any_field(name, &mut |value| {

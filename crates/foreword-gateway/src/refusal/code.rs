@@ -93,6 +93,7 @@ codes! {
     AllDown               523 []            "no endpoint of a cluster that is up",
     HeaderOverBounds      531 []            "a header to an endpoint longer than `max_header`",
     TlvsLeftOut           532 []            "TLVs left out of a header to an endpoint",
+    EndpointHandshake     533 []            "a failed TLS handshake with an endpoint",
     FileUnreadable        601 []            "a configuration file that cannot be read",
     FileNotToml           602 []            "a configuration file that is not TOML",
     FileWrong             603 []            "a configuration that contradicts itself or the reference",

@@ -33,6 +33,12 @@ pub(crate) enum TlsRefusal {
     /// Neither TLS nor anything else that we know.
     #[error("expected a TLS handshake, found `{}`", .0.escape_ascii())]
     Bytes(Box<[u8]>),
+    /// A ClientHello without an end.
+    #[error("expected a ClientHello within {most} bytes, found more")]
+    HelloTooLong {
+        /// What is read at most.
+        most: usize,
+    },
     /// TLS, but no agreement.
     #[error("the TLS handshake failed: {}", reason(.0))]
     Failed(rustls::Error),
@@ -54,7 +60,7 @@ pub(crate) enum TlsRefusal {
 }
 
 impl TlsRefusal {
-    fn bytes(first: &[u8]) -> Self {
+    pub(super) fn bytes(first: &[u8]) -> Self {
         Self::Bytes(first.iter().copied().take(SHOWN).collect())
     }
 
@@ -64,7 +70,7 @@ impl TlsRefusal {
             Self::Header { second: true } => Code::SecondHeader,
             Self::Header { second: false } => Code::HeaderForbidden,
             Self::Bytes(_) => Code::BytesForTls,
-            Self::Failed(_) => Code::HandshakeFailed,
+            Self::Failed(_) | Self::HelloTooLong { .. } => Code::HandshakeFailed,
             Self::Deadline { .. } => Code::HandshakeDeadline,
             Self::Closed | Self::Io(_) => Code::HandshakeCutShort,
             // Whoever connects and leaves is a probe.
@@ -105,7 +111,7 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Makes sure that what came begins like TLS; what it is instead is named.
-async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     first: &mut Vec<u8>,
     headed: bool,
@@ -140,7 +146,7 @@ async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Reads once. Nothing is said about the end of the stream but that it came.
-async fn read_more(
+pub(super) async fn read_more(
     stream: &mut (impl AsyncRead + Unpin),
     first: &mut Vec<u8>,
 ) -> Result<Option<()>, TlsRefusal> {

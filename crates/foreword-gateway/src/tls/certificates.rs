@@ -103,7 +103,7 @@ pub fn load(
     if problems.is_empty() { Ok(store) } else { Err(problems) }
 }
 
-fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem> {
+pub(super) fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem> {
     let chain = read_chain(&pair.certificate)?;
     let key = read_key(&pair.key)?;
     CertifiedKey::from_der(chain.clone(), key.clone_key(), &super::provider()).map_err(|error| match error {
@@ -116,7 +116,7 @@ fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem>
     })
 }
 
-fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
+pub(super) fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     let bytes = read(file)?;
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {

@@ -1,8 +1,10 @@
-//! TLS on the downstream side: certificates, their choice by SNI, the acceptor; and towards endpoints that are checked.
+//! TLS: certificates and their choice by SNI, the acceptor, the hello that passes through, the connectors to endpoints.
 
 pub(crate) mod acceptor;
 pub mod certificates;
+pub mod connector;
 mod directory;
+pub(crate) mod hello;
 pub(crate) mod unverified;
 
 use std::fmt;

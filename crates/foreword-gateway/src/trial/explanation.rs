@@ -142,6 +142,7 @@ impl Explanation {
             (Mode::Http, None) => "http",
             (Mode::Http, Some(_)) => "http over TLS",
             (Mode::Tcp, None) => "tcp",
+            (Mode::TlsPassthrough, _) => "TLS that passes through",
             (Mode::Tcp, Some(_)) => "tcp over TLS",
         };
         let (listener, outcome) =

@@ -24,7 +24,7 @@ use crate::connection::http::{Refused, limits, settle};
 use crate::connection::identify::{Ends, identify};
 use crate::connection::tcp::refuses_header;
 use crate::plan::{Bind, Listener, Mode, Plan};
-use crate::policy::facts::{ConnectionFacts, RequestFacts, TlsFacts};
+use crate::policy::facts::{ConnectionFacts, HelloFacts, RequestFacts, TlsFacts};
 use crate::policy::rules::{Decision, Ending};
 use crate::refusal::Code;
 
@@ -101,7 +101,10 @@ impl Trial {
 
     /// Whether the first bytes stand for any payload, so that they themselves say nothing.
     fn begins_with_payload(&self, listener: &Listener) -> bool {
-        self.introduction.is_none() && self.request.is_none() && listener.tls.is_none()
+        self.introduction.is_none()
+            && self.request.is_none()
+            && listener.tls.is_none()
+            && listener.mode != Mode::TlsPassthrough
     }
 
     fn listener<'p>(&self, plan: &'p Plan) -> Result<&'p Arc<Listener>, TrialError> {
@@ -125,13 +128,16 @@ impl Trial {
             |expected, found| Err(TrialError::Unfit { listener: listener.name.clone(), expected, found });
         match (listener.mode, &self.request, &listener.tls) {
             (Mode::Http, None, _) => unfit("a URL", "none"),
-            (Mode::Tcp, Some(_), _) => unfit("no request, since bytes are forwarded as they come", "one"),
+            (Mode::Tcp | Mode::TlsPassthrough, Some(_), _) => {
+                unfit("no request, since bytes are forwarded as they come", "one")
+            }
             (Mode::Http, Some(asked), Some(_)) if !asked.url.https => {
                 unfit("`https://`, since TLS ends here", "`http://`")
             }
             (Mode::Http, Some(asked), None) if asked.url.https => {
                 unfit("`http://`, since no TLS ends here", "`https://`")
             }
+            (Mode::TlsPassthrough, None, _) => Ok(()),
             (_, _, None) if self.sni.is_some() => unfit("no SNI, since no TLS ends here", "one"),
             _ => Ok(()),
         }
@@ -162,6 +168,7 @@ impl Trial {
             introduction.write(self.local(listener), &mut bytes).map_err(TrialError::Header)?;
         }
         match (&listener.tls, &self.request) {
+            _ if listener.mode == Mode::TlsPassthrough => bytes.extend_from_slice(CLIENT_HELLO),
             (Some(_), _) => bytes.extend_from_slice(CLIENT_HELLO),
             (None, Some(asked)) => bytes.extend_from_slice(asked.head().as_bytes()),
             (None, None) => bytes.extend_from_slice(PAYLOAD),
@@ -196,8 +203,12 @@ impl Trial {
     fn decide(&self, listener: &Listener, client: &Client, told: &mut Explanation) {
         told.client = Some(ClientTold::introduced(client));
         let tls = listener.tls.as_ref().map(|_| self.tls(listener.mode));
-        told.sni = tls.as_ref().and_then(|tls| tls.sni.as_deref().map(Into::into));
-        let connection = ConnectionFacts { client, tls: tls.as_ref() };
+        let hello = (listener.mode == Mode::TlsPassthrough).then(|| HelloFacts {
+            sni: self.sni.as_ref().map(|name| name.to_ascii_lowercase().into()),
+            alpn: None,
+        });
+        let connection = ConnectionFacts { client, tls: tls.as_ref(), hello: hello.as_ref() };
+        told.sni = connection.sni().map(Into::into);
         let Some(asked) = &self.request else {
             told.outcome = decide(listener, &connection, told);
             return;
@@ -239,6 +250,7 @@ impl Trial {
 fn headless(listener: &Listener, client: Client, rest: &[u8]) -> Result<Client, ServeError> {
     let in_place = match (&listener.tls, listener.mode) {
         (Some(_), _) => false,
+        (None, Mode::TlsPassthrough) => false,
         (None, Mode::Tcp) => !refuses_header(listener, &client),
         // `PROXY` may be a method as well: what is a request is one.
         (None, Mode::Http) => RequestHead::default().parse(rest, &limits(listener)).is_ok(),

@@ -10,9 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::endpoints::{Address, Chosen};
 use super::header::{Introduced, Told, header};
-use crate::policy::cluster::Cluster;
+use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::refusal::Code;
 use crate::stream::Stream;
+use crate::stream::outgoing::Outgoing;
+use crate::tls::connector;
 
 /// A connection to an endpoint. What it carried first decides who may use it.
 #[derive(Debug)]
@@ -25,29 +27,29 @@ pub(crate) enum Upstream {
 
 /// A connection that carried no header. The pool keeps these and nothing else.
 #[derive(Debug)]
-pub(crate) struct Shared(Stream);
+pub(crate) struct Shared(Outgoing);
 
 /// A connection that carried a header. There is no way from here to the pool.
 #[derive(Debug)]
-pub(crate) struct Personal(Stream);
+pub(crate) struct Personal(Outgoing);
 
 impl Shared {
     /// The connection itself.
-    pub(crate) fn stream(&mut self) -> &mut Stream {
+    pub(crate) fn stream(&mut self) -> &mut Outgoing {
         &mut self.0
     }
 }
 
 impl Upstream {
     /// The connection itself.
-    pub(crate) fn stream(&mut self) -> &mut Stream {
+    pub(crate) fn stream(&mut self) -> &mut Outgoing {
         match self {
             Self::Shared(Shared(stream)) | Self::Personal(Personal(stream)) => stream,
         }
     }
 
     /// The connection itself, for a tunnel that nobody else will use any more.
-    pub(crate) fn into_stream(self) -> Stream {
+    pub(crate) fn into_stream(self) -> Outgoing {
         match self {
             Self::Shared(Shared(stream)) | Self::Personal(Personal(stream)) => stream,
         }
@@ -72,6 +74,14 @@ pub(crate) enum ConnectError {
         address: Address,
         /// The cluster's `timeout.connect`.
         after: Duration,
+    },
+    /// TLS with it did not come about.
+    #[error("the TLS handshake with endpoint {address} failed: {}", connector::reason(source))]
+    Tls {
+        /// Where.
+        address: Address,
+        /// Why.
+        source: io::Error,
     },
     /// The cluster has no endpoint whose address is known.
     #[error("cluster `{cluster}` has no endpoint: none of its names resolves")]
@@ -107,6 +117,7 @@ impl ConnectError {
             Self::Header { source: BuildError::TooLong { .. }, .. } => Code::HeaderOverBounds,
             Self::Failed { .. } | Self::Header { .. } => Code::NoConnection,
             Self::Timeout { .. } => Code::ConnectTimeout,
+            Self::Tls { .. } => Code::EndpointHandshake,
             Self::NoEndpoint { .. } => Code::NoEndpoint,
             Self::AllDown { .. } => Code::AllDown,
         }
@@ -158,7 +169,14 @@ pub(crate) struct Opened {
 impl Opened {
     /// Makes the cluster's header for this client, if it wants one: whoever asks writes it, first and together with
     /// what comes behind it.
-    pub(crate) fn introducing(
+    ///
+    /// Where TLS is spoken with the endpoint, the handshake is made here, with the header before it; then there is none to
+    /// write, unless it goes inside.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone with the error: a header is never repeated on it (R-SEND-17).
+    pub(crate) async fn introducing(
         self,
         cluster: &Cluster,
         chosen: &Chosen,
@@ -173,11 +191,64 @@ impl Opened {
                     let told = Told { left_out, max, client: &who.client.address };
                     chosen.account.tlvs_left_out(without_room as u64, unfit as u64, &told);
                 }
-                Ok((Upstream::Personal(Personal(self.stream)), made.bytes))
+                let (stream, header) = self.secure(cluster, chosen, made.bytes).await?;
+                Ok((Upstream::Personal(Personal(stream)), header))
             }
-            Ok(None) => Ok((Upstream::Shared(Shared(self.stream)), Vec::new())),
+            Ok(None) => {
+                let (stream, nothing) = self.secure(cluster, chosen, Vec::new()).await?;
+                Ok((Upstream::Shared(Shared(stream)), nothing))
+            }
             Err(source) => Err(ConnectError::Header { address: chosen.address.clone(), source }),
         }
+    }
+
+    /// Speaks TLS, if the cluster wants it, and gives what of the header is still to be written.
+    async fn secure(
+        self,
+        cluster: &Cluster,
+        chosen: &Chosen,
+        mut header: Vec<u8>,
+    ) -> Result<(Outgoing, Vec<u8>), ConnectError> {
+        let Some(tls) = &cluster.tls else { return Ok((Outgoing::Plain(self.stream), header)) };
+        // Most connections have no TLS, and should not carry the room for its handshake along.
+        let stream = Box::pin(self.shake_hands(cluster, tls, chosen, &header)).await?;
+        if !tls.header_inside {
+            header = Vec::new();
+        }
+        Ok((stream, header))
+    }
+
+    /// Makes the TLS handshake, with the header before it unless it goes inside.
+    async fn shake_hands(
+        self,
+        cluster: &Cluster,
+        tls: &EndpointTls,
+        chosen: &Chosen,
+        header: &[u8],
+    ) -> Result<Outgoing, ConnectError> {
+        let Self { mut stream, deadline } = self;
+        let (address, after) = (&chosen.address, cluster.timeout.connect);
+        let ip = match address {
+            Address::Inet(address) => Some(address.ip()),
+            Address::Unix(_) => None,
+        };
+        let handshake = async {
+            if !tls.header_inside {
+                write_together(&mut stream, [header])
+                    .await
+                    .map_err(|source| ConnectError::Failed { address: address.clone(), source })?;
+            }
+            let stream = connector::connect(tls, ip, stream).await;
+            stream.map_err(|source| ConnectError::Tls { address: address.clone(), source })
+        };
+        let outcome = match timeout_at(deadline, handshake).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConnectError::Timeout { address: address.clone(), after }),
+        };
+        if let Err(error) = &outcome {
+            chosen.did_not_answer(error);
+        }
+        outcome.map(Outgoing::Tls)
     }
 
     /// Sends the cluster's header for this client, if it wants one, and `first` behind it in the same write.
@@ -193,7 +264,7 @@ impl Opened {
         first: &[u8],
     ) -> Result<Upstream, ConnectError> {
         let (deadline, address) = (self.deadline, &chosen.address);
-        let (mut upstream, header) = self.introducing(cluster, chosen, who)?;
+        let (mut upstream, header) = self.introducing(cluster, chosen, who).await?;
         match timeout_at(deadline, write_together(upstream.stream(), [&header, first])).await {
             Ok(Ok(())) => Ok(upstream),
             Ok(Err(source)) => Err(ConnectError::Failed { address: address.clone(), source }),

@@ -10,7 +10,7 @@ use foreword::{
 };
 
 use crate::policy::cluster::{Cluster, SendHeader};
-use crate::policy::facts::{ConnectionFacts, TlsFacts};
+use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};
 use crate::policy::send_tlv::{SendTlv, SslParts, TlvValue};
 use crate::policy::tlv_kind::{Called, Unfit};
 
@@ -20,6 +20,8 @@ pub(crate) struct Introduced<'c> {
     pub(crate) client: &'c Client,
     /// What the handshake settled, if TLS ended here.
     pub(crate) tls: Option<&'c TlsFacts>,
+    /// What the client said of the handshake, if TLS passes through.
+    pub(crate) hello: Option<&'c HelloFacts>,
     /// Made when it is first asked for.
     pub(crate) unique_id: &'c OnceCell<Box<[u8]>>,
 }
@@ -148,7 +150,7 @@ impl Draft<'_> {
                 SendTlv::Given { kind, value: TlvValue::Fixed(value) } => self.put(kind.number, Some(value)),
                 SendTlv::Given { kind, value: TlvValue::Made(template) } => {
                     let (mut made, mut value) = (Vec::new(), Vec::new());
-                    let facts = ConnectionFacts { client: who.client, tls: who.tls };
+                    let facts = ConnectionFacts { client: who.client, tls: who.tls, hello: who.hello };
                     match template.write_bytes(&facts, &mut made) && !made.is_empty() {
                         false => false,
                         true => match kind.write(&made, &mut value) {
@@ -212,9 +214,10 @@ fn alpn(who: Introduced<'_>) -> Option<&[u8]> {
     }
 }
 
-/// The name that the client asked for: in our handshake, else in the one that the trusted proxy saw.
+/// The name that the client asked for: in our handshake or one that passes through, else in the one that the trusted proxy saw.
 fn authority(who: Introduced<'_>) -> Option<&[u8]> {
-    let asked_here = who.tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes);
+    let passing = || who.hello.and_then(|hello| hello.sni.as_deref());
+    let asked_here = who.tls.and_then(|tls| tls.sni.as_deref()).or_else(passing).map(str::as_bytes);
     let asked_before = || who.header().and_then(|header| header.tlvs.authority()).map(|name| name.as_bytes());
     let name = asked_here.or_else(asked_before)?;
     Authority::new(name).as_str().is_ok().then_some(name)
@@ -308,7 +311,9 @@ mod tests {
     }
 
     fn made(cluster: &Cluster, client: &Client, tls: Option<&TlsFacts>) -> (Vec<u8>, Vec<LeftOut>) {
-        let made = header(cluster, Introduced { client, tls, unique_id: &OnceCell::new() }).unwrap().unwrap();
+        let made = header(cluster, Introduced { client, tls, hello: None, unique_id: &OnceCell::new() })
+            .unwrap()
+            .unwrap();
         (made.bytes, made.left_out)
     }
 
@@ -460,7 +465,7 @@ mod tests {
         assert_eq!(made(&cluster("send_header = \"v2\""), &client, None).0, received);
         assert_eq!(made(&cluster("send_header = \"v1\""), &client, None).0, b"PROXY UNKNOWN\r\n");
         let narrow = cluster("send_header = \"v2\"\nmax_header = 107");
-        let who = Introduced { client: &client, tls: None, unique_id: &OnceCell::new() };
+        let who = Introduced { client: &client, tls: None, hello: None, unique_id: &OnceCell::new() };
         assert_eq!(header(&narrow, who).unwrap_err(), BuildError::TooLong { len: 232, max: 107 });
     }
 

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connect::Shared;
 use super::endpoints::Address;
-use crate::stream::Stream;
+use crate::policy::cluster::Cluster;
 
 /// One worker's kept connections.
 ///
@@ -21,10 +20,13 @@ pub(crate) struct Pool {
     /// How many may be kept.
     most: usize,
     /// The longest unused comes first in each list.
-    kept: RefCell<HashMap<Address, Vec<Kept>>>,
+    kept: RefCell<HashMap<Terms, Vec<Kept>>>,
     total: Cell<usize>,
     sweeping: Cell<bool>,
 }
+
+/// Where a connection leads, and the number of the terms on which TLS is spoken there; 0 where none is.
+type Terms = (Address, u64);
 
 #[derive(Debug)]
 struct Kept {
@@ -38,9 +40,9 @@ impl Pool {
     }
 
     /// Takes the connection to this endpoint that was used last, if there is one that the endpoint has not closed.
-    pub(crate) fn take(&self, address: &Address) -> Option<Shared> {
+    pub(crate) fn take(&self, address: &Address, cluster: &Cluster) -> Option<Shared> {
         let mut kept = self.kept.borrow_mut();
-        let list = kept.get_mut(address)?;
+        let list = kept.get_mut(&terms(address, cluster))?;
         while let Some(mut last) = list.pop() {
             self.total.set(self.total.get().saturating_sub(1));
             if last.is_good(Instant::now()) {
@@ -50,18 +52,19 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection on which a whole answer has come and nothing behind it, for `idle` at most.
-    pub(crate) fn put(self: &Rc<Self>, address: &Address, connection: Shared, idle: Duration) {
+    /// Keeps a connection on which a whole answer has come and nothing behind it, for `timeout.idle` of the cluster at most.
+    pub(crate) fn put(self: &Rc<Self>, address: &Address, connection: Shared, cluster: &Cluster) {
         if self.total.get() >= self.most {
             return;
         }
         let mut kept = self.kept.borrow_mut();
-        let entry = Kept { connection, until: Instant::now() + idle };
-        match kept.get_mut(address) {
+        let entry = Kept { connection, until: Instant::now() + cluster.timeout.idle };
+        let terms = terms(address, cluster);
+        match kept.get_mut(&terms) {
             Some(list) if list.len() >= MOST_PER_ENDPOINT => return,
             Some(list) => list.push(entry),
             None => {
-                kept.insert(address.clone(), vec![entry]);
+                kept.insert(terms, vec![entry]);
             }
         }
         self.total.set(self.total.get() + 1);
@@ -84,14 +87,12 @@ impl Pool {
 impl Kept {
     /// An endpoint has nothing to say before it is asked: whatever can be read is its farewell.
     fn is_good(&mut self, now: Instant) -> bool {
-        now < self.until && is_quiet(self.connection.stream())
+        now < self.until && self.connection.stream().is_quiet()
     }
 }
 
-/// Whether a connection is open and nothing unasked came over it.
-pub(crate) fn is_quiet(stream: &Stream) -> bool {
-    let mut byte = [0];
-    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+fn terms(address: &Address, cluster: &Cluster) -> Terms {
+    (address.clone(), cluster.tls.as_ref().map_or(0, |tls| tls.number))
 }
 
 /// Runs while anything is kept, so that an idle worker sleeps.

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, Strea
 use crate::support::{Endpoint, Running, client, client_from, drip, read_all};
 
 /// A certificate that signs itself, for these names, in `NAME.pem`.
-fn certificate(folder: &Path, file: &str, names: &[&str], roots: &mut RootCertStore) {
+pub(crate) fn certificate(folder: &Path, file: &str, names: &[&str], roots: &mut RootCertStore) {
     let key = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
@@ -58,15 +58,15 @@ impl Scene {
     }
 }
 
-fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+pub(crate) fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
 }
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-fn tls(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStream) -> Tls {
+pub(crate) fn tls(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStream) -> Tls {
     let session = ClientConnection::new(Arc::clone(config), ServerName::try_from(name).unwrap()).unwrap();
     StreamOwned::new(session, stream)
 }

@@ -19,7 +19,7 @@ use super::shelf::Desk;
 use super::{Spoken, Talk};
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::observe::Name;
-use crate::policy::facts::{ConnectionFacts, RequestFacts};
+use crate::policy::facts::RequestFacts;
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
 use crate::stream::Carried;
@@ -191,8 +191,7 @@ impl<'c, S> Talk<'c, S> {
     where
         'c: 'r,
     {
-        let connection =
-            ConnectionFacts { client: &self.connection.client, tls: self.connection.tls.as_ref() };
+        let connection = self.connection.facts();
         let forwarders = self.connection.listener.trust.as_ref().filter(|_| self.may_forward);
         RequestFacts::new(connection, request, path, forwarders, self.is_secure)
     }

@@ -205,7 +205,7 @@ async fn tunnel<S: Carried>(
 ) -> After {
     let idle = talk.connection.listener.timeout.idle;
     let mut upstream = link.upstream.into_stream();
-    upstream.keep_alive(cluster.keepalive.within(idle));
+    upstream.socket().keep_alive(cluster.keepalive.within(idle));
     let early = async {
         write_together(&mut talk.stream, [said.bytes()]).await.map_err(ServeError::Downstream)?;
         write_together(&mut upstream, [talk.buffer.bytes()]).await.map_err(ServeError::Upstream)

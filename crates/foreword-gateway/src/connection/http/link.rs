@@ -13,7 +13,6 @@ use crate::observe::Name;
 use crate::plan::{Cluster, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::{Address, Chosen};
-use crate::upstream::pool::is_quiet;
 use crate::upstream::reach::{Attempt, Attempts, reach};
 
 /// A connection to an endpoint, for one request.
@@ -103,7 +102,7 @@ impl Link {
     pub(super) fn keep<S>(self, cluster: &Arc<Cluster>, talk: &mut Talk<'_, S>) {
         match self.upstream {
             Upstream::Shared(shared) => {
-                talk.worker.pool.put(&self.chosen.address, shared, cluster.timeout.idle);
+                talk.worker.pool.put(&self.chosen.address, shared, cluster);
             }
             Upstream::Personal(connection) => {
                 let until = Instant::now() + cluster.timeout.idle;
@@ -140,13 +139,13 @@ pub(super) async fn find<S>(
     let connect = async |chosen: &Chosen| {
         if kept_is_welcome
             && cluster.send_header == SendHeader::None
-            && let Some(shared) = talk.worker.pool.take(&chosen.address)
+            && let Some(shared) = talk.worker.pool.take(&chosen.address, cluster)
         {
             chosen.account.reused();
             return Ok((Upstream::Shared(shared), Vec::new(), true));
         }
         let opened = open(cluster, chosen).await?;
-        let (upstream, introduction) = opened.introducing(cluster, chosen, connection.introduced())?;
+        let (upstream, introduction) = opened.introducing(cluster, chosen, connection.introduced()).await?;
         Ok((upstream, introduction, false))
     };
     let (chosen, (upstream, introduction, is_reused)) =
@@ -159,14 +158,15 @@ pub(super) async fn find<S>(
 impl Mine {
     /// Whether it leads where a request goes.
     fn fits(&self, cluster: &Cluster) -> bool {
-        self.cluster.name == cluster.name && self.cluster.send_header == cluster.send_header
+        let its = &self.cluster;
+        its.name == cluster.name && its.send_header == cluster.send_header && its.tls == cluster.tls
     }
 
     /// Uses it again, if it is fresh and the endpoint has not closed it.
     fn again(self) -> Option<Link> {
         let Self { connection, chosen, until, .. } = self;
         let mut upstream = Upstream::Personal(connection);
-        if Instant::now() >= until || !is_quiet(upstream.stream()) {
+        if Instant::now() >= until || !upstream.stream().is_quiet() {
             return None;
         }
         chosen.account.reused();

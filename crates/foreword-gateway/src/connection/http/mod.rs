@@ -24,7 +24,6 @@ use super::Connection;
 use super::error::ServeError;
 use super::record::Record;
 use crate::connection::shared::Worker;
-use crate::policy::facts::ConnectionFacts;
 use crate::stream::linger::{close, close_lingering};
 use crate::stream::{Carried, Downstream};
 
@@ -85,7 +84,7 @@ pub(in crate::connection) struct Requests<'c> {
 
 impl<'c> Requests<'c> {
     pub(in crate::connection) fn new(connection: &'c Connection, worker: &'c Worker, own: &'c Own) -> Self {
-        let facts = ConnectionFacts { client: &connection.client, tls: connection.tls.as_ref() };
+        let facts = connection.facts();
         Self {
             connection,
             worker,

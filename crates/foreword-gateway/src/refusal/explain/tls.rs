@@ -15,7 +15,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::BytesForTls,
-        meaning: "The listener ends TLS, and the first bytes (after the header, if there is one) are not the start of a \
+        meaning: "The listener ends TLS, or lets it pass through, and the first bytes (after the header, if there is one) are not the start of a \
                   TLS handshake.",
         cause: "A client of another protocol, a port scanner, or a header that was sent twice or inside another \
                 tunnel.",
@@ -25,7 +25,7 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::HandshakeFailed,
         meaning: "A TLS handshake began and the two sides did not agree. The line holds the reason as the TLS library \
-                  gives it.",
+                  gives it. In tls-passthrough mode the client's ClientHello could not be read.",
         cause: "A client that knows only old versions or ciphers (TLS 1.2 is the least that is served), one that does \
                 not trust our certificate and said so with an alert, or one that asked for a name that no certificate \
                 covers.",

@@ -123,4 +123,16 @@ pub(super) const PAGES: &[Page] = &[
                  (the guide lists what receivers take), or name fewer TLVs: those of `send_tlvs` have their room first, in \
                  the order of the list.",
     },
+    Page {
+        code: Code::EndpointHandshake,
+        meaning: "The cluster has `tls`, and the handshake with the endpoint failed, most often because its certificate \
+                  could not be believed. Answered 502 in http mode, closed in tcp mode; nothing of the client's was sent \
+                  but the PROXY header, where that goes before the handshake.",
+        cause: "A certificate that has expired, is signed by nobody who is believed, or holds another name than the one \
+                that was asked for; a key that is not among `pins`; or an endpoint that speaks no TLS on this port, or \
+                expects no PROXY header before it.",
+        remedy: "The line holds the cause. Name who signs the certificate by `tls = { ca = … }` and the name in it by \
+                 `sni`. If the endpoint takes no header, remove `send_header`; if it reads it inside of TLS, add \
+                 `header = \"inside\"`.",
+    },
 ];
