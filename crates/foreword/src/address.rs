@@ -1,6 +1,7 @@
 //! What a header says besides its TLVs: version, command, family, transport, addresses.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use crate::error::{Field, Malformed};
@@ -178,8 +179,11 @@ pub(crate) const fn inet6(ip: Ipv6Addr, port: u16) -> SocketAddrV6 {
 /// assert_eq!(path.as_bytes(), b"/run/app.sock");
 /// assert!(UnixPath::new(b"/run/\0hidden").is_none());
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct UnixPath<'a>(&'a [u8]);
+#[derive(Clone, Copy, Default)]
+pub struct UnixPath<'a>(
+    /// With whatever fills the field behind it: most receivers never look at it, so it is cut when it is asked for.
+    &'a [u8],
+);
 
 impl<'a> UnixPath<'a> {
     /// The longest address that the format carries.
@@ -190,43 +194,66 @@ impl<'a> UnixPath<'a> {
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let path = Self::of_field(bytes);
-        (path.0.len() == bytes.len() && bytes.len() <= Self::MAX_LEN).then_some(path)
+        (path.as_bytes().len() == bytes.len() && bytes.len() <= Self::MAX_LEN).then_some(path)
     }
 
-    /// What a field of an address block holds: up to the first NUL, or, abstract, up to the padding (R-V2-10).
-    pub(crate) fn of_field(field: &'a [u8]) -> Self {
-        let end = match field.first() {
-            Some(0) => field.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1),
-            _ => field.iter().position(|&byte| byte == 0).unwrap_or(field.len()),
-        };
-        Self(field.get(..end).unwrap_or(field))
+    /// What a field of an address block holds.
+    #[inline]
+    pub(crate) const fn of_field(field: &'a [u8]) -> Self {
+        Self(field)
     }
 
-    /// The bytes, without padding.
+    /// The bytes, without padding: up to the first NUL, or, abstract, up to the NULs that fill the field (R-V2-10).
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
-        self.0
+        let mut bytes = self.0;
+        if let [0, ..] = bytes {
+            while let [before @ .., 0] = bytes {
+                bytes = before;
+            }
+            return bytes;
+        }
+        let (mut len, mut rest) = (0, bytes);
+        while let [1..=u8::MAX, behind @ ..] = rest {
+            (len, rest) = (len + 1, behind);
+        }
+        bytes.split_at(len).0
     }
 
     /// Whether the socket has no name at all.
     #[must_use]
     pub const fn is_unnamed(&self) -> bool {
-        self.0.is_empty()
+        self.as_bytes().is_empty()
     }
 
     /// Whether this is a name in Linux's abstract namespace.
     #[must_use]
     pub const fn is_abstract(&self) -> bool {
-        matches!(self.0.first(), Some(0))
+        matches!(self.as_bytes().first(), Some(0))
+    }
+}
+
+/// Whatever fills the field makes no difference.
+impl PartialEq for UnixPath<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for UnixPath<'_> {}
+
+impl Hash for UnixPath<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 /// Printable whatever was sent: an abstract name begins with `@`, odd bytes are escaped.
 impl fmt::Display for UnixPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.split_first() {
-            Some((0, name)) => write!(f, "@{}", name.escape_ascii()),
-            _ => write!(f, "{}", self.0.escape_ascii()),
+        match self.as_bytes() {
+            [0, name @ ..] => write!(f, "@{}", name.escape_ascii()),
+            path => write!(f, "{}", path.escape_ascii()),
         }
     }
 }

@@ -59,8 +59,21 @@ impl<'a> Header<'a> {
         Parser::new().parse(input)
     }
 
+    /// A binary header that says nothing but its command.
+    #[inline]
+    pub(crate) fn of_nobody(command: Command) -> Self {
+        Self {
+            version: Version::Two,
+            command,
+            transport: Transport::Unspecified,
+            addresses: Addresses::Unspecified,
+            tlvs: Tlvs::default(),
+        }
+    }
+
     /// The address that called, if the header gives one that belongs to IP.
     #[must_use]
+    #[inline]
     pub const fn source(&self) -> Option<SocketAddr> {
         match self.addresses {
             Addresses::Inet { source, .. } => Some(SocketAddr::V4(source)),
@@ -71,6 +84,7 @@ impl<'a> Header<'a> {
 
     /// The address that was called, if the header gives one that belongs to IP.
     #[must_use]
+    #[inline]
     pub const fn destination(&self) -> Option<SocketAddr> {
         match self.addresses {
             Addresses::Inet { destination, .. } => Some(SocketAddr::V4(destination)),

@@ -5,20 +5,21 @@ use crate::error::{Fault, Field, Malformed};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    /// The byte of the header behind the last one. It stays while bytes are taken, so taking them costs no counting.
+    end: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads `bytes`, the first of which is byte `at` of the header.
     #[inline]
     pub(crate) const fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at }
+        Self { bytes, end: at + bytes.len() }
     }
 
     /// The byte of the header that comes next.
     #[inline]
     pub(crate) const fn at(&self) -> usize {
-        self.at
+        self.end - self.bytes.len()
     }
 
     #[inline]
@@ -39,7 +40,6 @@ impl<'a> Reader<'a> {
             return Err(self.short(field, N));
         };
         self.bytes = rest;
-        self.at += N;
         Ok(*head)
     }
 
@@ -56,16 +56,14 @@ impl<'a> Reader<'a> {
             let fault = Fault::Overrun { field, claimed: len, left: self.bytes.len() };
             return Err(self.malformed(fault, field.overrun_requirement()));
         };
-        let sub = Self { bytes: head, at: self.at };
         self.bytes = rest;
-        self.at += len;
-        Ok(sub)
+        Ok(Self { bytes: head, end: self.end - rest.len() })
     }
 
     /// A fault at the byte that comes next.
     #[cold]
     pub(crate) fn malformed(&self, fault: Fault, requirement: &'static str) -> Malformed {
-        Malformed::new(self.at, fault, requirement)
+        Malformed::new(self.at(), fault, requirement)
     }
 
     #[cold]

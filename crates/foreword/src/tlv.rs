@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use crate::checksum;
 use crate::error::{Fault, Field, Malformed};
 use crate::header::Parser;
 use crate::reader::Reader;
@@ -67,6 +66,7 @@ pub enum Tlv<'a> {
 impl<'a> Tlv<'a> {
     /// Gives a kind its name. A value that its kind does not allow stays [`Tlv::Other`]; parsed headers hold none.
     #[must_use]
+    #[inline]
     pub fn new(kind: u8, value: &'a [u8]) -> Self {
         let other = Self::Other { kind, value };
         match kind {
@@ -180,12 +180,14 @@ impl<'a> Tlvs<'a> {
 
     /// The TLVs as they are.
     #[must_use]
+    #[inline]
     pub const fn raw(&self) -> RawTlvs<'a> {
         self.0
     }
 
     /// The value of the first TLV of this kind.
     #[must_use]
+    #[inline]
     pub fn get(&self, kind: u8) -> Option<&'a [u8]> {
         self.all(kind).next()
     }
@@ -210,8 +212,9 @@ impl<'a> Tlvs<'a> {
 
     /// What the sender knows of the client's TLS.
     #[must_use]
+    #[inline]
     pub fn ssl(&self) -> Option<Ssl<'a>> {
-        self.get(kind::SSL).and_then(|value| Ssl::read(Reader::new(value, 0)).ok())
+        self.get(kind::SSL).and_then(Ssl::of_checked)
     }
 
     /// The name of a network namespace.
@@ -265,6 +268,7 @@ impl<'a> Tlvs<'a> {
         })
     }
 
+    #[inline]
     fn all(&self, kind: u8) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.0.filter(move |tlv| tlv.kind == kind).map(|tlv| tlv.value)
     }
@@ -275,24 +279,20 @@ impl<'a> Tlvs<'a> {
         !parser.ignore_malformed_tlvs || RawTlvs::new(block.rest()).fill_their_room()
     }
 
-    /// Checks the TLVs that fill the rest of a header: each is held to what its kind allows. Says where in the header
-    /// their checksum stands, and what it is.
+    /// Checks the TLVs that fill the rest of a header: each is held to what its kind allows. Gives their
+    /// checksum, if there is one.
     #[inline]
-    pub(crate) fn check(block: Reader<'a>, parser: &Parser) -> Result<Option<(usize, u32)>, Malformed> {
+    pub(crate) fn check(block: Reader<'a>, parser: &Parser) -> Result<Option<Sum>, Malformed> {
         let mut reader = block;
-        let mut seen = 0;
-        let mut checksum = None;
+        let mut named = Named { seen: 0, checksum: None };
         while !reader.is_empty() {
-            let at = reader.at();
             let [kind, high, low] = reader.array(Field::TlvHeader)?;
             let value = reader.sub(u16::from_be_bytes([high, low]).into(), Field::TlvValue)?;
-            check_repeat(kind, at, &mut seen, parser)?;
-            check_value(kind, value)?;
-            if kind == kind::CHECKSUM {
-                checksum = Some((value.at(), u32::from_be_bytes(value.clone().array(Field::Checksum)?)));
+            if kind <= kind::NETNS {
+                named.check(kind, value, parser)?;
             }
         }
-        Ok(checksum)
+        Ok(named.checksum)
     }
 }
 
@@ -300,45 +300,85 @@ impl<'a> Tlvs<'a> {
 impl<'a> Iterator for Tlvs<'a> {
     type Item = Tlv<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let RawTlv { kind, value } = self.0.next()?;
-        Some(Tlv::new(kind, value))
+        Some(match kind {
+            kind::SSL => Ssl::of_checked(value).map_or(Tlv::Other { kind, value }, Tlv::Ssl),
+            _ => Tlv::new(kind, value),
+        })
     }
 }
 
-/// Refuses a kind that should be there once and was `seen` before (R-TLV-06, R-TLV-07).
-#[inline]
-fn check_repeat(kind: u8, at: usize, seen: &mut u64, parser: &Parser) -> Result<(), Malformed> {
-    let requirement = match kind {
-        kind::CHECKSUM => "R-TLV-06",
-        kind::ALPN | kind::AUTHORITY | kind::UNIQUE_ID | kind::SSL | kind::NETNS => "R-TLV-07",
-        _ => return Ok(()),
-    };
-    // Every kind named above is below 64.
-    let bit = 1 << (kind & 0x3f);
-    if *seen & bit != 0 && (kind == kind::CHECKSUM || !parser.first_of_duplicate_tlvs) {
-        return Err(Malformed::new(at, Fault::Duplicate { kind }, requirement));
-    }
-    *seen |= bit;
-    Ok(())
+/// A checksum as it was sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum {
+    /// Where in the header its value stands.
+    pub(crate) at: usize,
+    pub(crate) sum: u32,
 }
 
-#[inline]
-fn check_value(kind: u8, value: Reader<'_>) -> Result<(), Malformed> {
-    let len = value.rest().len();
+/// What is known of the TLVs that have a meaning of their own while a list is checked. Their kinds are all below 64.
+struct Named {
+    /// A bit for each kind that should be there once, and was.
+    seen: u64,
+    checksum: Option<Sum>,
+}
+
+impl Named {
+    /// Refuses a value that its kind does not allow, and a kind that should be there once and is there again.
+    #[inline]
+    fn check(&mut self, kind: u8, value: Reader<'_>, parser: &Parser) -> Result<(), Malformed> {
+        const ONCE: u64 = 1 << kind::ALPN
+            | 1 << kind::AUTHORITY
+            | 1 << kind::CHECKSUM
+            | 1 << kind::UNIQUE_ID
+            | 1 << kind::SSL
+            | 1 << kind::NETNS;
+        let bit = 1_u64 << (kind & 63);
+        if self.seen & bit != 0 {
+            check_repeat(kind, value, parser)?;
+        }
+        self.seen |= bit & ONCE;
+        match kind {
+            kind::CHECKSUM => {
+                let Ok(sum) = value.rest().try_into() else { return Err(wrong_len(kind, value)) };
+                self.checksum = Some(Sum { at: value.at(), sum: u32::from_be_bytes(sum) });
+                Ok(())
+            }
+            kind::UNIQUE_ID if value.rest().len() > UNIQUE_ID_MAX_LEN => Err(wrong_len(kind, value)),
+            kind::SSL => Ssl::read(value).map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A kind that should be there once, and was (R-TLV-06, R-TLV-07).
+#[cold]
+fn check_repeat(kind: u8, value: Reader<'_>, parser: &Parser) -> Result<(), Malformed> {
+    let requirement = if kind == kind::CHECKSUM { "R-TLV-06" } else { "R-TLV-07" };
+    match parser.first_of_duplicate_tlvs && kind != kind::CHECKSUM {
+        true => Ok(()),
+        false => Err(Malformed::new(value.at() - HEADER_LEN, Fault::Duplicate { kind }, requirement)),
+    }
+}
+
+#[cold]
+fn wrong_len(kind: u8, value: Reader<'_>) -> Malformed {
+    let found = value.rest().len();
     match kind {
-        kind::CHECKSUM if len != checksum::LEN => {
-            let fault = Fault::Length { field: Field::Checksum, expected: "4 bytes", found: len };
-            Err(value.malformed(fault, "R-TLV-05"))
+        kind::CHECKSUM => {
+            value.malformed(Fault::Length { field: Field::Checksum, expected: "4 bytes", found }, "R-TLV-05")
         }
-        kind::UNIQUE_ID if len > UNIQUE_ID_MAX_LEN => {
-            let fault = Fault::Length { field: Field::UniqueId, expected: "at most 128 bytes", found: len };
-            Err(value.malformed(fault, "R-TLV-09"))
+        _ => {
+            let expected = "at most 128 bytes";
+            value.malformed(Fault::Length { field: Field::UniqueId, expected, found }, "R-TLV-09")
         }
-        kind::SSL => Ssl::read(value).map(drop),
-        _ => Ok(()),
     }
 }
+
+/// What stands before a value: its kind and its length.
+const HEADER_LEN: usize = 3;
 
 /// The longest unique id, §2.2.5.
 pub(crate) const UNIQUE_ID_MAX_LEN: usize = 128;
@@ -361,6 +401,7 @@ impl<'a> RawTlvs<'a> {
     }
 
     /// Whether the list ends exactly where its room ends.
+    #[inline]
     fn fill_their_room(mut self) -> bool {
         self.by_ref().for_each(drop);
         self.0.is_empty()
@@ -370,6 +411,7 @@ impl<'a> RawTlvs<'a> {
 impl<'a> Iterator for RawTlvs<'a> {
     type Item = RawTlv<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (&[kind, high, low], rest) = self.0.split_first_chunk()?;
         let (value, rest) = rest.split_at_checked(u16::from_be_bytes([high, low]).into())?;
@@ -424,6 +466,7 @@ impl core::error::Error for ViewError {}
 /// Text that may be shown and compared.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, ViewError> {
     match core::str::from_utf8(bytes) {
+        Ok(text) if is_printable(bytes) => Ok(text),
         Ok(text) if !text.contains(char::is_control) => Ok(text),
         _ => Err(ViewError::NotText),
     }
@@ -431,7 +474,15 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, ViewError> {
 
 /// Text of printable ASCII.
 pub(crate) fn ascii(bytes: &[u8]) -> Result<&str, ViewError> {
-    if bytes.is_ascii() { text(bytes) } else { Err(ViewError::NotText) }
+    match core::str::from_utf8(bytes) {
+        Ok(text) if is_printable(bytes) => Ok(text),
+        _ => Err(ViewError::NotText),
+    }
+}
+
+#[inline]
+fn is_printable(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use line::{Line, Stop};
 
 pub(crate) const SIGNATURE: &[u8] = b"PROXY ";
 
-/// The shortest line, `PROXY UNKNOWN` and its end.
+const SHORTEST: &[u8; MIN_LEN] = b"PROXY UNKNOWN\r\n";
+
+/// The length of the shortest line.
 pub(crate) const MIN_LEN: usize = 15;
 
 /// The longest line, its end included, §2.1.
@@ -57,6 +59,10 @@ fn header(addresses: Addresses<'_>) -> Header<'_> {
 
 impl Line<'_> {
     fn addresses(&mut self, ipv4_in_tcp6: bool) -> Result<Addresses<'static>, Stop> {
+        if self.bytes.starts_with(SHORTEST) {
+            self.at = SHORTEST.len();
+            return Ok(Addresses::Unspecified);
+        }
         self.literal(SIGNATURE, MIN_LEN - SIGNATURE.len(), "`PROXY `", "R-V1-01")?;
         if self.peek(MIN_LEN - SIGNATURE.len())? == b'U' {
             self.literal(b"UNKNOWN", 2, PROTOCOLS, "R-V1-02")?;
@@ -113,7 +119,7 @@ impl Line<'_> {
         // The CR of the longest line stands at the last place but one: past it nothing is looked for.
         let text = self.bytes.get(self.at..).unwrap_or_default();
         let text = text.get(..MAX_LEN - 1 - self.at).unwrap_or(text);
-        match text.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        match line_break(text) {
             Some(end) => {
                 self.at += end;
                 self.line_end()
@@ -121,6 +127,25 @@ impl Line<'_> {
             None => Err(Stop::Short { least: 2 }),
         }
     }
+}
+
+/// Where the first CR or LF stands. Eight bytes at a time, as long as there is neither among them.
+fn line_break(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    // The lowest byte that is zero is found for certain, others may seem to be: there is one or there is none.
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH != 0;
+    let has = |word: u64, byte: u8| has_zero(word ^ ONES.wrapping_mul(byte.into()));
+    let mut rest = text;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_ne_bytes(*chunk);
+        if has(word, b'\r') || has(word, b'\n') {
+            break;
+        }
+        rest = behind;
+    }
+    let clean = text.len() - rest.len();
+    rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).map(|place| clean + place)
 }
 
 /// How many bytes follow a part of a line at the least: `0.0.0.0` and `::` are the shortest addresses, `0` is the

@@ -1,11 +1,11 @@
 //! The binary format, §2.2: sixteen bytes, the addresses, TLVs.
 
-use crate::address::{Addresses, Command, Family, Transport, Version, block_len};
+use crate::address::{Addresses, Command, Family, Transport, Version, block_len as least_len};
 use crate::checksum;
-use crate::error::{BuildError, Fault, Malformed};
+use crate::error::{BuildError, Fault, Field, Malformed};
 use crate::header::{Header, Parse, Parser};
 use crate::reader::Reader;
-use crate::tlv::{RawTlvs, Tlvs, kind};
+use crate::tlv::{RawTlvs, Sum, Tlvs, kind};
 use crate::writer::Writer;
 
 pub(crate) const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -20,6 +20,15 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
     };
     check_signature(fixed)?;
     let &[.., version_command, family_transport, high, low] = fixed;
+    // A health check, most often: there is no more to it.
+    let nobody = match fixed {
+        [.., LOCAL, _, 0, 0] => Some(Command::Local),
+        [.., PROXY, 0, 0, 0] => Some(Command::Proxy),
+        _ => None,
+    };
+    if let Some(command) = nobody.filter(|_| !parser.require_checksum) {
+        return Ok(Parse::Complete { header: Header::of_nobody(command), len: FIXED_LEN });
+    }
     let command = command(version_command)?;
     // Under LOCAL the family byte is not looked at; under PROXY it is settled before the block is waited for.
     let kind = match command {
@@ -33,19 +42,14 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
     };
 
     let mut block = Reader::new(block, FIXED_LEN);
-    let addresses = Addresses::read(kind.family, &mut block)?;
-    // Where no addresses are given, TLVs begin at a certain place only if nothing was announced at all, and even then
-    // the block may hold something else.
-    let unspecified = kind.family == Family::Unspecified;
-    let opaque = unspecified && family_transport != 0;
-    let (tlvs, checksum) = match Tlvs::check(block, parser) {
-        _ if opaque || !Tlvs::are_to_be_read(block, parser) => (&[][..], None),
-        Ok(checksum) => (block.rest(), checksum),
-        Err(_) if unspecified => (&[][..], None),
-        Err(malformed) => return Err(malformed),
+    let mut addresses = block.sub(least_len(kind.family), Field::AddressBlock)?;
+    let (tlvs, checksum) = match block.is_empty() {
+        true => (&[][..], None),
+        // Where no addresses are given, TLVs begin at a certain place only if nothing was announced at all.
+        false => sound_tlvs(block, kind.family == Family::Unspecified, family_transport != 0, parser)?,
     };
     match checksum {
-        Some((at, sum)) => check_checksum(input.get(..len).unwrap_or(input), at, sum)?,
+        Some(Sum { at, sum }) => check_checksum(input.get(..len).unwrap_or(input), at, sum)?,
         None if parser.require_checksum => {
             return Err(Malformed::new(len, Fault::ChecksumMissing, "R-TLV-05"));
         }
@@ -55,10 +59,28 @@ pub(crate) fn parse<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, M
         version: Version::Two,
         command,
         transport: kind.transport,
-        addresses,
+        // The last to be read, so that they are written where they stay.
+        addresses: Addresses::read(kind.family, &mut addresses)?,
         tlvs: Tlvs::of_checked(tlvs),
     };
     Ok(Parse::Complete { header, len })
+}
+
+/// The TLVs of a header, none where they are not to be looked at; and its checksum: where it stands, and what it is.
+#[inline]
+fn sound_tlvs<'a>(
+    block: Reader<'a>,
+    unspecified: bool,
+    announced: bool,
+    parser: &Parser,
+) -> Result<(&'a [u8], Option<Sum>), Malformed> {
+    match Tlvs::check(block, parser) {
+        _ if unspecified && announced => Ok((&[], None)),
+        Ok(checksum) => Ok((block.rest(), checksum)),
+        // Without addresses the block may hold something else.
+        Err(_) if unspecified || !Tlvs::are_to_be_read(block, parser) => Ok((&[], None)),
+        Err(malformed) => Err(malformed),
+    }
 }
 
 /// The length that the fixed part gives the whole header.
@@ -75,7 +97,7 @@ fn begun<'a>(input: &'a [u8], parser: &Parser) -> Result<Parse<'a>, Malformed> {
     if let Some(&byte) = input.get(SIGNATURE.len()) {
         let command = command(byte)?;
         if let (Command::Proxy, Some(&byte)) = (command, input.get(SIGNATURE.len() + 1)) {
-            least += block_len(kind_of(byte)?.family);
+            least += least_len(kind_of(byte)?.family);
         }
     }
     if let Some(&high) = input.get(SIGNATURE.len() + 2) {
@@ -103,8 +125,8 @@ fn check_each_byte(input: &[u8]) -> Result<(), Malformed> {
 fn command(byte: u8) -> Result<Command, Malformed> {
     const AT: usize = 12;
     match byte {
-        0x20 => Ok(Command::Local),
-        0x21 => Ok(Command::Proxy),
+        LOCAL => Ok(Command::Local),
+        PROXY => Ok(Command::Proxy),
         found if found >> 4 == 2 => Err(Malformed::new(
             AT,
             Fault::Byte { expected: "command LOCAL (0) or PROXY (1)", found },
@@ -113,6 +135,10 @@ fn command(byte: u8) -> Result<Command, Malformed> {
         found => Err(Malformed::new(AT, Fault::Byte { expected: "version 2", found }, "R-V2-02")),
     }
 }
+
+/// Version 2 and a command.
+const LOCAL: u8 = 0x20;
+const PROXY: u8 = 0x21;
 
 /// What byte 14 announces. Where one half of it is unspecified, so is the other (R-V2-15).
 #[derive(Clone, Copy)]
@@ -161,7 +187,7 @@ fn kind_of(byte: u8) -> Result<Kind, Malformed> {
 #[inline]
 fn check_len(found: usize, kind: Kind, parser: &Parser) -> Result<usize, Malformed> {
     const AT: usize = 14;
-    let expected = block_len(kind.family);
+    let expected = least_len(kind.family);
     if found < expected {
         return Err(Malformed::new(
             AT,
@@ -201,7 +227,7 @@ pub(crate) fn encode(
         Command::Local => Kind::UNSPECIFIED,
         Command::Proxy => Kind::new(addresses.family(), transport),
     };
-    let block_len = block_len(kind.family) + tlvs.len();
+    let block_len = least_len(kind.family) + tlvs.len();
     let Ok(len) = u16::try_from(block_len) else {
         return Err(BuildError::TooLong { len: FIXED_LEN + block_len, max: crate::MAX_LEN });
     };

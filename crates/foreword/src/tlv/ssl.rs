@@ -23,14 +23,19 @@ pub struct Ssl<'a> {
 
 impl<'a> Ssl<'a> {
     /// Reads a value, whose TLVs must fill it exactly (R-TLV-12).
+    #[inline]
     pub(crate) fn read(value: Reader<'a>) -> Result<Self, Malformed> {
-        let mut reader = value;
-        let [client, a, b, c, d] = reader.array::<FIXED_LEN>(Field::Ssl)?;
-        while !reader.is_empty() {
-            let [_kind, high, low] = reader.array(Field::SslTlvHeader)?;
-            reader.sub(u16::from_be_bytes([high, low]).into(), Field::SslTlvValue)?;
+        match Self::of_checked(value.rest()) {
+            Some(ssl) if ssl.tlvs().fill_their_room() => Ok(ssl),
+            _ => Err(first_fault(value)),
         }
-        Ok(Self { value: value.rest(), client, verify: u32::from_be_bytes([a, b, c, d]) })
+    }
+
+    /// The parts of a value that was found sound before.
+    #[inline]
+    pub(super) fn of_checked(value: &'a [u8]) -> Option<Self> {
+        let &[client, a, b, c, d] = value.first_chunk()?;
+        Some(Self { value, client, verify: u32::from_be_bytes([a, b, c, d]) })
     }
 
     /// The whole value.
@@ -73,12 +78,14 @@ impl<'a> Ssl<'a> {
 
     /// The TLVs inside.
     #[must_use]
+    #[inline]
     pub fn tlvs(&self) -> RawTlvs<'a> {
         RawTlvs::new(self.value.get(FIXED_LEN..).unwrap_or_default())
     }
 
     /// The version of TLS, as in `TLSv1.3`.
     #[must_use]
+    #[inline]
     pub fn version(&self) -> Option<Result<&'a str, ViewError>> {
         self.ascii(VERSION)
     }
@@ -125,15 +132,33 @@ impl<'a> Ssl<'a> {
         self.only(CLIENT_CERT)
     }
 
+    #[inline]
     fn ascii(&self, kind: u8) -> Option<Result<&'a str, ViewError>> {
         self.only(kind).map(|value| value.and_then(ascii))
     }
 
     /// The one value of this kind; where there are two, neither is taken (R-TLV-14).
+    #[inline]
     fn only(&self, kind: u8) -> Option<Result<&'a [u8], ViewError>> {
         let mut values = self.tlvs().filter(|tlv| tlv.kind == kind);
         let first = values.next()?;
         Some(if values.next().is_some() { Err(ViewError::Repeated) } else { Ok(first.value) })
+    }
+}
+
+/// Where a value that is not sound ceases to be.
+#[cold]
+fn first_fault(mut value: Reader<'_>) -> Malformed {
+    let mut walk = || {
+        value.array::<FIXED_LEN>(Field::Ssl)?;
+        loop {
+            let [_kind, high, low] = value.array(Field::SslTlvHeader)?;
+            value.sub(u16::from_be_bytes([high, low]).into(), Field::SslTlvValue)?;
+        }
+    };
+    match walk() {
+        Err(malformed) => malformed,
+        Ok(never) => never,
     }
 }
 
