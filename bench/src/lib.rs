@@ -1,1 +1,4 @@
-//! Micro-benchmarks live in `benches/`.
+//! The headers that are parsed, and the crates that parse them.
+
+pub mod groups;
+pub mod subjects;
