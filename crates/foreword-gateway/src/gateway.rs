@@ -162,6 +162,8 @@ impl Gateway {
                 self.workers.len()
             );
         }
+        let mut plan = plan;
+        plan.take_over(&state.plan);
         let plan = Arc::new(plan);
         let prepared = state.prepare(&plan, &self.observer)?;
         let doors = state.take(prepared, &self.observer, &self.control);

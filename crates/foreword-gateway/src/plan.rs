@@ -12,8 +12,8 @@ use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{
-    Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, EndpointTls, HashKey,
-    HeaderPlacement, InnerHeader, Keepalive, OwnZone, SendHeader, Target, WhenAllDown,
+    Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, EndpointTls, HeaderPlacement,
+    InnerHeader, Keepalive, OwnZone, SendHeader, Target, WhenAllDown,
 };
 pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
 use crate::policy::rules::Rules;
@@ -44,6 +44,15 @@ impl Plan {
     /// The listener of this name.
     pub fn listener(&self, name: &str) -> Option<&Arc<Listener>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// Goes on counting where the plan before did, so that a reload forgives nobody.
+    pub(crate) fn take_over(&mut self, before: &Self) {
+        for listener in self.listeners.iter_mut().filter_map(Arc::get_mut) {
+            if let Some(before) = before.listener(&listener.name) {
+                listener.rules.take_over(&before.rules);
+            }
+        }
     }
 
     /// The cluster of this name.

@@ -17,9 +17,9 @@ use super::rules::inside;
 use super::source::{At, Place};
 use super::tlvs;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, HashKey, HeaderPlacement, InnerHeader, OwnZone, SendHeader,
-    WhenAllDown,
+    Balance, Cluster, ClusterTimeouts, HeaderPlacement, InnerHeader, OwnZone, SendHeader, WhenAllDown,
 };
+use crate::policy::key::Key;
 
 /// The clusters of all files.
 #[derive(Debug, Default)]
@@ -159,7 +159,7 @@ fn read_balance(table: &Table<'_, '_>) -> Balance {
 /// What is hashed. Without it there is a problem already, and any balance will do.
 fn read_hash(table: &Table<'_, '_>) -> Balance {
     let key = table.require("hash", |value| value.text()).and_then(|text| {
-        let key = HashKey::parse(text.value, Variable::for_template);
+        let key = Key::parse(text.value, Variable::for_template);
         table.notes().keep(key.map_err(|error| inside(&text.place, &error)))
     });
     key.map(|key| Balance::Hash(Arc::new(key))).unwrap_or_default()

@@ -56,6 +56,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &MIN,
     &RULE,
     &THEN,
+    &RATE_LIMIT,
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
@@ -371,6 +372,12 @@ pub(crate) const THEN: Section = Section {
         key("respond", Table(&RESPOND), "", "Answers with a text of your own."),
         key("forward", Text("the name of a cluster"), "", "Forwards there."),
         key(
+            "rate_limit",
+            Table(&RATE_LIMIT),
+            "",
+            "Lets no more pass than so many in so much time; in tcp mode connections are counted.",
+        ),
+        key(
             "set_fields",
             NamedTexts("a table of templates"),
             "",
@@ -388,6 +395,29 @@ pub(crate) const THEN: Section = Section {
             Texts("names"),
             "",
             "Removes fields of the response that goes to the client.",
+        ),
+    ],
+};
+
+pub(crate) const RATE_LIMIT: Section = Section {
+    title: "then = { rate_limit = { … } }",
+    about: "How often a rule lets somebody pass: smoothly, with a burst after a pause (GCRA). Whoever comes too often is answered with `status` and `Retry-After`; in tcp mode the connection is closed. All workers count together, and a reload goes on counting where nothing of it changed.",
+    keys: &[
+        key("requests", Number(1, 1_000_000_000), "required", "So many for each key…"),
+        key("every", Duration, "\"1s\"", "…in so much time."),
+        key("burst", Number(1, 1_000_000_000), "as `requests`", "How many may come at once after a pause."),
+        key(
+            "per",
+            Text("a value, or a template"),
+            "\"client.ip\"",
+            "What is counted apart: `client.ip`, `field[\"authorization\"]`, `{host}{path}`, … IPv6 addresses count by their /64. Whoever has no such value is not limited.",
+        ),
+        key("status", Status(400), "429", "The answer to whoever comes too often; in http mode only."),
+        key(
+            "keys",
+            Number(1, 16_777_216),
+            "65536",
+            "How many keys are remembered, with 16 bytes each. Where there are more, those that used least are forgotten first.",
         ),
     ],
 };

@@ -18,6 +18,7 @@ mod machine;
 mod messages;
 mod observing;
 mod problem;
+mod rate_limit;
 mod reference;
 mod resolve;
 mod rules;

@@ -11,9 +11,10 @@ use super::document::{Notes, Table, Value, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::lists::Lists;
 use super::problem::Problem;
+use super::rate_limit;
 use super::source::{At, Place};
 use crate::plan::{Balance, Mode};
-use crate::policy::rules::{Change, Ending, Respond, Rule, Rules, SetField};
+use crate::policy::rules::{Change, Ending, Limit, Respond, Rule, Rules, SetField};
 
 /// What the rules of a listener can name, and what has a value there.
 pub(crate) struct Room<'a> {
@@ -51,7 +52,7 @@ pub(crate) fn read(listener: &Table<'_, '_>, room: &Room<'_>, conditions: &mut V
             notes.problem(cluster.place.problem(problem));
         }
         let ending = forward(&cluster, room, notes);
-        rules.push(Rule { name: CLUSTER_RULE.into(), when: None, changes: Vec::new(), ending });
+        rules.push(Rule { name: CLUSTER_RULE.into(), when: None, limit: None, changes: Vec::new(), ending });
     } else if listener.get("rule").is_none() && listener.get("cluster").is_none() {
         let problem = listener.place.expected("`cluster` or at least one `rule`", "neither");
         notes.problem(problem.hint("add `cluster = \"NAME\"` to forward everything"));
@@ -81,18 +82,18 @@ fn read_rule(
         Some(_) => Some(read_condition(&table.read("when", |value| value.text())?, room, conditions, notes)?),
         None => None,
     };
-    let (ending, changes) = then?;
-    Some((Rule { name: name.into(), when, changes, ending }, table.place))
+    let (limit, ending, changes) = then?;
+    Some((Rule { name: name.into(), when, limit, changes, ending }, table.place))
 }
 
-fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Option<Ending>, Vec<Change>) {
+fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Option<Limit>, Option<Ending>, Vec<Change>) {
     if then.all_present().is_empty() {
         then.notes().problem(then.place.expected("at least one key", "none, which has no effect"));
     }
     if room.mode == Mode::Http {
         note_changes_without_effect(then);
     }
-    (read_ending(then, room), read_changes(then, room))
+    (rate_limit::read(then, room), read_ending(then, room), read_changes(then, room))
 }
 
 /// Changes of what never is: nothing goes upstream unless the rule forwards or lets others, nothing back once it closes.
@@ -314,17 +315,17 @@ pub(crate) fn token<'d>(name: &At<&'d str>) -> Result<&'d str, Problem> {
 }
 
 fn read_template(text: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Template> {
-    let resolve = |name: &str| {
-        let variable = Variable::for_template(name)?;
-        match room.scope.why_missing(&variable) {
-            Some(why) => {
-                Err(format!("expected a variable that has a value here, found {}: {why}", shown(name)))
-            }
-            None => Ok(variable),
-        }
-    };
-    let template = Template::parse(text.value, resolve);
+    let template = Template::parse(text.value, |name| known(name, room));
     notes.keep(template.map_err(|error| inside(&text.place, &error)))
+}
+
+/// The variable of this name, if it has a value in the room.
+pub(crate) fn known(name: &str, room: &Room<'_>) -> Result<Variable, String> {
+    let variable = Variable::for_template(name)?;
+    match room.scope.why_missing(&variable) {
+        Some(why) => Err(format!("expected a variable that has a value here, found {}: {why}", shown(name))),
+        None => Ok(variable),
+    }
 }
 
 fn no_effect(place: &Place, name: &str) -> Problem {

@@ -41,6 +41,14 @@ pub(crate) enum ServeError {
         /// Its name.
         rule: Box<str>,
     },
+    /// The client comes more often than a rule lets it.
+    #[error("rule `{rule}` takes the next one in {} s", .wait.as_secs_f32())]
+    Limited {
+        /// Its name.
+        rule: Box<str>,
+        /// After how long the next one is welcome.
+        wait: Duration,
+    },
     /// No rule took the connection.
     #[error("no rule of the listener takes this connection")]
     NoRule,
@@ -94,6 +102,7 @@ impl ServeError {
             Self::HeaderAsPayload { second: false } => Some(Code::HeaderForbidden),
             Self::Tls(refusal) => refusal.code(),
             Self::Rule { .. } => Some(Code::RefusedByRule),
+            Self::Limited { .. } => Some(Code::RateLimited),
             Self::NoRule => Some(Code::NoRule),
             Self::Http2 { .. } => Some(Code::BrokenHttp2),
             Self::Flood { .. } => Some(Code::Http2Flood),

@@ -17,6 +17,7 @@ use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{HeaderPlacement, InnerHeader, Listener, SecondHeader};
+use crate::policy::rate::RateLimit;
 use crate::policy::rules::Ending;
 use crate::stream::Downstream;
 use crate::upstream::connect::open;
@@ -33,12 +34,17 @@ pub(crate) async fn serve(
     record: &mut Record,
 ) -> Result<(), ServeError> {
     let facts = connection.facts();
-    let decision = connection.listener.rules.decide(&facts, &mut |_| {});
+    let take = |limit: &RateLimit| limit.take(&facts, Instant::now().into_std());
+    let decision = connection.listener.rules.decide(&facts, take, &mut |_| {});
     if let Some(rule) = decision.rule {
         record.rule(&rule.name);
     }
     let cluster = match (decision.ending, decision.rule) {
         (Ending::Forward(cluster), _) => cluster,
+        (Ending::Limited { .. }, Some(rule)) => {
+            let wait = decision.wait.unwrap_or_default();
+            return Err(ServeError::Limited { rule: rule.name.clone(), wait });
+        }
         (_, Some(rule)) => return Err(ServeError::Rule { rule: rule.name.clone() }),
         (_, None) => return Err(ServeError::NoRule),
     };

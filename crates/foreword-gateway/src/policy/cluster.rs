@@ -10,8 +10,9 @@ use foreword_rule::Facts;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-pub use super::balance::key::HashKey;
+use super::balance;
 use super::health::HealthCheck;
+use super::key::Key;
 use super::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs, SendTlv};
 
 /// Interchangeable endpoints.
@@ -165,14 +166,14 @@ pub enum Balance {
     /// The first of the file that has room.
     First,
     /// The same one for the same key.
-    Hash(Arc<HashKey>),
+    Hash(Arc<Key>),
 }
 
 impl Balance {
     /// What a hash is of, for whom the facts are about; `None` where nothing is hashed, or no value is there.
     pub(crate) fn key(&self, facts: &impl Facts) -> Option<u64> {
         match self {
-            Self::Hash(key) => key.of(facts),
+            Self::Hash(key) => balance::number(key, facts),
             _ => None,
         }
     }

@@ -5,6 +5,8 @@ pub mod cluster;
 pub mod facts;
 pub(crate) mod forwarded;
 pub mod health;
+pub mod key;
+pub mod rate;
 pub mod rules;
 pub mod send_tlv;
 pub mod tlv_kind;

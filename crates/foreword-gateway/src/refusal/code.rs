@@ -104,6 +104,7 @@ codes! {
     AddressTaken          703 []            "an address that is taken, or is not ours",
     LogLinesLost          704 []            "access-log lines lost",
     Panicked              705 []            "a panic in a connection",
+    RateLimited           711 []            "somebody who comes more often than a rule lets them",
 }
 
 impl Code {

@@ -263,7 +263,8 @@ fn headless(listener: &Listener, client: Client, rest: &[u8]) -> Result<Client, 
 
 /// Asks the rules, and tells of each that was asked.
 fn decide(listener: &Listener, facts: &impl Facts, told: &mut Explanation) -> Outcome {
-    let Decision { rule, ending } = listener.rules.decide(facts, &mut |_| {});
+    // Nobody comes too often who does not come.
+    let Decision { rule, ending, wait: _ } = listener.rules.decide(facts, |_| Ok(()), &mut |_| {});
     for asked in listener.rules.iter() {
         told.rules.push(RuleTold::of(asked, facts));
         if rule.is_some_and(|rule| std::ptr::eq(rule, asked)) {
@@ -276,7 +277,9 @@ fn decide(listener: &Listener, facts: &impl Facts, told: &mut Explanation) -> Ou
     match ending {
         Ending::Forward(cluster) => Outcome::Forwarded { cluster: cluster.name.clone() },
         Ending::Deny { status } if http => Outcome::Answered { status: *status },
-        Ending::Deny { .. } | Ending::Close => Outcome::refused(Some(Code::RefusedByRule), &by_rule(), None),
+        Ending::Limited { .. } | Ending::Deny { .. } | Ending::Close => {
+            Outcome::refused(Some(Code::RefusedByRule), &by_rule(), None)
+        }
         Ending::Respond(respond) => Outcome::Answered { status: respond.status },
         Ending::Redirect { status, to } => {
             let mut location = Vec::new();

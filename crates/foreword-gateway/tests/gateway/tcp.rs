@@ -336,3 +336,23 @@ fn rules_decide_by_the_clients_address_once() {
     }
     assert!(heard.try_recv().is_err(), "the one that was closed was never forwarded");
 }
+
+#[test]
+fn a_client_that_connects_too_often_is_closed() {
+    let endpoint = Endpoint::echo();
+    let running = Running::start(&format!(
+        "[listener.edge]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ncluster = \"app\"\n\
+         [[listener.edge.rule]]\nname = \"slowly\"\nthen = {{ rate_limit = {{ requests = 2, every = \"1h\" }} }}\n\
+         [cluster.app]\nendpoints = [\"{}\"]\n",
+        endpoint.address
+    ));
+    let served = |_: &i32| {
+        let mut client = client(running.address("edge"));
+        // One that is refused may be gone before we write.
+        let _refused = client.write_all(b"hello").and_then(|()| client.shutdown(Shutdown::Write));
+        read_all(&mut client) == b"hello"
+    };
+    assert_eq!((0..4).filter(served).count(), 2);
+    let line = running.log.line_with("FW711");
+    assert!(line.contains("rule `slowly` takes the next one in "), "{line}");
+}

@@ -8,6 +8,7 @@ mod going;
 mod http2;
 mod keep_alive;
 mod limits;
+mod rates;
 mod rules;
 mod smuggling;
 mod support;

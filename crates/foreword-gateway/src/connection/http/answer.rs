@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::date::Date;
 use super::fields::{Asked, Persistence, write_persistence};
+use super::refused::Refused;
 use foreword_http1::Version;
 
 /// An answer of our own.
@@ -13,6 +14,8 @@ pub(super) struct Local<'a> {
     pub(super) status: u16,
     pub(super) content_type: &'a str,
     pub(super) location: Option<&'a [u8]>,
+    /// After how many seconds the client may come again.
+    pub(super) retry_after: Option<u64>,
     /// Without one, the status and its phrase are the body.
     pub(super) body: Option<&'a [u8]>,
 }
@@ -20,7 +23,23 @@ pub(super) struct Local<'a> {
 impl<'a> Local<'a> {
     /// A page that says its status.
     pub(super) fn page(status: u16) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", location: None, body: None }
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            location: None,
+            retry_after: None,
+            body: None,
+        }
+    }
+
+    /// The page of a refusal, which says no more than its status, and when to come again.
+    pub(super) fn of(refused: &Refused) -> Self {
+        let retry_after = match refused {
+            // Rounded up: whoever comes then is welcome.
+            Refused::Limited { wait, .. } => Some(wait.as_millis().div_ceil(1000) as u64),
+            _ => None,
+        };
+        Self { retry_after, ..Self::page(refused.status()) }
     }
 
     /// A page that sends the client elsewhere.
@@ -55,6 +74,9 @@ impl<'a> Local<'a> {
         }
         if let Some(location) = self.location.filter(|_| !replaced("Location")) {
             super::fields::write_field(b"Location", location, out);
+        }
+        if let Some(seconds) = self.retry_after.filter(|_| !replaced("Retry-After")) {
+            let _ = write!(out, "Retry-After: {seconds}\r\n");
         }
         write_persistence(persistence, asked.map_or(Version::Http11, |asked| asked.request().version()), out);
         if let Some(asked) = asked {

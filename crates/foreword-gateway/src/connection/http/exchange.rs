@@ -20,6 +20,7 @@ use super::{Spoken, Talk};
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::observe::Name;
 use crate::policy::facts::RequestFacts;
+use crate::policy::rate::RateLimit;
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
 use crate::stream::Carried;
@@ -91,8 +92,9 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     let facts = talk.facts(request, path);
     let mut changes = Changes::default();
     let connection = talk.connection;
-    let Decision { rule, ending } =
-        connection.listener.rules.decide(&facts, &mut |change| changes.push(change));
+    let take = |limit: &RateLimit| limit.take(&facts, Instant::now().into_std());
+    let Decision { rule, ending, wait } =
+        connection.listener.rules.decide(&facts, take, &mut |change| changes.push(change));
     let id_field = &*connection.listener.request_id.field;
     let id = RequestId::of(&request, id_field, talk.may_forward);
     let asked = Asked { facts, changes, id, id_field };
@@ -110,6 +112,15 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
         Ending::NoMatch => {
             let whom = Whom::unanswered(talk, &asked);
             refuse(talk, whom, Refused::no_rule(&asked.facts), note, to_client).await
+        }
+        Ending::Limited { status } => {
+            let limited = Refused::Limited {
+                rule: rule.map(|rule| rule.name.clone()).unwrap_or_default(),
+                status: *status,
+                wait: wait.unwrap_or_default(),
+            };
+            let whom = Whom::unanswered(talk, &asked);
+            refuse(talk, whom, limited, note, to_client).await
         }
         Ending::Deny { status } => answer(talk, &asked, Local::page(*status), note, to_client).await,
         Ending::Redirect { status, to } => {
@@ -260,7 +271,7 @@ pub(super) async fn refuse<S: Carried>(
     mut note: RequestRecord<'_>,
     out: &mut Vec<u8>,
 ) -> After {
-    let after = say(talk, whom, Local::page(refused.status()), &mut note, out).await;
+    let after = say(talk, whom, Local::of(&refused), &mut note, out).await;
     note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
     after
 }

@@ -46,6 +46,16 @@ pub(crate) enum Refused {
     /// A tunnel, which a gateway does not offer.
     #[error("expected a request for a resource, found CONNECT")]
     Connect,
+    /// The client comes more often than a rule lets it.
+    #[error("rule `{rule}` takes the next one in {} s", .wait.as_secs_f32())]
+    Limited {
+        /// Its name.
+        rule: Box<str>,
+        /// The status that the rule has for it.
+        status: u16,
+        /// After how long the next one is welcome.
+        wait: Duration,
+    },
     /// No rule ended the request.
     #[error("expected a request that a rule takes, found one for host `{host}` and path `{path}`")]
     NoRule {
@@ -135,6 +145,7 @@ impl Refused {
             Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
             Self::Connect => 501,
             Self::NoRule { .. } => 404,
+            Self::Limited { status, .. } => *status,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
             Self::NoUpstream(ConnectError::NoEndpoint { .. } | ConnectError::AllDown { .. }) => 503,
             Self::NoUpstream(_)
@@ -172,6 +183,7 @@ impl Refused {
             Self::Path(_) => Code::UnsettledPath,
             Self::Connect => Code::MalformedHead,
             Self::NoRule { .. } => Code::NoRule,
+            Self::Limited { .. } => Code::RateLimited,
             Self::Body(_) => Code::BrokenBody,
             Self::BodyDeadline { .. } => Code::BodyDeadline,
             Self::NoUpstream(error) => error.code(),

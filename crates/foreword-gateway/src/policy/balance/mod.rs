@@ -2,7 +2,6 @@
 
 pub(crate) mod digest;
 mod first;
-pub mod key;
 mod least;
 mod maglev;
 mod random;
@@ -11,6 +10,11 @@ mod slow_start;
 mod spill;
 mod tournament;
 
+use std::net::IpAddr;
+
+use foreword_rule::Facts;
+
+use self::digest::Digest;
 use self::first::First;
 use self::least::Least;
 use self::maglev::Maglev;
@@ -19,6 +23,18 @@ use self::round_robin::RoundRobin;
 pub(crate) use self::slow_start::{WHOLE, ramp};
 pub(crate) use self::spill::stays_near;
 use super::cluster::Balance;
+use super::key::{Key, Piece};
+
+/// A key as a number, the same in every process; `None` where none of its values is there.
+pub(crate) fn number(key: &Key, facts: &impl Facts) -> Option<u64> {
+    let mut digest = Digest::new();
+    let is_there = key.read(facts, &mut |piece| match piece {
+        Piece::Bytes(bytes) => digest.add(bytes),
+        Piece::Ip(IpAddr::V4(ip)) => digest.add(&ip.octets()),
+        Piece::Ip(IpAddr::V6(ip)) => digest.add(&ip.octets()),
+    });
+    is_there.then(|| digest.number())
+}
 
 /// One of those who are chosen among.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +127,6 @@ const TRIES: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::cluster::HashKey;
 
     fn members(weights: &[u32]) -> Vec<Member> {
         let member = |(place, weight): (usize, &u32)| Member {
@@ -122,7 +137,7 @@ mod tests {
     }
 
     fn ways() -> Vec<Balance> {
-        let key = HashKey::parse("client.ip", foreword_rule::Variable::for_template).unwrap();
+        let key = Key::parse("client.ip", foreword_rule::Variable::for_template).unwrap();
         let hash = Balance::Hash(std::sync::Arc::new(key));
         vec![Balance::RoundRobin, Balance::LeastConnections, Balance::RandomOfTwo, Balance::First, hash]
     }

@@ -47,4 +47,15 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Please report it with the line that holds `panicked at` and, if you can, with the bytes that \
                  the peer sent.",
     },
+    Page {
+        code: Code::RateLimited,
+        meaning: "A rule with `rate_limit` had let as many pass for this key as it lets in that time. The request was \
+                  answered with the rule's status, 429 unless it says another, and `Retry-After`; in tcp mode the \
+                  connection was closed. The access log has it with the rule's name.",
+        cause: "A client, or a network behind one address, that asks faster than the rule allows; a limit that is too \
+                small for a page with many parts; or a key that many clients share, such as the address of a proxy \
+                whose word is not believed.",
+        remedy: "Raise `requests` for the long run, or `burst` for what comes at once. Look at `client.ip` in the access \
+                 log: if it is the balancer's, put that into a `[trust.NAME]` group first.",
+    },
 ];

@@ -1,17 +1,17 @@
-//! What a consistent hash is of: a value of the connection or request, or several in a template.
+//! By what connections and requests are told apart: a value of theirs, or several in a template.
+
+use std::net::IpAddr;
 
 use foreword_rule::{Facts, Kind, Part, RuleError, Template, Variable};
 
-use super::digest::Digest;
-
-/// What must be the same for two connections, or requests, to lead to the same endpoint.
+/// What two connections, or requests, have in common that lead to the same endpoint, or count together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HashKey {
+pub struct Key {
     text: Box<str>,
     template: Template,
 }
 
-impl HashKey {
+impl Key {
     /// Reads the name of a value, such as `client.ip`, or a template with several in braces. `resolve` knows the values.
     ///
     /// # Errors
@@ -40,54 +40,52 @@ impl HashKey {
         self.template.variables()
     }
 
-    /// The key as a number; `None` where none of the values is there.
-    pub(crate) fn of(&self, facts: &impl Facts) -> Option<u64> {
-        let mut digest = Digest::new();
+    /// Gives what the key is made of, piece by piece, without writing it out first; `false` where none of the values is there.
+    pub(crate) fn read(&self, facts: &impl Facts, each: &mut impl FnMut(Piece<'_>)) -> bool {
         let mut is_there = false;
         for part in self.template.parts() {
             match part {
-                Part::Text(text) => digest.add(text.as_bytes()),
-                Part::Value(variable) => is_there |= add(variable, facts, &mut digest),
+                Part::Text(text) => each(Piece::Bytes(text.as_bytes())),
+                Part::Value(variable) => is_there |= read(variable, facts, each),
             }
         }
-        is_there.then(|| digest.number())
+        is_there
     }
 }
 
-/// Adds a value as it is, without writing it out first; `false` if there is none.
-fn add(variable: &Variable, facts: &impl Facts, digest: &mut Digest) -> bool {
+/// Something that a key is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Piece<'a> {
+    Bytes(&'a [u8]),
+    /// However it was written.
+    Ip(IpAddr),
+}
+
+/// Gives a value as it is; `false` if there is none.
+fn read(variable: &Variable, facts: &impl Facts, each: &mut impl FnMut(Piece<'_>)) -> bool {
     match (variable, variable.kind()) {
         (Variable::Uri, _) => {
-            let is_there = add(&Variable::ForwardedPath, facts, digest);
-            digest.add(b"?");
-            add(&Variable::Query, facts, digest) | is_there
+            let is_there = read(&Variable::ForwardedPath, facts, each);
+            each(Piece::Bytes(b"?"));
+            read(&Variable::Query, facts, each) | is_there
         }
         (Variable::Field(name), _) => facts.any_field(name, &mut |value| {
-            digest.add(value);
+            each(Piece::Bytes(value));
             true
         }),
-        (_, Kind::Ip) => {
-            let address = facts.ip(variable).map(|address| address.to_canonical());
-            match address {
-                Some(std::net::IpAddr::V4(address)) => digest.add(&address.octets()),
-                Some(std::net::IpAddr::V6(address)) => digest.add(&address.octets()),
-                None => {}
-            }
-            address.is_some()
-        }
+        (_, Kind::Ip) => facts.ip(variable).inspect(|ip| each(Piece::Ip(ip.to_canonical()))).is_some(),
         (_, Kind::Number) => {
             let number = facts.number(variable);
-            number.inspect(|number| digest.add(&number.to_be_bytes())).is_some()
+            number.inspect(|number| each(Piece::Bytes(&number.to_be_bytes()))).is_some()
         }
-        (_, Kind::Text) => facts.text(variable).inspect(|text| digest.add(text)).is_some(),
+        (_, Kind::Text) => facts.text(variable).inspect(|text| each(Piece::Bytes(text))).is_some(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
+    use crate::policy::balance;
 
     struct Known {
         ip: Option<&'static str>,
@@ -113,15 +111,19 @@ mod tests {
         }
     }
 
-    fn key(text: &str) -> HashKey {
-        HashKey::parse(text, Variable::for_template).unwrap()
+    fn key(text: &str) -> Key {
+        Key::parse(text, Variable::for_template).unwrap()
+    }
+
+    fn number(text: &str, facts: &Known) -> Option<u64> {
+        balance::number(&key(text), facts)
     }
 
     const NOBODY: Known = Known { ip: None, host: None, field: None };
 
     #[test]
     fn the_same_value_is_the_same_key_however_an_address_is_written() {
-        let of = |ip| key("client.ip").of(&Known { ip: Some(ip), ..NOBODY });
+        let of = |ip| number("client.ip", &Known { ip: Some(ip), ..NOBODY });
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8::2"));
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_field_or_several_values_make_a_key() {
-        let of = |text: &str, host, field| key(text).of(&Known { ip: Some("192.0.2.1"), host, field });
+        let of = |text: &str, host, field| number(text, &Known { ip: Some("192.0.2.1"), host, field });
         assert_ne!(of("field[\"X-User\"]", None, Some("a")), of("field[\"X-User\"]", None, Some("b")));
         let both = "{client.ip} {host}";
         assert_eq!(of(both, Some("a"), None), of(both, Some("a"), Some("x")));
@@ -140,9 +142,9 @@ mod tests {
     #[test]
     fn where_no_value_is_there_is_no_key() {
         for text in ["client.ip", "host", "client.port", "field[\"x-user\"]", "{host}{client.ip}", "{uri}"] {
-            assert_eq!(key(text).of(&NOBODY), None, "{text}");
+            assert_eq!(number(text, &NOBODY), None, "{text}");
         }
-        assert!(key("host").of(&Known { host: Some(""), ..NOBODY }).is_some(), "empty is not missing");
+        assert!(number("host", &Known { host: Some(""), ..NOBODY }).is_some(), "empty is not missing");
     }
 
     #[test]
@@ -152,7 +154,7 @@ mod tests {
             ("{client.ip}{hots}", 12..16, "expected a variable, found `hots`; did you mean `host`?"),
             ("{{}}", 0..4, "expected a value in braces, found only text"),
         ] {
-            let error = HashKey::parse(text, Variable::for_template).unwrap_err();
+            let error = Key::parse(text, Variable::for_template).unwrap_err();
             assert_eq!((error.span(), error.to_string().as_str()), (place, message));
         }
     }
