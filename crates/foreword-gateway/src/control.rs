@@ -1,6 +1,7 @@
 //! The control thread: what must go on beside the workers and never in front of them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 
 use hickory_resolver::net::NetError;
@@ -33,7 +34,7 @@ impl Control {
     pub(crate) fn start<A: Ask>(
         names: Arc<Names>,
         states: Arc<States>,
-        find: impl Fn() -> Result<A, NetError> + Send + 'static,
+        find: impl Fn(&[SocketAddr]) -> Result<A, NetError> + Send + 'static,
     ) -> io::Result<Self> {
         let (tasks, received) = async_mpsc::unbounded_channel();
         threads::start("control".to_owned(), move || {
@@ -56,7 +57,7 @@ impl Control {
     }
 }
 
-async fn run<A: Ask, F: Fn() -> Result<A, NetError>>(
+async fn run<A: Ask, F: Fn(&[SocketAddr]) -> Result<A, NetError>>(
     mut tasks: async_mpsc::UnboundedReceiver<Task>,
     mut resolving: Resolving<F>,
     mut watching: Watching,
@@ -73,7 +74,7 @@ async fn run<A: Ask, F: Fn() -> Result<A, NetError>>(
         match task {
             None => break,
             Some(Task::Follow(plan, done)) => {
-                resolving.follow(&plan.clusters).await;
+                resolving.follow(&plan.clusters, &plan.name_servers).await;
                 watching.follow(&plan.clusters);
                 // Whoever waits may have given up.
                 let _gone = done.send(());

@@ -1,6 +1,7 @@
 //! The control side: binds a plan, runs it, puts another in its place, lets go.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -83,13 +84,13 @@ impl Gateway {
     ///
     /// When an address cannot be had, or the machine gives no threads.
     pub fn start(plan: Plan) -> Result<Self, StartError> {
-        Self::start_asking(plan, names::of_the_system)
+        Self::start_asking(plan, names::asking)
     }
 
     /// The same, with names resolved by whom `find` finds.
     fn start_asking<A: Ask>(
         plan: Plan,
-        find: impl Fn() -> Result<A, NetError> + Send + 'static,
+        find: impl Fn(&[SocketAddr]) -> Result<A, NetError> + Send + 'static,
     ) -> Result<Self, StartError> {
         let workers = plan.workers.get();
         let plan = Arc::new(plan);

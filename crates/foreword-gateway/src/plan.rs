@@ -26,6 +26,8 @@ pub use crate::tls::TlsPlan;
 pub struct Plan {
     /// How many workers; one per core unless the file says otherwise.
     pub workers: NonZeroUsize,
+    /// Who is asked for names; without any, those that the machine asks.
+    pub name_servers: Vec<SocketAddr>,
     /// How long connections may take to end once a drain begins.
     pub drain: Duration,
     /// In the order of the files.

@@ -8,6 +8,7 @@ use super::takes::Takes::{
     OneNumber, Size, Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, TextsOrTables, True,
     Word, WordOrTable, Words, WordsOrTables,
 };
+use crate::policy::cluster::MOST_WEIGHT;
 
 /// A table of the file.
 #[derive(Debug)]
@@ -86,6 +87,12 @@ pub(crate) const TOP: Section = Section {
             Number(1, 1024),
             "one per core",
             "Threads that serve connections; takes effect at the next start.",
+        ),
+        key(
+            "name_servers",
+            Texts("addresses, with a port if it is not 53"),
+            "those of `/etc/resolv.conf`",
+            "Who is asked for the names of endpoints.",
         ),
         key("drain", Duration, "\"30s\"", "How long connections may take to end after SIGTERM or SIGINT."),
         key(
@@ -457,7 +464,7 @@ pub(crate) const CLUSTER: Section = Section {
             "endpoints",
             TextsOrTables("a list of endpoints, each a text or a table", &ENDPOINT),
             "required",
-            "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (its TTL is honoured) or `\"unix:/path\"`; with more to say, `{ address = \"10.0.1.10:443\", weight = 3 }`.",
+            "`\"10.0.1.10:443\"`, `\"app.internal:8080\"` (all its addresses, for as long as they are good), `\"srv:_http._tcp.app.internal\"` (hosts, ports, weights and backups as its SRV records say) or `\"unix:/path\"`; with more to say, `{ address = \"10.0.1.10:443\", weight = 3 }`.",
         ),
         key(
             "balance",
@@ -615,11 +622,11 @@ pub(crate) const ENDPOINT: Section = Section {
             "address",
             Text("an endpoint"),
             "required",
-            "As in the list: `\"10.0.1.10:443\"`, `\"app.internal:8080\"` or `\"unix:/path\"`.",
+            "As in the list: `\"10.0.1.10:443\"`, `\"app.internal:8080\"`, `\"srv:_http._tcp.app.internal\"` or `\"unix:/path\"`.",
         ),
         key(
             "weight",
-            Number(1, 1000),
+            Number(1, MOST_WEIGHT as u64),
             "1",
             "How much of everything it gets, against the others. Each address of a name has it.",
         ),

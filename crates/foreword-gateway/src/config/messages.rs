@@ -59,7 +59,7 @@ endpoints = ["10.0.0.2:80"]
     assert_eq!(
         told(text),
         [
-            "foreword.toml:2:1: expected one of the keys `workers`, `drain`, `include`, `request_id`, `zone`, `trust`, `list`, \
+            "foreword.toml:2:1: expected one of the keys `workers`, `name_servers`, `drain`, `include`, `request_id`, `zone`, `trust`, `list`, \
              `listener`, `cluster`, `log`, `admin` and `test`, found `workerz`\nhint: did you mean `workers`?",
             "foreword.toml:3:9: expected a duration such as `\"3s\"` for `drain`, found `30`\nhint: add the unit: `\"30s\"`",
             "foreword.toml:6:9: trust `elb`: expected the first address of a range, found `10.0.0.1/16`; its range is `10.0.0.0/16`",
@@ -71,7 +71,7 @@ endpoints = ["10.0.0.2:80"]
             "foreword.toml:12:17: listener `web`: expected one of the trust groups `elb`, found `lb`\nhint: did you mean `elb`?",
             "foreword.toml:15:48: listener `web`, rule `rule 1`: expected a list of the file, which has none, found `@offce`\nhint: add `offce = [\"198.51.100.0/24\"]` below a `[list]`",
             "foreword.toml:16:20: listener `web`, rule `rule 1`: expected one of the clusters `api`, `static`, found `apo`\nhint: did you mean `api`?",
-            "foreword.toml:19:14: cluster `api`: expected an endpoint such as `10.0.1.10:443`, `app.internal:8080` or `unix:/path`, found `10.0.0.1`\nhint: add the port: `10.0.0.1:443`",
+            "foreword.toml:19:14: cluster `api`: expected an endpoint such as `10.0.1.10:443`, `app.internal:8080`, `srv:_http._tcp.app.internal` or `unix:/path`, found `10.0.0.1`\nhint: add the port: `10.0.0.1:443`",
         ]
     );
 }

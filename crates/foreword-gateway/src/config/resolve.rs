@@ -1,11 +1,12 @@
 //! The files as a whole, made a plan.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::clusters::Clusters;
-use super::document::{Notes, Table};
+use super::document::{Notes, Table, Value};
 use super::endpoints;
 use super::files::included;
 use super::keys::TOP;
@@ -17,6 +18,7 @@ use super::source::{At, Place, Source};
 use super::syntax::parse;
 use super::tests::{self, Test};
 use super::trust::Groups;
+use super::units;
 use crate::plan::Plan;
 
 /// What a file means.
@@ -104,6 +106,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
     let workers = once(tops, "workers", notes, |top, name| top.number(name));
     let workers = workers.and_then(|at: At<u64>| NonZeroUsize::new(at.value as usize));
     let drain = once(tops, "drain", notes, |top, name| top.read(name, |value| value.duration()));
+    let name_servers = once(tops, "name_servers", notes, |top, name| top.read(name, name_servers));
     let access_log = once(tops, "log", notes, |top, _| observing::access_log(top));
     let admin = once(tops, "admin", notes, |top, _| observing::admin(top, &listeners.binds));
     let names = tests::Names {
@@ -117,6 +120,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
     let good = std::mem::take(&mut listeners.good);
     let plan = Plan {
         workers: workers.unwrap_or_else(one_per_core),
+        name_servers: name_servers.map(|at| at.value).unwrap_or_default(),
         drain: drain.map_or(DRAIN, |at| at.value),
         listeners: good,
         clusters: clusters.into_plan(),
@@ -125,6 +129,16 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
         warnings: Vec::new(),
     };
     Configuration { plan, tests }
+}
+
+fn name_servers(value: &Value<'_>) -> Result<Vec<SocketAddr>, Problem> {
+    let texts = value.texts()?;
+    if texts.is_empty() {
+        return Err(value
+            .expected("at least one name server")
+            .hint("leave it out to ask those of the machine"));
+    }
+    texts.iter().map(|text| units::name_server(text.value).map_err(|unfit| text.unfit(unfit))).collect()
 }
 
 /// What only one of the files may say.

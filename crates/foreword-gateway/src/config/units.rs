@@ -85,14 +85,23 @@ pub(crate) fn bind(text: &str, source: &Source) -> Result<Bind, Unfit> {
     })
 }
 
-/// `10.0.1.10:443`, `name:443`, `unix:/path`.
+/// `10.0.1.10:443`, `name:443`, `srv:_http._tcp.name`, `unix:/path`.
 pub(crate) fn endpoint(text: &str, source: &Source) -> Result<Endpoint, Unfit> {
-    let expected = "an endpoint such as `10.0.1.10:443`, `app.internal:8080` or `unix:/path`";
+    let expected = "an endpoint such as `10.0.1.10:443`, `app.internal:8080`, `srv:_http._tcp.app.internal` or `unix:/path`";
     let target = if let Some(path) = text.strip_prefix("unix:") {
         if path.is_empty() {
             return Err(Unfit::new(expected));
         }
         Target::Unix(source.path(path))
+    } else if let Some(service) = text.strip_prefix("srv:") {
+        let unfit = || Unfit::new("the name of a service such as `srv:_http._tcp.example.com`");
+        let Some(name) = host_name(service) else {
+            return Err(match service.rsplit_once(':') {
+                Some((name, _)) => unfit().hint(format!("its records name the ports: `srv:{name}`")),
+                None => unfit(),
+            });
+        };
+        Target::Service { name }
     } else if let Ok(address) = text.parse::<SocketAddr>() {
         if address.port() == 0 {
             return Err(Unfit::new("an endpoint with a port above 0"));
@@ -114,6 +123,15 @@ pub(crate) fn endpoint(text: &str, source: &Source) -> Result<Endpoint, Unfit> {
         Target::Name { host, port }
     };
     Ok(Endpoint::new(text, target))
+}
+
+/// `10.0.0.2`, `[fd00::2]:5353`; the port is 53 unless it says otherwise.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, Unfit> {
+    let address = text.parse::<SocketAddr>().or_else(|_| text.parse::<IpAddr>().map(|ip| (ip, 53).into()));
+    match address {
+        Ok(address) if address.port() > 0 => Ok(address),
+        _ => Err(Unfit::new("the address of a name server, such as `10.0.0.2` or `[fd00::2]:5353`")),
+    }
 }
 
 /// A name that can be resolved (RFC 1123 §2.1, and `_`, which is in use), in lower case and without its last dot.
@@ -191,6 +209,10 @@ mod tests {
         assert_eq!(target("App.internal.:80"), Ok(Target::Name { host: "app.internal".into(), port: 80 }));
         assert_eq!(target("unix:run/app"), Ok(Target::Unix("/etc/foreword/run/app".into())));
         assert!(matches!(target("[::1]:80"), Ok(Target::Address(_))));
+        let service = Target::Service { name: "_http._tcp.app.internal".into() };
+        assert_eq!(target("srv:_http._tcp.App.internal."), Ok(service));
+        let hint = endpoint("srv:_http._tcp.app:80", &source).expect_err("a port").hint;
+        assert_eq!(hint.as_deref(), Some("its records name the ports: `srv:_http._tcp.app`"));
         for wrong in [
             "",
             ":80",
@@ -202,11 +224,22 @@ mod tests {
             "a b:80",
             "unix:",
             "app:http",
+            "srv:",
         ] {
             assert!(target(wrong).is_err(), "{wrong}");
         }
         let hint = target("http://app:80/").expect_err("a URL").hint;
         assert_eq!(hint.as_deref(), Some("an endpoint has no scheme: `app:80`"));
+    }
+
+    #[test]
+    fn a_name_server_has_the_port_of_its_service_unless_it_says_otherwise() {
+        assert_eq!(name_server("10.0.0.2").map(|at| at.to_string()).as_deref(), Ok("10.0.0.2:53"));
+        assert_eq!(name_server("fd00::2").map(|at| at.to_string()).as_deref(), Ok("[fd00::2]:53"));
+        assert_eq!(name_server("127.0.0.1:5353").map(|at| at.port()), Ok(5353));
+        for wrong in ["", "dns.test", "10.0.0.2:", "10.0.0.2:0", "fd00::2:x"] {
+            assert!(name_server(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

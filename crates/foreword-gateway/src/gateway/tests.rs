@@ -54,6 +54,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
     };
     Plan {
         workers: NonZeroUsize::new(2).unwrap(),
+        name_servers: Vec::new(),
         drain: Duration::from_secs(30),
         listeners: vec![Arc::new(listener)],
         clusters: vec![cluster],
@@ -195,7 +196,7 @@ fn a_reload_that_brings_another_name_serves_by_the_old_one_until_the_new_one_is_
     server.knows("old.test", &["127.0.0.1"], 300);
     let resolver = server.clone();
     let old = plan_to(&[open_port()], named("old.test"));
-    let gateway = Gateway::start_asking(old, move || resolver.resolver()).unwrap();
+    let gateway = Gateway::start_asking(old, move |_: &[SocketAddr]| resolver.resolver()).unwrap();
     let address = gateway.addresses().remove(0).address;
     drop(ask(&address));
     thread::scope(|scope| {

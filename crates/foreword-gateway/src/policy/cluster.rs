@@ -122,6 +122,9 @@ impl Endpoint {
     }
 }
 
+/// The greatest weight of an endpoint.
+pub(crate) const MOST_WEIGHT: u32 = 1000;
+
 /// The zone that this gateway is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnZone {
@@ -144,6 +147,11 @@ pub enum Target {
         host: Box<str>,
         /// The port.
         port: u16,
+    },
+    /// `srv:_http._tcp.example.com`, whose SRV records name hosts and ports.
+    Service {
+        /// The name, in lower case, without a dot at its end.
+        name: Box<str>,
     },
 }
 

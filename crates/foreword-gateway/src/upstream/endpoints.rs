@@ -1,7 +1,7 @@
 //! One worker's view of the endpoints: their addresses now, and how many connections it has to each.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::ptr;
@@ -15,11 +15,12 @@ use super::ejection::Reports;
 use super::load::{Load, Use};
 use super::membership::{ClusterState, States};
 use super::names::{Names, Table};
+use super::resolved::{Member, members};
 use super::standing::{Standing, Tiers};
 use super::state::Admission;
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::balance::digest;
-use crate::policy::cluster::{Cluster, Endpoint, Target, WhenAllDown};
+use crate::policy::cluster::{Cluster, WhenAllDown};
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -304,12 +305,12 @@ impl View {
 }
 
 fn slots(cluster: &Cluster, state: &ClusterState, table: &Table, loads: &Loads) -> Vec<Rc<Slot>> {
-    let slot = |(endpoint, address): (&Endpoint, Address)| {
+    let slot = |Member { endpoint, address, weight, is_backup }: Member<'_>| {
         let reports = Reports { state: state.endpoint(&address), ejection: cluster.ejection };
         Rc::new(Slot {
-            weight: endpoint.weight,
+            weight,
             id: digest::of(address.to_string().as_bytes()),
-            standing: Standing::of(endpoint, cluster),
+            standing: Standing::of(endpoint, is_backup, cluster),
             load: loads.of(&address),
             reports: Rc::new(reports),
             address,
@@ -318,42 +319,11 @@ fn slots(cluster: &Cluster, state: &ClusterState, table: &Table, loads: &Loads) 
     members(cluster, table).into_iter().map(slot).collect()
 }
 
-/// The addresses of a cluster as names have them now.
-pub(super) fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
-    members(cluster, table).into_iter().map(|(_, address)| address).collect()
-}
-
-/// Every address once, in the order of the file and then of the answers for its name; it is that of the first endpoint
-/// which leads to it.
-fn members<'c>(cluster: &'c Cluster, table: &Table) -> Vec<(&'c Endpoint, Address)> {
-    let mut members = Vec::with_capacity(cluster.endpoints.len());
-    let mut known = HashSet::with_capacity(cluster.endpoints.len());
-    for endpoint in &cluster.endpoints {
-        for address in resolved(endpoint, table) {
-            if known.insert(address.clone()) {
-                members.push((endpoint, address));
-            }
-        }
-    }
-    members
-}
-
-fn resolved(endpoint: &Endpoint, table: &Table) -> Vec<Address> {
-    match &endpoint.target {
-        Target::Address(address) => vec![Address::Inet(*address)],
-        Target::Unix(path) => vec![Address::Unix(path.as_path().into())],
-        Target::Name { host, port } => {
-            let resolved = table.addresses(host).iter();
-            resolved.map(|ip| Address::Inet(SocketAddr::new(*ip, *port))).collect()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::observe::Observer;
-    use crate::policy::cluster::{Balance, OwnZone};
+    use crate::policy::cluster::{Balance, Endpoint, OwnZone, Target};
 
     fn endpoint(text: &str) -> Endpoint {
         Endpoint::new(text, Target::Address(text.parse().unwrap()))

@@ -10,5 +10,6 @@ pub(crate) mod membership;
 pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod reach;
+mod resolved;
 mod standing;
 pub(crate) mod state;

@@ -1,21 +1,71 @@
 //! Names of endpoints, resolved on the control thread for as long as their answers are good.
 
+mod asking;
+mod system;
+
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 
+use self::asking::Asking;
+pub(crate) use self::system::asking;
 use crate::policy::cluster::{Cluster, Target};
+
+/// What is asked of name servers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Question {
+    /// The addresses of a host.
+    Host(Box<str>),
+    /// Where a service is: hosts, ports and weights.
+    Service(Box<str>),
+}
+
+impl Question {
+    /// What is asked for an endpoint, if it is not an address itself.
+    pub(crate) fn of(target: &Target) -> Option<Self> {
+        match target {
+            Target::Name { host, .. } => Some(Self::Host(host.clone())),
+            Target::Service { name } => Some(Self::Service(name.clone())),
+            Target::Address(_) | Target::Unix(_) => None,
+        }
+    }
+
+    /// The name, as messages show it.
+    fn name(&self) -> &str {
+        match self {
+            Self::Host(name) | Self::Service(name) => name,
+        }
+    }
+}
+
+/// One address that a name resolves to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Found {
+    /// Lower ones come first; the others are for when none of those is usable.
+    pub(crate) priority: u16,
+    pub(crate) ip: IpAddr,
+    /// A service has ports of its own.
+    pub(crate) port: Option<u16>,
+    /// How much it gets against others of its priority.
+    pub(crate) weight: u16,
+}
+
+/// Where one host offers a service, RFC 2782.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
+}
 
 /// What is known of every name. Workers read it; only the control thread writes.
 #[derive(Debug, Default)]
@@ -28,7 +78,7 @@ pub(crate) struct Names {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     version: u64,
-    addresses: HashMap<Box<str>, Arc<[IpAddr]>>,
+    found: HashMap<Question, Arc<[Found]>>,
 }
 
 impl Table {
@@ -37,9 +87,18 @@ impl Table {
         self.version
     }
 
-    /// The addresses of a name; none if it never resolved.
-    pub(crate) fn addresses(&self, host: &str) -> &[IpAddr] {
-        self.addresses.get(host).map_or(&[], |addresses| addresses)
+    /// What a name resolves to; nothing if it never did.
+    pub(crate) fn found(&self, question: &Question) -> &[Found] {
+        self.found.get(question).map_or(&[], |found| found)
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// A table that knows this and nothing else.
+    pub(super) fn of(found: impl IntoIterator<Item = (Question, Vec<Found>)>) -> Self {
+        let found = found.into_iter().map(|(question, found)| (question, found.into())).collect();
+        Self { version: 1, found }
     }
 }
 
@@ -55,20 +114,20 @@ impl Names {
     }
 
     /// Puts in what a name resolves to now; workers notice the new version.
-    fn publish(&self, host: &str, addresses: Arc<[IpAddr]>) {
+    fn publish(&self, question: &Question, found: Vec<Found>) {
         let table = self.table.load();
-        if *addresses == *table.addresses(host) {
+        if *found == *table.found(question) {
             return;
         }
         let mut next = Table::clone(&table);
         next.version += 1;
-        next.addresses.insert(host.into(), addresses);
+        next.found.insert(question.clone(), found.into());
         self.replace(next);
     }
 
-    fn forget(&self, host: &str) {
+    fn forget(&self, question: &Question) {
         let mut next = Table::clone(&self.table.load());
-        next.addresses.remove(host);
+        next.found.remove(question);
         next.version += 1;
         self.replace(next);
     }
@@ -80,9 +139,12 @@ impl Names {
 }
 
 /// Somebody who knows what names resolve to.
-pub(crate) trait Ask: Sized + 'static {
-    /// Asks once: the addresses in a fixed order, and for how long they are good.
-    async fn ask(&self, host: &str) -> Result<(Arc<[IpAddr]>, Duration), NetError>;
+pub(crate) trait Ask: 'static {
+    /// Asks once: the addresses of a host in a fixed order, and for how long they are good.
+    async fn addresses(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), NetError>;
+
+    /// Asks once: where a service is, and for how long that is good.
+    async fn offers(&self, service: &str) -> Result<(Vec<Offer>, Duration), NetError>;
 }
 
 /// Keeps the names of the plans resolved. Lives on the control thread.
@@ -90,16 +152,26 @@ pub(crate) struct Resolving<F> {
     names: Arc<Names>,
     /// Finds out whom to ask; anew with each plan that brings names, since the machine may be set up otherwise by then.
     find: F,
-    hosts: HashMap<Box<str>, Host>,
+    /// Whom the last plan wanted to be asked.
+    servers: Vec<SocketAddr>,
+    kept: HashMap<Question, Kept>,
 }
 
 /// A name, and the task that keeps it resolved for as long as somebody may connect to it.
-struct Host {
+struct Kept {
     named_by: Rc<NamedBy>,
     task: JoinHandle<()>,
 }
 
-/// The clusters that name a host. A connection keeps the clusters of its own plan alive, however many plans came since.
+impl Kept {
+    /// Asks no more, and tells who still needs to know.
+    fn stop(self) -> Rc<NamedBy> {
+        self.task.abort();
+        self.named_by
+    }
+}
+
+/// The clusters that name something. A connection keeps the clusters of its own plan alive, however many plans came since.
 #[derive(Default)]
 struct NamedBy(RefCell<Vec<Weak<Cluster>>>);
 
@@ -111,9 +183,9 @@ impl NamedBy {
     }
 }
 
-impl<A: Ask, F: Fn() -> Result<A, NetError>> Resolving<F> {
+impl<A: Ask, F: Fn(&[SocketAddr]) -> Result<A, NetError>> Resolving<F> {
     pub(crate) fn new(names: Arc<Names>, find: F) -> Self {
-        Self { names, find, hosts: HashMap::new() }
+        Self { names, find, servers: Vec::new(), kept: HashMap::new() }
     }
 
     /// Resolves the names of a plan's clusters from now on as well. Those of an earlier one go on until nobody can ask for them: its
@@ -121,20 +193,25 @@ impl<A: Ask, F: Fn() -> Result<A, NetError>> Resolving<F> {
     ///
     /// It comes back when every new name has been asked for once, or after [`FIRST`]: a name that does not resolve is
     /// warned of and keeps nobody from starting.
-    pub(crate) async fn follow(&mut self, clusters: &[Arc<Cluster>]) {
-        self.hosts.retain(|_, host| !host.task.is_finished());
-        let mut new = BTreeMap::<Box<str>, Rc<NamedBy>>::new();
-        for (host, cluster) in hosts(clusters) {
-            let named_by = match self.hosts.get(host) {
+    pub(crate) async fn follow(&mut self, clusters: &[Arc<Cluster>], servers: &[SocketAddr]) {
+        self.kept.retain(|_, kept| !kept.task.is_finished());
+        let mut new = BTreeMap::<Question, Rc<NamedBy>>::new();
+        if self.servers != servers {
+            self.servers = servers.to_vec();
+            // Everything is asked for anew; what is known stays until they have answered.
+            new.extend(self.kept.drain().map(|(question, kept)| (question, kept.stop())));
+        }
+        for (question, cluster) in questions(clusters) {
+            let named_by = match self.kept.get(&question) {
                 Some(known) => &known.named_by,
-                None => new.entry(host.into()).or_default(),
+                None => new.entry(question).or_default(),
             };
             named_by.0.borrow_mut().push(Arc::downgrade(cluster));
         }
         if new.is_empty() {
             return;
         }
-        let resolver = match (self.find)() {
+        let resolver = match (self.find)(&self.servers) {
             Ok(resolver) => Rc::new(resolver),
             Err(error) => {
                 tracing::warn!(
@@ -143,7 +220,7 @@ impl<A: Ask, F: Fn() -> Result<A, NetError>> Resolving<F> {
                 return;
             }
         };
-        let keep = |(host, named_by)| self.keep(host, named_by, &resolver);
+        let keep = |(question, named_by)| self.keep(question, named_by, &resolver);
         let first = new.into_iter().map(keep).collect::<Vec<_>>();
         let all = async {
             for asked in first {
@@ -154,102 +231,70 @@ impl<A: Ask, F: Fn() -> Result<A, NetError>> Resolving<F> {
         let _late = tokio::time::timeout(FIRST, all).await;
     }
 
-    fn keep(&mut self, host: Box<str>, named_by: Rc<NamedBy>, resolver: &Rc<A>) -> oneshot::Receiver<()> {
+    fn keep(&mut self, question: Question, named_by: Rc<NamedBy>, resolver: &Rc<A>) -> oneshot::Receiver<()> {
         let (asked, first) = oneshot::channel();
-        let kept =
-            Kept { host: host.clone(), named_by: Rc::clone(&named_by), names: Arc::clone(&self.names) };
-        let task = spawn_local(kept.resolve(Rc::clone(resolver), asked));
-        self.hosts.insert(host, Host { named_by, task });
+        let asking = Asking::new(question.clone(), Rc::clone(resolver));
+        let task = spawn_local(keep_asking(asking, Rc::clone(&named_by), Arc::clone(&self.names), asked));
+        self.kept.insert(question, Kept { named_by, task });
         first
     }
 }
 
 impl<F> Drop for Resolving<F> {
     fn drop(&mut self) {
-        self.hosts.values().for_each(|host| host.task.abort());
+        self.kept.values().for_each(|kept| kept.task.abort());
     }
 }
 
-/// What the task of one name has.
-struct Kept {
-    host: Box<str>,
+/// Asks again whenever the last answer is no longer good, until nobody names it.
+async fn keep_asking<A: Ask>(
+    mut asking: Asking<A>,
     named_by: Rc<NamedBy>,
     names: Arc<Names>,
-}
-
-impl Kept {
-    /// Asks again whenever the last answer is no longer good, until nobody names the host.
-    async fn resolve(self, resolver: Rc<impl Ask>, asked: oneshot::Sender<()>) {
-        let Self { host, named_by, names } = self;
-        let mut asked = Some(asked);
-        let mut fails = false;
-        while named_by.anyone() {
-            let wait = match resolver.ask(&host).await {
-                Ok((addresses, good_for)) => {
-                    if fails {
-                        tracing::info!("`{host}` resolves again");
-                    }
-                    fails = false;
-                    names.publish(&host, addresses);
-                    good_for
+    asked: oneshot::Sender<()>,
+) {
+    let mut asked = Some(asked);
+    let mut fails = false;
+    while named_by.anyone() {
+        let wait = match asking.ask().await {
+            Ok((found, good_for)) => {
+                if fails {
+                    tracing::info!("`{}` resolves again", asking.question.name());
                 }
-                Err(error) => {
-                    if !fails {
-                        warn(&host, &error, names.table().addresses(&host).len());
-                    }
-                    fails = true;
-                    RETRY
-                }
-            };
-            if let Some(asked) = asked.take() {
-                // Nobody waits for it any more if it came late.
-                let _late = asked.send(());
+                fails = false;
+                names.publish(&asking.question, found);
+                good_for
             }
-            tokio::time::sleep(wait).await;
+            Err(error) => {
+                if !fails {
+                    warn(&asking.question, &error, names.table().found(&asking.question).len());
+                }
+                fails = true;
+                RETRY
+            }
+        };
+        if let Some(asked) = asked.take() {
+            // Nobody waits for it any more if it came late.
+            let _late = asked.send(());
         }
-        names.forget(&host);
+        tokio::time::sleep(wait).await;
     }
+    names.forget(&asking.question);
 }
 
-fn warn(host: &str, error: &NetError, known: usize) {
+fn warn(question: &Question, error: &NetError, known: usize) {
+    let (name, why) = (question.name(), system::Why(error));
     match known {
-        0 => {
-            tracing::warn!("`{host}` does not resolve: {error}; endpoints of this name are left out");
-        }
-        known => tracing::warn!("`{host}` does not resolve: {error}; its {known} known addresses stay"),
+        0 => tracing::warn!("`{name}` does not resolve: {why}; endpoints of this name are left out"),
+        known => tracing::warn!("`{name}` does not resolve: {why}; its {known} known addresses stay"),
     }
-}
-
-impl Ask for TokioResolver {
-    async fn ask(&self, host: &str) -> Result<(Arc<[IpAddr]>, Duration), NetError> {
-        let answer = self.lookup_ip(host).await?;
-        // Servers turn their answers around; the same addresses are the same answer.
-        let addresses: BTreeSet<IpAddr> = answer.iter().collect();
-        let good_for = answer.valid_until().saturating_duration_since(Instant::now());
-        Ok((addresses.into_iter().collect(), good_for.clamp(SHORTEST, LONGEST)))
-    }
-}
-
-/// The resolver as this machine is set up for: `/etc/resolv.conf` and `/etc/hosts`.
-pub(crate) fn of_the_system() -> Result<TokioResolver, NetError> {
-    resolver(TokioResolver::builder_tokio()?)
-}
-
-fn resolver(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
-    // Few upstream networks have both families, and those of one name are mostly the same machines.
-    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-    // The wait between two questions is ours, and the answer must not be older than that.
-    builder.options_mut().cache_size = 0;
-    builder.build()
 }
 
 /// Each name of a plan, with a cluster that names it.
-fn hosts(clusters: &[Arc<Cluster>]) -> impl Iterator<Item = (&str, &Arc<Cluster>)> {
+fn questions(clusters: &[Arc<Cluster>]) -> impl Iterator<Item = (Question, &Arc<Cluster>)> {
     clusters.iter().flat_map(|cluster| {
-        cluster.endpoints.iter().filter_map(move |endpoint| match &endpoint.target {
-            Target::Name { host, .. } => Some((&**host, cluster)),
-            Target::Address(_) | Target::Unix(_) => None,
-        })
+        let questions = cluster.endpoints.iter().filter_map(|endpoint| Question::of(&endpoint.target));
+        questions.map(move |question| (question, cluster))
     })
 }
 
@@ -258,12 +303,6 @@ const FIRST: Duration = Duration::from_secs(5);
 
 /// How soon a name that does not resolve is asked for again.
 const RETRY: Duration = Duration::from_secs(2);
-
-/// A TTL of zero says that every answer is new; we are not the ones to ask for each connection.
-const SHORTEST: Duration = Duration::from_secs(1);
-
-/// Entries of `/etc/hosts` have no end, and nobody waits a day for a change.
-const LONGEST: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 pub(crate) mod server;

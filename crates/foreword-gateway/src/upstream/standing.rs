@@ -27,12 +27,12 @@ impl Standing {
     const ALL: [Self; 4] = [Self::Near, Self::Far, Self::Backup, Self::FarBackup];
 
     /// The standing of an endpoint. One without a zone is near to everyone, and without an own zone everything is near.
-    pub(super) fn of(endpoint: &Endpoint, cluster: &Cluster) -> Self {
+    pub(super) fn of(endpoint: &Endpoint, is_backup: bool, cluster: &Cluster) -> Self {
         let is_far = match (&endpoint.zone, &cluster.zone) {
             (Some(its), Some(own)) => *its != own.name,
             _ => false,
         };
-        match (endpoint.backup, is_far) {
+        match (is_backup, is_far) {
             (false, false) => Self::Near,
             (false, true) => Self::Far,
             (true, false) => Self::Backup,
@@ -66,7 +66,9 @@ impl Tiers {
     /// Whether these endpoints are those.
     pub(super) fn are_of(&self, slots: &[Rc<Slot>]) -> bool {
         self.slots.len() == slots.len()
-            && self.slots.iter().zip(slots).all(|(own, other)| own.address == other.address)
+            && self.slots.iter().zip(slots).all(|(own, other)| {
+                own.address == other.address && own.weight == other.weight && own.standing == other.standing
+            })
     }
 
     /// Chooses one that is usable and was not tried, of the best standing that has one.

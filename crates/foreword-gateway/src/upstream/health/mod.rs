@@ -11,9 +11,10 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use self::checking::{Checking, NeededBy};
-use super::endpoints::{Address, addresses};
+use super::endpoints::Address;
 use super::membership::States;
 use super::names::Names;
+use super::resolved::addresses;
 use super::state::{Condition, EndpointState, Finding};
 use crate::policy::cluster::Cluster;
 

@@ -10,6 +10,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfi
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
 /// What the server knows. It keeps silent about a name for as long as it does not know it.
@@ -22,6 +23,7 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Zone {
     known: HashMap<String, (Vec<IpAddr>, u32)>,
+    services: HashMap<String, (Vec<SRV>, u32)>,
     asked: Vec<String>,
 }
 
@@ -47,6 +49,17 @@ impl Server {
         changed.notify_all();
     }
 
+    /// Knows from now on who offers a service: priority, weight, port and host of each.
+    pub(crate) fn knows_service(&self, service: &str, offers: &[(u16, u16, u16, &str)], ttl: u32) {
+        let offer = |(priority, weight, port, host): &(u16, u16, u16, &str)| {
+            SRV::new(*priority, *weight, *port, host.parse().unwrap())
+        };
+        let (zone, changed) = &*self.zone;
+        let offers = offers.iter().map(offer).collect();
+        zone.lock().unwrap().services.insert(service.to_owned(), (offers, ttl));
+        changed.notify_all();
+    }
+
     /// Waits until somebody asked for a name.
     pub(crate) fn was_asked_for(&self, host: &str) {
         let (zone, changed) = &*self.zone;
@@ -61,7 +74,7 @@ impl Server {
         let mut server = NameServerConfig::udp(Ipv4Addr::LOCALHOST.into());
         server.connections = vec![connection];
         let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-        super::resolver(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
+        super::system::resolver(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
     }
 
     /// Answers a question, on a thread of its own: the answer may be long in coming.
@@ -81,11 +94,19 @@ impl Server {
         let mut zone = zone.lock().unwrap();
         zone.asked.push(host.clone());
         changed.notify_all();
-        let zone = changed.wait_while(zone, |zone| !zone.known.contains_key(&host)).unwrap();
-        let (addresses, ttl) = &zone.known[&host];
+        let is_known = |zone: &Zone| zone.known.contains_key(&host) || zone.services.contains_key(&host);
+        let zone = changed.wait_while(zone, |zone| !is_known(zone)).unwrap();
 
         let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
         answer.queries.push(query.clone());
+        if let Some((offers, ttl)) = zone.services.get(&host) {
+            for offer in offers.iter().filter(|_| query.query_type() == RecordType::SRV) {
+                let data = RData::SRV(offer.clone());
+                answer.add_answer(Record::from_rdata(query.name().clone(), *ttl, data));
+            }
+            return answer;
+        }
+        let (addresses, ttl) = &zone.known[&host];
         if addresses.is_empty() {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
