@@ -162,7 +162,7 @@ impl Placement {
     pub fn word(self) -> &'static str {
         match self {
             Self::Connect => "connect",
-            Self::FirstPayload => "first_payload",
+            Self::FirstPayload => "first-payload",
         }
     }
 }

@@ -89,7 +89,7 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
     let carried = tlvs::read(table, send_header);
     let placements =
-        [("connect", HeaderPlacement::Connect), ("first_payload", HeaderPlacement::FirstPayload)];
+        [("connect", HeaderPlacement::Connect), ("first-payload", HeaderPlacement::FirstPayload)];
     let header_placement = table.read("header_placement", |value| value.one_of(&placements));
     let inner = [("payload", InnerHeader::Payload), ("reject", InnerHeader::Reject)];
     let inner_header = table.read("inner_header", |value| value.one_of(&inner));

@@ -179,7 +179,7 @@ pub(crate) const LISTENER: Section = Section {
         key("tls", Table(&TLS), "none", "Ends TLS here."),
         key(
             "http2",
-            Word(&["alpn", "prior_knowledge", "off"]),
+            Word(&["alpn", "prior-knowledge", "off"]),
             "\"alpn\"",
             "Where HTTP/2 is spoken: under `tls` with clients that offer it; by every client, without `tls`; nowhere.",
         ),
@@ -510,7 +510,7 @@ pub(crate) const CLUSTER: Section = Section {
         ),
         key(
             "header_placement",
-            Word(&["connect", "first_payload"]),
+            Word(&["connect", "first-payload"]),
             "\"connect\"",
             "When the header leaves in the tcp modes: at once, with the client's first bytes if they are there already; or with those however long they take, so that a server that speaks first speaks before it.",
         ),

@@ -288,10 +288,10 @@ impl Shape {
 
 /// Reads where HTTP/2 is spoken. Under TLS both sides agree on it: nobody has to know beforehand.
 fn read_http2(table: &Table<'_, '_>, tls: bool) -> Http2 {
-    let words = [("alpn", Http2::Alpn), ("prior_knowledge", Http2::PriorKnowledge), ("off", Http2::Off)];
+    let words = [("alpn", Http2::Alpn), ("prior-knowledge", Http2::PriorKnowledge), ("off", Http2::Off)];
     let Some(http2) = table.read("http2", |value| value.one_of(&words)) else { return Http2::default() };
     if tls && http2.value == Http2::PriorKnowledge {
-        let problem = http2.place.expected("`alpn` or `off` on a listener with `tls`", "`prior_knowledge`");
+        let problem = http2.place.expected("`alpn` or `off` on a listener with `tls`", "`prior-knowledge`");
         table.notes().problem(problem.hint("under TLS, ALPN tells who speaks HTTP/2; leave the key out"));
     }
     http2.value

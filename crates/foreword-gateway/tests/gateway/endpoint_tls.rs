@@ -175,7 +175,7 @@ fn the_header_goes_before_the_handshake_or_inside() {
 
     let inside = folder.endpoint("app.test", "");
     let tls = "tls = { ca = \"app.test.pem\", sni = \"app.test\", header = \"inside\" }";
-    for placement in ["connect", "first_payload"] {
+    for placement in ["connect", "first-payload"] {
         let cluster = format!("send_header = \"v1\"\nheader_placement = \"{placement}\"\n{tls}");
         let running = Running::start_in(folder.path(), &file("tcp", &cluster, &inside));
         let heard = echo(&running);

@@ -246,7 +246,7 @@ fn a_header_may_wait_for_the_first_bytes_while_the_server_speaks() {
         let len = stream.read(&mut first).unwrap();
         tell.send(first[..len].to_vec()).unwrap();
     });
-    let cluster = "send_header = \"v1\"\nheader_placement = \"first_payload\"";
+    let cluster = "send_header = \"v1\"\nheader_placement = \"first-payload\"";
     let running = Running::start(&file("", &to(&endpoint), cluster));
     let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
     stream.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n").unwrap();
@@ -260,7 +260,7 @@ fn a_header_may_wait_for_the_first_bytes_while_the_server_speaks() {
 #[test]
 fn a_header_that_waits_for_first_bytes_is_not_sent_without_them() {
     let (endpoint, heard) = Endpoint::recording();
-    let cluster = "send_header = \"v2\"\nheader_placement = \"first_payload\"";
+    let cluster = "send_header = \"v2\"\nheader_placement = \"first-payload\"";
     let running = Running::start(&file("", &to(&endpoint), cluster));
     let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
     stream.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n").unwrap();

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::support::*;
 
-const CLEAR: &str = "http2 = \"prior_knowledge\"";
+const CLEAR: &str = "http2 = \"prior-knowledge\"";
 
 /// A gateway that speaks HTTP/2 in the clear and forwards everything to `endpoint`.
 fn in_clear(endpoint: &Endpoint) -> Gateway {

@@ -85,7 +85,7 @@ pub(super) const PAGES: &[Page] = &[
                   without TLS, or a version that does not exist. Answered 505 and closed.",
         cause: "A scanner, or a client or balancer that was told to speak HTTP/2 without TLS.",
         remedy: "Let the client speak HTTP/1.1 here; `--http1.1` does so in curl. If all clients of a listener without TLS \
-                 speak HTTP/2, give it `http2 = \"prior_knowledge\"`.",
+                 speak HTTP/2, give it `http2 = \"prior-knowledge\"`.",
     },
     Page {
         code: Code::RefusedByRule,
@@ -120,7 +120,7 @@ pub(super) const PAGES: &[Page] = &[
                   the wrong place or of the wrong size, a head that cannot be unpacked, a byte in a field that none may \
                   hold, a window that overflows. It was \
                   told so by GOAWAY, and the connection closed.",
-        cause: "A client that speaks HTTP/1.1 to a listener with `http2 = \"prior_knowledge\"`, a client written by hand, \
+        cause: "A client that speaks HTTP/1.1 to a listener with `http2 = \"prior-knowledge\"`, a client written by hand, \
                 or a scanner.",
         remedy: "The line names the reason that was sent. A listener with prior knowledge is for clients that are told to \
                  use it, as curl is by `--http2-prior-knowledge`; others need a listener of their own, or TLS, where both \

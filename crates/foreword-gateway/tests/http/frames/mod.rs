@@ -64,7 +64,7 @@ impl Edge {
             let (keys, config) = certificate(folder.path());
             (keys, Some(config))
         } else {
-            ("http2 = \"prior_knowledge\"".to_owned(), None)
+            ("http2 = \"prior-knowledge\"".to_owned(), None)
         };
         let keys = format!("{keys}\ncluster = \"app\"\ntimeout = {{ head = \"5s\" }}");
         Self { gateway: gateway(&file(&[endpoint.address], &keys, "")), tls, _folder: folder }
