@@ -97,6 +97,111 @@ fn an_alb_keeps_its_rules_in_their_order_and_what_it_guards_closed() {
 }
 
 #[test]
+fn a_service_of_kubernetes_says_which_header_its_nodes_get() {
+    let args = ["import", "k8s", "service.yaml", "--endpoint", "10.0.1.10", "--endpoint", "10.0.1.11"];
+    insta::assert_snapshot!("k8s", imported(&examples(), &args).shown());
+}
+
+/// A Service of one port, with these annotations.
+fn service(annotations: &[(&str, &str)]) -> String {
+    let annotations: String =
+        annotations.iter().map(|(name, value)| format!("    {name}: {value:?}\n")).collect();
+    format!(
+        "kind: Service\nmetadata:\n  name: web\n  annotations:\n    kubectl.kubernetes.io/x: y\n{annotations}spec:\n  \
+         type: LoadBalancer\n  externalTrafficPolicy: Local\n  loadBalancerSourceRanges: [192.0.2.0/24]\n  ports: [{{ name: https, port: 443, nodePort: 30443 }}]\n"
+    )
+}
+
+#[test]
+fn every_cloud_says_in_its_own_words_which_header_is_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut shown = String::new();
+    let aws = "service.beta.kubernetes.io/aws-load-balancer-";
+    for annotations in [
+        &[("service.beta.kubernetes.io/aws-load-balancer-proxy-protocol", "*")][..],
+        &[
+            ("service.beta.kubernetes.io/aws-load-balancer-type", "nlb"),
+            (
+                "service.beta.kubernetes.io/aws-load-balancer-target-group-attributes",
+                "proxy_protocol_v2.enabled=true",
+            ),
+        ],
+        &[
+            ("service.beta.kubernetes.io/aws-load-balancer-ssl-cert", "arn:aws:acm:x"),
+            ("service.beta.kubernetes.io/aws-load-balancer-ssl-ports", "https"),
+            ("service.beta.kubernetes.io/aws-load-balancer-backend-protocol", "https"),
+            ("service.beta.kubernetes.io/aws-load-balancer-connection-idle-timeout", "600"),
+            ("service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled", "true"),
+        ],
+        &[
+            ("service.beta.kubernetes.io/do-loadbalancer-enable-proxy-protocol", "true"),
+            ("service.beta.kubernetes.io/do-loadbalancer-algorithm", "least_connections"),
+        ],
+        &[("load-balancer.hetzner.cloud/uses-proxyprotocol", "true")],
+        &[("loadbalancer.openstack.org/proxy-protocol", "true")],
+        &[("service.beta.kubernetes.io/ovh-loadbalancer-proxy-protocol", "v2_ssl")],
+        &[("service.beta.kubernetes.io/scw-loadbalancer-proxy-protocol-v2", "443")],
+        &[("service.beta.kubernetes.io/scw-loadbalancer-proxy-protocol-v1", "80")],
+        &[("service.beta.kubernetes.io/linode-loadbalancer-default-proxy-protocol", "v1")],
+        &[("service.beta.kubernetes.io/azure-pls-proxy-protocol", "true")],
+        &[("service.beta.kubernetes.io/alibaba-cloud-loadbalancer-proxy-protocol", "on")],
+        &[("networking.gke.io/load-balancer-type", "Internal")],
+    ] {
+        fs::write(folder.path().join("s.yaml"), service(annotations)).expect("written");
+        let args = ["import", "k8s", "s.yaml", "--endpoint", "10.0.0.1", "--certificates", "certs/"];
+        let said = imported(folder.path(), &args);
+        let (_, tables) = said.stdout.split_once("\n\n").expect("tables");
+        let names: Vec<&str> = annotations.iter().map(|(name, _)| name.trim_start_matches(aws)).collect();
+        shown.push_str(&format!("=== {}\n{tables}{}", names.join(" "), said.stderr));
+    }
+    insta::assert_snapshot!("clouds", shown);
+}
+
+#[test]
+fn what_is_no_service_is_told_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut shown = String::new();
+    let good = service(&[]);
+    for (text, args) in [
+        (good.clone(), &[][..]),
+        (good.clone(), &["--endpoint", "wbe=10.0.0.1"]),
+        (good.clone(), &["--endpoint", "10.0.0.1", "--listen", "80=127.0.0.1:80"]),
+        (good.replace(", nodePort: 30443", ""), &["--endpoint", "10.0.0.1"]),
+        (good.replace("port: 443", "port: 443, protocol: SCTP"), &["--endpoint", "10.0.0.1"]),
+        (good.replace("LoadBalancer", "ClusterIP"), &[]),
+        (format!("{good}---\n{good}---\n{good}"), &["--endpoint", "10.0.0.1"]),
+        ("kind: Service\nspec: { type: LoadBalancer }\n".to_owned(), &[]),
+        (service(&[("load-balancer.hetzner.cloud/uses-proxyprotocol", "yes")]), &[]),
+        (
+            service(&[("service.beta.kubernetes.io/aws-load-balancer-ssl-cert", "x")]),
+            &["--endpoint", "10.0.0.1"],
+        ),
+        (
+            service(&[("service.beta.kubernetes.io/aws-load-balancer-healthcheck-port", "x")]),
+            &["--endpoint", "10.0.0.1"],
+        ),
+        (String::new(), &[]),
+        ("a: [".to_owned(), &[]),
+    ] {
+        fs::write(folder.path().join("s.yaml"), text).expect("written");
+        let said = foreword(folder.path(), &[&["import", "k8s", "s.yaml"], args].concat());
+        assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+        shown.push_str(&format!("=== {}\n{}", args.join(" "), said.stderr));
+    }
+    insta::assert_snapshot!("k8s_faults", shown);
+}
+
+#[test]
+fn services_of_one_name_in_two_namespaces_are_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let other =
+        service(&[]).replace("  name: web\n", "  name: web\n  namespace: blue\n").replace("443", "444");
+    fs::write(folder.path().join("s.yaml"), format!("{}---\n{other}", service(&[]))).expect("written");
+    let said = imported(folder.path(), &["import", "k8s", "s.yaml", "--endpoint", "10.0.0.1"]);
+    assert!(said.stdout.contains("[listener.\"blue.web-444\"]"), "{}", said.stdout);
+}
+
+#[test]
 fn a_redirect_and_a_text_come_out_as_they_are_meant() {
     let folder = tempfile::tempdir().expect("a folder");
     let template = |redirect: &str| {

@@ -133,6 +133,10 @@ fn the_file_that_flags_mean_is_printed_and_good() {
         "balance --bind [::]:443 --to 10.0.0.1:443 --send-header v2 --trust 10.0.0.0/16 --pass-tlv aws.vpce,0xE1 --health tcp \
          --health-header local-noop --health-port 8443 --health-interval 1s --health-timeout 500ms --health-rise 1 --health-fall 5",
         "gate --bind [::]:80 --to 127.0.0.1:8080 --health http:/healthz --pass-tlv all --send-header v2 --trust 10.0.0.0/8",
+        "balance --bind [::]:443 --mode tls-passthrough --to 10.0.0.1:443,weight=3 --to 10.0.0.2:443 --to 10.0.0.3:443,backup \
+         --balance hash:client.ip --send-header v2",
+        "balance --bind [::]:80 --to app.internal:443 --to-tls --to-sni app.internal --balance random-of-two",
+        "balance --bind [::]:80 --to 10.0.0.1:443 --to-tls --to-insecure --balance first",
         "gate --bind [::]:5432 --mode tcp --trust 10.0.0.0/16 --to 127.0.0.1:15432 --access-log haproxy --log-to file:a.log",
     ];
     insta::assert_snapshot!("print_config", files.map(printed).join("\n"));
@@ -156,7 +160,7 @@ fn what_is_wrong_is_told_of_the_flags() {
     let mut told = String::new();
     for command in [
         "balance --bind 127.0.0.1 --to 10.0.0.1 --idle-timeout 5 --connect-timeout x --trust 10.0.0.0/99",
-        "balance --bind [::]:443 --to 10.0.0.1:1 --send-tlv ssl",
+        "balance --bind [::]:443 --to 10.0.0.1:1,weight=0 --send-tlv ssl --balance hash:nothing --to-tls --to-ca nowhere.pem",
         "balance --bind [::]:443 --to 10.0.0.1:1 --to 10.0.0.1:1",
         "gate --bind [::]:443 --to 10.0.0.1:1 --certificates nowhere/",
         "gate --bind [::]:443 --to 10.0.0.1:1 --access-log {nope} --admin x --workers 0 --drain x --max-connections 0",
@@ -176,6 +180,8 @@ fn what_is_wrong_is_told_of_the_flags() {
         "balance --as nlb --bind [::]:443 --to 10.0.0.1:1 --send-header v1",
         "balance --as nlb --bind [::]:443 --to 10.0.0.1:1 --mode http",
         "balance --bind [::]:443 --to 10.0.0.1:1 --balance fairly",
+        "balance --bind [::]:443 --to 10.0.0.1:1,heavy",
+        "balance --bind [::]:443 --to 10.0.0.1:1 --to-insecure",
         "balance --bind [::]:443 --to 10.0.0.1:1 --health tcp:/x",
         "balance --bind [::]:443 --to 10.0.0.1:1 --health icmp",
         "balance --bind [::]:443 --to 10.0.0.1:1 --health-rise 2",

@@ -89,8 +89,14 @@ impl Assigned {
 impl Deployment {
     /// The endpoints given for a port of a balancer or group. What names it counts before what is for every.
     pub(crate) fn endpoints_of(&self, name: &str, port: u16) -> Vec<String> {
+        let given = self.given_endpoints(name, port).into_iter();
+        given.map(|address| with_port(&address, port)).collect()
+    }
+
+    /// The same as they were given, with a port or without.
+    pub(crate) fn given_endpoints(&self, name: &str, port: u16) -> Vec<String> {
         let fitting = self.fitting(What::Endpoint, &self.endpoints, name, port);
-        fitting.into_iter().map(|assigned| with_port(&assigned.value, port)).collect()
+        fitting.into_iter().map(|assigned| assigned.value.clone()).collect()
     }
 
     /// The port that a described one is on this machine: where endpoints were given for it, theirs.
@@ -144,14 +150,21 @@ impl Deployment {
 
 /// An address with its own port, or this one.
 pub(crate) fn with_port(address: &str, port: u16) -> String {
-    let bare_ipv6 = address.parse::<std::net::Ipv6Addr>().is_ok();
-    let has_port = address.starts_with("unix:")
-        || (!bare_ipv6 && address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()));
-    match (has_port, bare_ipv6) {
+    match (has_port(address), is_bare_ipv6(address)) {
         (true, _) => address.to_owned(),
         (false, true) => format!("[{address}]:{port}"),
         (false, false) => format!("{address}:{port}"),
     }
+}
+
+/// Whether an address says its port, or needs none.
+pub(crate) fn has_port(address: &str) -> bool {
+    let port = || address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    address.starts_with("unix:") || (!is_bare_ipv6(address) && port())
+}
+
+fn is_bare_ipv6(address: &str) -> bool {
+    address.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]

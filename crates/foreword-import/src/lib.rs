@@ -12,6 +12,8 @@ pub mod parts;
 mod cfn;
 mod deployment;
 mod fault;
+mod health;
+mod k8s;
 mod tree;
 
 pub use self::deployment::{Assigned, Deployment};
@@ -33,4 +35,12 @@ pub struct Imported {
 /// All that keeps it from becoming one, what only the deployment knows and was not given included.
 pub fn cfn(text: &str, deployment: &Deployment) -> Result<Imported, Faults> {
     cfn::import(text, deployment)
+}
+
+/// Makes the Services of Kubernetes manifests a file, one or many documents.
+///
+/// # Errors
+/// All that keeps them from becoming one, what only the cluster knows and was not given included.
+pub fn k8s(text: &str, deployment: &Deployment) -> Result<Imported, Faults> {
+    k8s::import(text, deployment)
 }

@@ -39,6 +39,8 @@ pub enum Mode {
     Tcp,
     /// Requests.
     Http,
+    /// Bytes, decided by what a client says at the beginning of TLS that ends elsewhere.
+    TlsPassthrough,
     /// Datagrams.
     Udp,
 }
@@ -49,6 +51,7 @@ impl Mode {
         match self {
             Self::Tcp => "tcp",
             Self::Http => "http",
+            Self::TlsPassthrough => "tls-passthrough",
             Self::Udp => "udp",
         }
     }
@@ -63,6 +66,19 @@ pub struct Rule {
     pub when: Option<String>,
     /// What it does.
     pub then: Vec<(&'static str, Value)>,
+}
+
+/// Text in a condition: a backslash is itself unless a quote or another follows.
+pub(crate) fn rule_text(text: &str) -> String {
+    let mut out = String::from('"');
+    for letter in text.chars() {
+        if letter == '"' || letter == '\\' {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out.push('"');
+    out
 }
 
 /// A cluster.
@@ -148,6 +164,11 @@ impl From<Endpoint> for Value {
     }
 }
 
+/// TLS to endpoints whose certificates nobody looks at, as AWS and the clouds' controllers have it.
+pub fn unverified_tls() -> Vec<(&'static str, Value)> {
+    vec![("verify", false.into())]
+}
+
 /// When a header leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {
@@ -205,6 +226,12 @@ pub mod balance {
     pub const ROUND_ROBIN: &str = "round-robin";
     /// The one with the fewest connections.
     pub const LEAST_CONNECTIONS: &str = "least-connections";
+    /// Of two at random, the one with fewer connections.
+    pub const RANDOM_OF_TWO: &str = "random-of-two";
+    /// The first that has room.
+    pub const FIRST: &str = "first";
+    /// What an NLB takes for a flow.
+    pub const FLOW: &str = "{client.ip} {client.port} {destination.ip} {destination.port}";
 
     /// The same endpoint for the same value.
     pub fn hash(value: &str) -> Value {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::health::{Check, CheckKind};
 use super::properties::{At, Properties};
 use super::template::Resource;
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
 use crate::fault::{Fault, shown};
-use crate::parts::{AllDown, Because, Cluster, Listener, Mode, SentHeader, balance};
+use crate::health::{Check, CheckKind};
+use crate::parts::{AllDown, Because, Cluster, Listener, Mode, SentHeader, balance, unverified_tls};
 
 pub(super) const TYPE: &str = "AWS::ElasticLoadBalancing::LoadBalancer";
 
@@ -85,14 +85,8 @@ impl Balancer<'_, '_> {
                 Fault::expected(protocol.place, "protocols of one layer on both sides", "one of each");
             return Err(fault.within(&properties.path));
         }
-        if to_tls {
-            properties.note(
-                "InstanceProtocol",
-                "TLS to the instances is not carried over: they are spoken to in the clear",
-            );
-        }
         let name = format!("{}-{port}", self.id);
-        let cluster = self.cluster(mode, &instance_port)?;
+        let cluster = self.cluster(mode, to_tls, &instance_port)?;
         let listener = Listener {
             bind: self.import.binds(self.id, port),
             mode,
@@ -108,13 +102,24 @@ impl Balancer<'_, '_> {
     }
 
     /// The cluster of an instance port: every listener that forwards there shares it.
-    fn cluster(&self, mode: Mode, port: &At<u16>) -> Result<String, Fault> {
+    fn cluster(&self, mode: Mode, tls: bool, port: &At<u16>) -> Result<String, Fault> {
         let name = match mode {
             Mode::Http => format!("{}-http-{}", self.id, port.value),
-            Mode::Tcp | Mode::Udp => format!("{}-{}", self.id, port.value),
+            _ => format!("{}-{}", self.id, port.value),
         };
-        if self.import.clusters.borrow().iter().any(|cluster| cluster.name == name) {
-            return Ok(name);
+        if let Some(cluster) = self.import.clusters.borrow().iter().find(|cluster| cluster.name == name) {
+            return match cluster.tls.is_some() == tls {
+                true => Ok(name),
+                false => {
+                    let found = "TLS in one listener, and none in another";
+                    Err(Fault::expected(
+                        port.place,
+                        format!("one protocol for instance port {}", port.value),
+                        found,
+                    )
+                    .within(&self.path))
+                }
+            };
         }
         let described: Vec<(Value, u16)> =
             self.instances.iter().map(|instance| (instance.clone(), port.value)).collect();
@@ -146,8 +151,9 @@ impl Balancer<'_, '_> {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             balance,
             header,
+            tls: tls.then(unverified_tls),
             health: self.check.as_ref().map(|check| {
-                check.health(self.import, self.id, port.value, ("none", "a classic ELB's checks carry none"))
+                self.import.health(check, self.id, port.value, ("none", "a classic ELB's checks carry none"))
             }),
             all_down: Some(Because::of(AllDown::Refuse, "as a classic ELB does")),
             ..Cluster::default()
@@ -220,7 +226,7 @@ fn read_check(properties: &Properties<'_, '_>) -> Result<Option<Check>, Fault> {
         fault.within(&check.path_of("Target"))
     };
     let (kind, rest) = target.value.split_once(':').ok_or_else(wrong)?;
-    let kind = CheckKind::of(&At { value: kind.to_owned(), place: target.place }).map_err(|_| wrong())?;
+    let kind = CheckKind::of(kind, target.place).map_err(|_| wrong())?;
     let (port, path) = match rest.split_once('/') {
         Some((port, path)) if kind.has_path() => (port, Some(format!("/{path}"))),
         None if !kind.has_path() => (rest, None),

@@ -5,7 +5,6 @@ mod actions;
 mod circles;
 mod classic;
 mod conditions;
-mod health;
 mod intrinsics;
 mod properties;
 mod rules;
@@ -23,7 +22,8 @@ use self::value::{Value, ValueKind};
 use crate::deployment::Deployment;
 use crate::draft::Draft;
 use crate::fault::{Fault, Faults, Note, Place, shown};
-use crate::parts::{Cluster, Listener};
+use crate::health::Check;
+use crate::parts::{Cluster, Health, Listener};
 use crate::tree::{self, Aliases};
 use crate::{Imported, deployment};
 
@@ -151,6 +151,12 @@ impl<'t> Import<'t> {
             Some(deployment::with_port(&address, *port))
         });
         own.collect()
+    }
+
+    /// The table of checks for a cluster of endpoints at `port`.
+    fn health(&self, check: &Check, name: &str, port: u16, header: (&str, &str)) -> Health {
+        let own = check.port.filter(|own| *own != port).map(|own| self.deployment.port_of(name, own));
+        check.health(own, header)
     }
 
     /// The certificates of this machine, for a listener that ends TLS.

@@ -2,6 +2,7 @@
 
 use super::properties::{At, Properties};
 use crate::fault::{Fault, shown};
+use crate::parts::rule_text as quoted;
 
 /// All conditions of a rule; none holds always.
 pub(super) fn condition(conditions: &[Properties<'_, '_>]) -> Result<Option<String>, Fault> {
@@ -165,17 +166,4 @@ fn addresses(condition: &Properties<'_, '_>) -> Result<Option<String>, Fault> {
         true => joined(condition, &[]),
         false => Ok(Some(format!("client.ip in [{}]", ranges.join(", ")))),
     }
-}
-
-/// As the rule language reads it: a backslash is itself unless a quote or another follows.
-fn quoted(text: &str) -> String {
-    let mut out = String::from('"');
-    for letter in text.chars() {
-        if letter == '"' || letter == '\\' {
-            out.push('\\');
-        }
-        out.push(letter);
-    }
-    out.push('"');
-    out
 }

@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 
-use super::health::{Check, CheckKind};
 use super::properties::Properties;
 use super::template::Resource;
 use super::v2::{Protocol, attributes, number};
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
 use crate::fault::{Fault, Place, shown};
-use crate::parts::{AllDown, Because, Cluster, Mode, Placement, SentHeader, balance};
+use crate::health::{Check, CheckKind};
+use crate::parts::{AllDown, Because, Cluster, Mode, Placement, SentHeader, balance, unverified_tls};
 
 /// A target group, as far as it is read once for all who forward to it.
 pub(super) struct Group<'i, 't> {
@@ -37,10 +37,6 @@ pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Re
     let port = properties.require_port("Port")?.value;
     let protocol = properties.require_text("Protocol")?;
     let protocol = Protocol::of(&protocol).map_err(|fault| fault.within(&properties.path_of("Protocol")))?;
-    if matches!(protocol, Protocol::Tls | Protocol::Https) {
-        properties
-            .note("Protocol", "TLS to the targets is not carried over: they are spoken to in the clear");
-    }
     if let Some(version) = properties.text("ProtocolVersion")?.filter(|version| version.value != "HTTP1") {
         import.note(
             version.place,
@@ -156,10 +152,11 @@ impl Group<'_, '_> {
                 Placement::Connect => Because::of(placement, "on_first_ack"),
                 Placement::FirstPayload => Because::of(placement, "on_first_ack_with_payload"),
             }),
+            tls: matches!(self.protocol, Protocol::Tls | Protocol::Https).then(unverified_tls),
             health: self
                 .check
                 .as_ref()
-                .map(|check| check.health(self.import, self.id, self.port, self.check_header())),
+                .map(|check| self.import.health(check, self.id, self.port, self.check_header())),
             all_down: Some(Because::of(AllDown::TryAll, "a target group fails open")),
             ..Cluster::default()
         };
@@ -183,7 +180,7 @@ impl Group<'_, '_> {
             _ if self.by_client => {
                 Some(Because::of(balance::hash("client.ip"), "stickiness.type = source_ip"))
             }
-            _ => None,
+            _ => Some(Because::of(balance::hash(balance::FLOW), "an NLB takes each flow by itself")),
         }
     }
 }
@@ -192,9 +189,8 @@ impl Group<'_, '_> {
 fn check(properties: &Properties<'_, '_>, protocol: Protocol) -> Result<Option<Check>, Fault> {
     let enabled = properties.flag("HealthCheckEnabled")?.unwrap_or(true);
     let kind = match properties.text("HealthCheckProtocol")? {
-        Some(kind) => {
-            CheckKind::of(&kind).map_err(|fault| fault.within(&properties.path_of("HealthCheckProtocol")))?
-        }
+        Some(kind) => CheckKind::of(&kind.value, kind.place)
+            .map_err(|fault| fault.within(&properties.path_of("HealthCheckProtocol")))?,
         None if protocol == Protocol::Https => CheckKind::Https,
         None if protocol == Protocol::Http => CheckKind::Http,
         None => CheckKind::Tcp,

@@ -17,6 +17,9 @@ pub(crate) enum ImportVerb {
     /// A CloudFormation template, JSON or YAML: classic ELBs, NLBs and ALBs
     #[command(after_help = CFN_HELP)]
     Cfn(CfnArgs),
+    /// Kubernetes manifests: Services of type LoadBalancer and their annotations
+    #[command(after_help = K8S_HELP)]
+    K8s(K8sArgs),
 }
 
 const CFN_HELP: &str = "The file goes to standard output, and what it leaves out to standard error, each with its place in the \
@@ -26,6 +29,22 @@ const CFN_HELP: &str = "The file goes to standard output, and what it leaves out
     foreword import cfn elb.json --endpoint 10.0.1.10 >foreword.toml\n  \
     foreword import cfn elb.yaml --param WebServer=10.0.1.10 --param Stage=production\n  \
     foreword import cfn elb.yaml --endpoint 443=127.0.0.1:8443 --listen 443=127.0.0.1:9443";
+
+const K8S_HELP: &str = "The file goes to standard output, and what it leaves out to standard error, each with its place in the \
+    manifest. Where nodes or pods are, no manifest says: `--endpoint` does.\n\n\
+    Exit codes: 0 done; 1 the manifest is wrong, or something must be said that it does not say; 2 it cannot be read.\n\n\
+    Examples:\n  \
+    foreword import k8s service.yaml --endpoint 10.0.1.10 --endpoint 10.0.1.11 >foreword.toml\n  \
+    foreword import k8s service.yaml --endpoint ingress:443=10.0.1.10:30443";
+
+/// Manifests, and what only their cluster knows.
+#[derive(Debug, Args)]
+pub(crate) struct K8sArgs {
+    /// The manifests, one document or many; `-` is standard input
+    file: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
 
 /// A template, and what only its deployment knows.
 #[derive(Debug, Args)]
@@ -64,10 +83,18 @@ fn param(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(verb: &ImportVerb) -> Result<Exit, Failure> {
-    let ImportVerb::Cfn(args) = verb;
-    let text = read(&args.file)?;
-    let deployment = deployment(&args.param, &args.place)?;
-    tell(&args.file, "cfn", &args.place, foreword_import::cfn(&text, &deployment))
+    match verb {
+        ImportVerb::Cfn(args) => {
+            let text = read(&args.file)?;
+            let deployment = deployment(&args.param, &args.place)?;
+            tell(&args.file, "cfn", &args.place, foreword_import::cfn(&text, &deployment))
+        }
+        ImportVerb::K8s(args) => {
+            let text = read(&args.file)?;
+            let deployment = deployment(&[], &args.place)?;
+            tell(&args.file, "k8s", &args.place, foreword_import::k8s(&text, &deployment))
+        }
+    }
 }
 
 fn deployment(params: &[(String, String)], place: &PlaceArgs) -> Result<Deployment, Failure> {

@@ -31,6 +31,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("cluster.endpoints.health", "timeout", "--health-timeout"),
     ("cluster.endpoints.health", "rise", "--health-rise"),
     ("cluster.endpoints.health", "fall", "--health-fall"),
+    ("cluster.", "tls", "--to-tls"),
     ("cluster.", "pass_tlvs", "--pass-tlv"),
     ("listener.", "bind", "--bind"),
     ("listener.", "mode", "--mode"),

@@ -2,7 +2,7 @@
 
 use foreword_import::Draft;
 use foreword_import::draft::{Table, Value};
-use foreword_import::parts::{Because, Cluster, Health, Listener, Mode, Trust};
+use foreword_import::parts::{Because, Cluster, Health, Listener, Mode, Trust, balance};
 
 use super::flags::{BalanceArg, HealthArgs, RoleArgs};
 
@@ -31,11 +31,12 @@ impl Parts {
         let cluster = Cluster {
             name: CLUSTER.to_owned(),
             endpoints: args.to.iter().map(|to| to.0.clone()).collect(),
-            balance: args.balance.as_ref().map(|balance| Because::plain(value(balance))),
+            balance: args.balance.as_ref().map(|way| Because::plain(value(way))),
             header: args.send_header.and_then(|header| header.sent()).map(Because::plain),
             placement: args.header_placement.map(|placement| Because::plain(placement.into())),
             tlvs: args.send_tlv.iter().map(|tlv| tlv.as_str().into()).collect(),
             passed: args.pass_tlv.clone(),
+            tls: tls(args),
             health: health(&args.health),
             timeouts: args
                 .connect_timeout
@@ -121,6 +122,14 @@ fn groups(args: &RoleArgs) -> Vec<Trust> {
     .collect()
 }
 
+/// TLS to the endpoints, if it was asked for.
+fn tls(args: &RoleArgs) -> Option<Vec<(&'static str, Value)>> {
+    let texts = [("ca", &args.to_ca), ("sni", &args.to_sni)].into_iter();
+    let texts = texts.filter_map(|(key, text)| Some((key, text.as_deref()?.into())));
+    let insecure = args.to_insecure.then(|| ("verify", false.into()));
+    args.to_tls.then(|| texts.chain(insecure).collect())
+}
+
 /// The checks that were asked for.
 fn health(args: &HealthArgs) -> Option<Health> {
     let asked = args.health.as_ref()?;
@@ -146,9 +155,10 @@ fn health(args: &HealthArgs) -> Option<Health> {
     Some(health)
 }
 
-fn value(balance: &BalanceArg) -> Value {
-    match balance {
+fn value(way: &BalanceArg) -> Value {
+    match way {
         BalanceArg::Named(word) => (*word).into(),
+        BalanceArg::Hash(value) => balance::hash(value),
     }
 }
 

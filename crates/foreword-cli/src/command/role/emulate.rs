@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use foreword_import::draft::Value;
-use foreword_import::parts::{AllDown, Because, Health, Placement, SentHeader};
+use foreword_import::parts::{AllDown, Because, Health, Placement, SentHeader, balance};
 
 use super::draft::Parts;
 
@@ -69,6 +69,8 @@ fn nlb(placement: Placement, vpce: Option<&str>, parts: &mut Parts) {
         Placement::FirstPayload => "on_first_ack_with_payload: until the client speaks there is no header",
     };
     parts.cluster.placement = Some(Because::of(placement, why));
+    let flow = Because::of(balance::hash(balance::FLOW), "an NLB takes each flow by itself");
+    parts.cluster.balance.get_or_insert(flow);
     // In a template a brace stands for itself when it is there twice.
     let vpce = vpce.map(|id| Value::from(id.replace('{', "{{").replace('}', "}}")));
     parts.cluster.tlvs =

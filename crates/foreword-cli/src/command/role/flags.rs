@@ -35,10 +35,11 @@ pub(super) struct RoleArgs {
     #[arg(long, value_name = "COUNT", help_heading = "Where from")]
     pub(super) max_connections: Option<u64>,
 
-    /// An endpoint: `10.0.0.1:443`, `app.internal:8080`, `unix:/path`; repeatable
+    /// An endpoint: `10.0.0.1:443`, `app.internal:8080`, `unix:/path`, with more to say `10.0.0.1:443,weight=3` or
+    /// `10.0.0.1:443,backup`; repeatable
     #[arg(long, value_name = "ENDPOINT", required = true, help_heading = "Where to")]
     pub(super) to: Vec<To>,
-    /// Which endpoint is next
+    /// Which endpoint is next: round-robin, least-connections, random-of-two, first, or `hash:VALUE` as `hash:client.ip`
     #[arg(long, value_name = "WAY", help_heading = "Where to")]
     pub(super) balance: Option<BalanceArg>,
     /// The PROXY header that endpoints are sent
@@ -53,6 +54,18 @@ pub(super) struct RoleArgs {
     /// When the header leaves: at once, or with the client's first bytes
     #[arg(long, value_name = "WHEN", value_enum, help_heading = "Where to")]
     pub(super) header_placement: Option<PlacementArg>,
+    /// Speak TLS with endpoints
+    #[arg(long, help_heading = "Where to")]
+    pub(super) to_tls: bool,
+    /// Who signs their certificates: a PEM file; without it, whom the system believes
+    #[arg(long, value_name = "FILE", requires = "to_tls", help_heading = "Where to")]
+    pub(super) to_ca: Option<String>,
+    /// The name that their certificates must hold
+    #[arg(long, value_name = "NAME", requires = "to_tls", help_heading = "Where to")]
+    pub(super) to_sni: Option<String>,
+    /// Take any certificate from them
+    #[arg(long, requires = "to_tls", conflicts_with = "to_ca", help_heading = "Where to")]
+    pub(super) to_insecure: bool,
     /// For how long a connection may take to be made
     #[arg(long, value_name = "DURATION", help_heading = "Where to")]
     pub(super) connect_timeout: Option<String>,
@@ -141,6 +154,8 @@ pub(super) enum ModeArg {
     Tcp,
     /// Requests
     Http,
+    /// Bytes of TLS that ends elsewhere
+    TlsPassthrough,
 }
 
 impl From<ModeArg> for Mode {
@@ -148,6 +163,7 @@ impl From<ModeArg> for Mode {
         match mode {
             ModeArg::Tcp => Self::Tcp,
             ModeArg::Http => Self::Http,
+            ModeArg::TlsPassthrough => Self::TlsPassthrough,
         }
     }
 }
@@ -196,18 +212,23 @@ impl From<PlacementArg> for Placement {
 pub(super) enum BalanceArg {
     /// A way with a name.
     Named(&'static str),
+    /// The same endpoint for the same value.
+    Hash(String),
 }
 
 impl FromStr for BalanceArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(value) = text.strip_prefix("hash:") {
+            return Ok(Self::Hash(value.to_owned()));
+        }
         let name = text.replace('_', "-");
         match WAYS.iter().find(|(flag, _)| *flag == name) {
             Some((_, word)) => Ok(Self::Named(word)),
             None => {
                 let ways: Vec<String> = WAYS.iter().map(|(flag, _)| format!("`{flag}`")).collect();
-                Err(format!("expected one of {}", ways.join(", ")))
+                Err(format!("expected one of {}, or `hash:VALUE`", ways.join(", ")))
             }
         }
     }
@@ -217,6 +238,8 @@ impl FromStr for BalanceArg {
 const WAYS: &[(&str, &str)] = &[
     ("round-robin", foreword_import::parts::balance::ROUND_ROBIN),
     ("least-connections", foreword_import::parts::balance::LEAST_CONNECTIONS),
+    ("random-of-two", foreword_import::parts::balance::RANDOM_OF_TWO),
+    ("first", foreword_import::parts::balance::FIRST),
 ];
 
 /// An endpoint of `--to`.
@@ -227,9 +250,23 @@ impl FromStr for To {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "" => Err("expected an endpoint, found none".to_owned()),
-            address => Ok(Self(Endpoint::from(address.to_owned()))),
+        let mut parts = text.split(',').map(str::trim);
+        let address = parts.next().unwrap_or_default().to_owned();
+        if address.is_empty() {
+            return Err("expected an endpoint, found none".to_owned());
         }
+        let mut endpoint = Endpoint::from(address);
+        for part in parts {
+            match part.split_once('=') {
+                None if part == "backup" => endpoint.backup = true,
+                Some(("weight", weight)) => {
+                    let weight =
+                        weight.parse().map_err(|_| format!("expected a number, found `{weight}`"))?;
+                    endpoint.weight = Some(weight);
+                }
+                _ => return Err(format!("expected `weight=NUMBER` or `backup`, found `{part}`")),
+            }
+        }
+        Ok(Self(endpoint))
     }
 }

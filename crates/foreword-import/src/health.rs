@@ -1,29 +1,27 @@
-//! Health checks, as both generations of balancers have them.
+//! Health checks, as every description of a balancer has them.
 
-use super::Import;
-use super::properties::At;
 use crate::draft::Value;
-use crate::fault::{Fault, shown};
+use crate::fault::{Fault, Place, shown};
 use crate::parts::Health;
 
 /// A check as a template describes it.
 #[derive(Debug, Clone)]
-pub(super) struct Check {
-    pub(super) kind: CheckKind,
+pub(crate) struct Check {
+    pub(crate) kind: CheckKind,
     /// A port of its own.
-    pub(super) port: Option<u16>,
-    pub(super) path: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) path: Option<String>,
     /// The statuses that are good, as the file spells them.
-    pub(super) statuses: Vec<String>,
-    pub(super) interval: u64,
-    pub(super) timeout: u64,
-    pub(super) rise: u64,
-    pub(super) fall: u64,
+    pub(crate) statuses: Vec<String>,
+    pub(crate) interval: u64,
+    pub(crate) timeout: u64,
+    pub(crate) rise: u64,
+    pub(crate) fall: u64,
 }
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CheckKind {
+pub(crate) enum CheckKind {
     Tcp,
     Tls,
     Http,
@@ -31,13 +29,13 @@ pub(super) enum CheckKind {
 }
 
 impl CheckKind {
-    pub(super) fn of(text: &At<String>) -> Result<Self, Fault> {
-        match text.value.to_ascii_uppercase().as_str() {
+    pub(crate) fn of(text: &str, place: Place) -> Result<Self, Fault> {
+        match text.to_ascii_uppercase().as_str() {
             "TCP" => Ok(Self::Tcp),
             "SSL" | "TLS" => Ok(Self::Tls),
             "HTTP" => Ok(Self::Http),
             "HTTPS" => Ok(Self::Https),
-            _ => Err(Fault::expected(text.place, "`TCP`, `SSL`, `HTTP` or `HTTPS`", shown(&text.value))),
+            _ => Err(Fault::expected(place, "`TCP`, `SSL`, `HTTP` or `HTTPS`", shown(text))),
         }
     }
 
@@ -50,25 +48,19 @@ impl CheckKind {
         }
     }
 
-    pub(super) fn has_path(self) -> bool {
+    pub(crate) fn has_path(self) -> bool {
         matches!(self, Self::Http | Self::Https)
     }
 }
 
 impl Check {
-    /// The table of a cluster whose endpoints listen at `port`.
-    pub(super) fn health(
-        &self,
-        import: &Import<'_>,
-        name: &str,
-        port: u16,
-        header: (&'static str, &str),
-    ) -> Health {
+    /// The table of a cluster. `port` is the one that is asked, where it is not the endpoints' own.
+    pub(crate) fn health(&self, port: Option<u16>, (header, why): (&str, &str)) -> Health {
         let mut health = Health::default();
         health.set("check", self.kind.word());
-        health.set_for("header", header.0, header.1);
-        if let Some(own) = self.port.filter(|own| *own != port) {
-            health.set("port", u64::from(import.deployment.port_of(name, own)));
+        health.set_for("header", header, why);
+        if let Some(port) = port {
+            health.set("port", u64::from(port));
         }
         if let Some(path) = self.path.as_ref().filter(|_| self.kind.has_path()) {
             health.set("path", path.as_str());

@@ -1,0 +1,274 @@
+//! A Service's ports made listeners and clusters.
+
+use super::annotations::Annotations;
+use super::text_of;
+use super::wishes::Wishes;
+use crate::deployment::{Deployment, has_port, with_port};
+use crate::draft::{Draft, Value};
+use crate::fault::{Fault, Note, Place, shown};
+use crate::parts::{Because, Cluster, Listener, Mode, Rule, balance, rule_text, unverified_tls};
+use crate::tree::{Kind, Node};
+
+/// A Service of type LoadBalancer.
+pub(super) struct Service<'t> {
+    name: &'t str,
+    path: String,
+    place: Place,
+    spec: &'t Node,
+    annotations: Annotations<'t>,
+    wishes: Wishes,
+    ports: Vec<Port<'t>>,
+    /// `loadBalancerSourceRanges`.
+    sources: Vec<String>,
+    by_client: bool,
+}
+
+/// One of its ports.
+struct Port<'t> {
+    name: Option<&'t str>,
+    number: u16,
+    /// Where nodes or pods take what comes in here.
+    target: Option<u16>,
+    mode: Mode,
+    place: Place,
+}
+
+impl<'t> Service<'t> {
+    pub(super) fn read(name: &'t str, metadata: &'t Node, spec: &'t Node) -> Result<Self, Fault> {
+        let path = format!("Service {name}");
+        let annotations = Annotations::of(metadata, &path);
+        let wishes = Wishes::of(&annotations, text_of(spec, "loadBalancerClass"))?;
+        let ports = match spec.get("ports").map(|ports| &ports.kind) {
+            Some(Kind::List(ports)) if !ports.is_empty() => ports.iter(),
+            _ => return Err(Fault::expected(spec.place, "`spec.ports`", "none").within(&path)),
+        };
+        let ports = ports.map(|port| read_port(port, &wishes).map_err(|fault| fault.within(&path)));
+        let sources = match spec.get("loadBalancerSourceRanges").map(|ranges| &ranges.kind) {
+            Some(Kind::List(ranges)) => ranges
+                .iter()
+                .filter_map(|node| match &node.kind {
+                    Kind::Scalar(range) => Some(range.clone()),
+                    _ => None,
+                })
+                .collect(),
+            _ => annotations
+                .get("service.beta.kubernetes.io/load-balancer-source-ranges")
+                .map(|said| said.text.split(',').map(|range| range.trim().to_owned()).collect())
+                .unwrap_or_default(),
+        };
+        Ok(Self {
+            name,
+            place: spec.place,
+            spec,
+            ports: ports.collect::<Result<_, _>>()?,
+            by_client: text_of(spec, "sessionAffinity") == Some("ClientIP"),
+            annotations,
+            wishes,
+            sources,
+            path,
+        })
+    }
+
+    pub(super) fn write(
+        &self,
+        deployment: &Deployment,
+        draft: &mut Draft,
+        notes: &mut Vec<Note>,
+    ) -> Result<(), Fault> {
+        for port in &self.ports {
+            self.listener(port, deployment)?.push(draft);
+        }
+        for port in &self.ports {
+            self.cluster(port, deployment, notes)?.push(draft);
+        }
+        notes.extend(self.annotations.rest());
+        notes.extend(self.wishes.left_out.iter().cloned());
+        notes.extend(self.rest());
+        Ok(())
+    }
+
+    fn listener(&self, port: &Port<'_>, deployment: &Deployment) -> Result<Listener, Fault> {
+        let name = self.name_of(port);
+        let bind = deployment.listen(self.name, port.number);
+        let ends_tls = self.wishes.tls.iter().any(|asked| asked == "*" || port.is_called(asked));
+        let certificates = match (ends_tls, &deployment.certificates) {
+            (false, _) => None,
+            (true, Some(certificates)) => Some(certificates.clone()),
+            (true, None) => {
+                let found = "none";
+                let fault = Fault::expected(
+                    port.place,
+                    "certificates of this machine for a port that ends TLS",
+                    found,
+                );
+                return Err(fault.hint("say where they are: `--certificates certs/`").within(&self.path));
+            }
+        };
+        let strangers = Rule {
+            name: "source ranges".to_owned(),
+            when: Some(format!(
+                "!(client.ip in [{}])",
+                self.sources.iter().map(|range| rule_text(range)).collect::<Vec<_>>().join(", ")
+            )),
+            then: vec![("close", true.into())],
+        };
+        let idle = self.wishes.idle.filter(|_| port.mode != Mode::Udp);
+        Ok(Listener {
+            bind: if bind.is_empty() { vec![format!("[::]:{}", port.number)] } else { bind },
+            mode: port.mode,
+            certificates,
+            timeouts: idle.iter().map(|(idle, _)| ("idle", format!("{idle}s").into())).collect(),
+            timeouts_why: idle.map(|(_, why)| why.to_owned()),
+            rules: if self.sources.is_empty() { Vec::new() } else { vec![strangers] },
+            cluster: Some(name.clone()),
+            name,
+            ..Listener::default()
+        })
+    }
+
+    fn cluster(
+        &self,
+        port: &Port<'_>,
+        deployment: &Deployment,
+        notes: &mut Vec<Note>,
+    ) -> Result<Cluster, Fault> {
+        let header = self
+            .wishes
+            .header
+            .iter()
+            .find(|header| header.port.as_deref().is_none_or(|asked| port.is_called(asked)));
+        if header.is_some() && port.mode == Mode::Http {
+            let message =
+                format!("port {}: requests tell the client in fields; no header is sent", port.number);
+            notes.push(Note { place: port.place, path: self.path.clone(), message });
+        }
+        let header = header.filter(|_| port.mode != Mode::Http);
+        let check = self.wishes.check.as_ref().zip(self.wishes.check_header);
+        let check = check
+            .map(|(check, header)| check.health(check.port.filter(|own| Some(*own) != port.target), header));
+        let balance = match (&self.wishes.balance, self.by_client) {
+            (_, true) => Some(Because::of(balance::hash("client.ip"), "sessionAffinity: ClientIP")),
+            (Some((word, why)), false) => Some(Because::of(Value::from(*word), why)),
+            (None, false) => None,
+        };
+        Ok(Cluster {
+            name: self.name_of(port),
+            endpoints: self.endpoints(port, deployment)?.into_iter().map(Into::into).collect(),
+            balance,
+            header: header.map(|header| Because::of(header.header, &header.why)),
+            placement: self
+                .wishes
+                .placement
+                .filter(|_| header.is_some() && port.mode == Mode::Tcp)
+                .map(Because::plain),
+            tls: self.wishes.endpoint_tls.then(unverified_tls),
+            health: check,
+            ..Cluster::default()
+        })
+    }
+
+    /// What the specification says of a balancer besides.
+    fn rest(&self) -> Vec<Note> {
+        let there = REASONS.iter().filter_map(|(key, value, why)| {
+            let node = self.spec.get(key)?;
+            let fits = value.is_none_or(|value| matches!(&node.kind, Kind::Scalar(text) if text == value));
+            fits.then(|| Note {
+                place: node.place,
+                path: format!("{}.spec.{key}", self.path),
+                message: (*why).to_owned(),
+            })
+        });
+        there.collect()
+    }
+
+    /// Where the nodes or pods are, which no manifest says.
+    fn endpoints(&self, port: &Port<'_>, deployment: &Deployment) -> Result<Vec<String>, Fault> {
+        let given = deployment.given_endpoints(self.name, port.number);
+        if given.is_empty() {
+            let what = if self.wishes.pods { "pods" } else { "nodes" };
+            let fault = Fault::expected(
+                self.place,
+                format!("to know the {what} behind port {}", port.number),
+                "none in the manifest",
+            );
+            return Err(fault
+                .hint(format!("say where they are: `--endpoint {}=ADDRESS`", self.name))
+                .within(&self.path));
+        }
+        let address = |address: String| match port.target {
+            _ if has_port(&address) => Ok(address),
+            Some(target) => Ok(with_port(&address, target)),
+            None => {
+                let fault = Fault::expected(
+                    port.place,
+                    format!("a port for {}", shown(&address)),
+                    "none in the manifest",
+                );
+                Err(fault
+                    .hint(format!("give it: `--endpoint {}:{}={address}:PORT`", self.name, port.number))
+                    .within(&self.path))
+            }
+        };
+        given.into_iter().map(address).collect()
+    }
+
+    fn name_of(&self, port: &Port<'_>) -> String {
+        // The same number may be there for TCP and UDP.
+        let twin = self.ports.iter().filter(|other| other.number == port.number).count() > 1;
+        match twin {
+            true => format!("{}-{}-{}", self.name, port.number, port.mode.word()),
+            false => format!("{}-{}", self.name, port.number),
+        }
+    }
+}
+
+impl Port<'_> {
+    fn is_called(&self, asked: &str) -> bool {
+        self.name == Some(asked) || asked.parse() == Ok(self.number)
+    }
+}
+
+fn read_port<'t>(node: &'t Node, wishes: &Wishes) -> Result<Port<'t>, Fault> {
+    let number = |name: &str| {
+        let Some(text) = text_of(node, name) else { return Ok(None) };
+        let place = node.get(name).map_or(node.place, |node| node.place);
+        match text.parse::<u16>().ok().filter(|&port| port > 0) {
+            Some(port) => Ok(Some(port)),
+            // A target may be called by the name that pods give it.
+            None if name == "targetPort" => Ok(None),
+            None => Err(Fault::expected(place, format!("a port for `{name}`"), shown(text))),
+        }
+    };
+    let port = number("port")?.ok_or_else(|| Fault::expected(node.place, "`port`", "none"))?;
+    let mode = match text_of(node, "protocol").unwrap_or("TCP") {
+        "TCP" if wishes.http => Mode::Http,
+        "TCP" => Mode::Tcp,
+        "UDP" => Mode::Udp,
+        other => {
+            return Err(Fault::expected(node.place, "`TCP` or `UDP` for `protocol`", shown(other)));
+        }
+    };
+    let target = match wishes.pods {
+        // Without a word of it, the pods' port is the Service's.
+        true if node.get("targetPort").is_none() => Some(port),
+        true => number("targetPort")?,
+        false => number("nodePort")?,
+    };
+    Ok(Port { name: text_of(node, "name"), number: port, target, mode, place: node.place })
+}
+
+/// Keys of a specification, the value that matters where not every one does, and why they are not in the file.
+const REASONS: &[(&str, Option<&str>, &str)] = &[
+    ("externalIPs", None, "`bind` decides where to listen"),
+    (
+        "externalTrafficPolicy",
+        Some("Local"),
+        "nodes without a pod of the Service take nothing: name those that have one, or check `healthCheckNodePort`",
+    ),
+    ("loadBalancerIP", None, "`bind` decides where to listen"),
+    (
+        "sessionAffinityConfig",
+        None,
+        "not carried over: who comes back finds the same endpoint as long as it is up",
+    ),
+];
