@@ -16,6 +16,7 @@ use prefix_trie::joint::JointPrefixMap;
 use crate::address::{Addresses, UnixPath};
 use crate::buf::HeaderBuf;
 use crate::header::Header;
+use crate::spp::Spp;
 
 /// The other end of a socket, as the kernel says. A mapped IPv4 address is the IPv4 address (R-SEC-05).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -337,6 +338,16 @@ impl<'t> TrustedProxy<'t> {
             Addresses::Unix { source, .. } => (ClientAddr::Unix(source.as_bytes().into()), PeerAddr::Unix),
         };
         Ok(Client { address, destination, header: Some(header), ..self.direct(local) })
+    }
+
+    /// Takes its word for who sent a datagram, said by the Simple Proxy Protocol (R-UDP-08).
+    ///
+    /// # Errors
+    ///
+    /// When it claims a source that no client can have (R-SEC-15).
+    pub fn introduce_simply(&self, spp: &Spp, local: PeerAddr) -> Result<Client, ClaimRefused> {
+        let address = ClientAddr::Inet(self.claim(spp.client)?);
+        Ok(Client { address, destination: PeerAddr::from(spp.proxy), ..self.direct(local) })
     }
 
     /// Lets it speak for itself, where its group's header is optional.
