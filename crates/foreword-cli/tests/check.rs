@@ -73,7 +73,7 @@ fn every_problem_is_told_and_the_answer_is_no() {
     let output = foreword(folder.path(), &["check", "-c", "foreword.toml"]);
     assert_eq!(
         stdout(&output),
-        "foreword.toml:7:8: listener `web`: expected `http` or `tcp` for `mode`, found `htp`\n\
+        "foreword.toml:7:8: listener `web`: expected `http`, `tcp`, `tls-passthrough` or `udp` for `mode`, found `htp`\n\
          hint: did you mean `http`?\n\
          foreword.toml:17:20: listener `web`, rule `all`: expected one of the clusters `app`, found `apo`\n\
          hint: did you mean `app`?\n\

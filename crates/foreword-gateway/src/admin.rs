@@ -80,7 +80,7 @@ impl Admin {
         let served = match self.socket {
             Some(Socket::Tcp(listener)) => serve_tcp(listener, &desk).await,
             Some(Socket::Unix(listener)) => serve_unix(listener, &desk).await,
-            None => Ok(()),
+            Some(Socket::Udp(_)) | None => Ok(()),
         };
         if let Err(error) = served {
             tracing::error!("admin: expected to listen, found {error}");

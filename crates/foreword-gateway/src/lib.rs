@@ -18,6 +18,7 @@ mod admin;
 mod admission;
 mod connection;
 mod control;
+mod datagram;
 mod digits;
 mod drain;
 #[cfg(test)]

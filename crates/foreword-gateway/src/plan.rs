@@ -103,12 +103,15 @@ pub enum Bind {
     Inet(SocketAddr),
     /// `unix:/path`.
     Unix(PathBuf),
+    /// The same as [`Bind::Inet`], for datagrams: the port is another one.
+    Udp(SocketAddr),
 }
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),
+            Self::Udp(address) => write!(f, "udp {address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -123,6 +126,8 @@ pub enum Mode {
     TlsPassthrough,
     /// Requests, decided one by one.
     Http,
+    /// Datagrams, in flows that are decided once.
+    Udp,
 }
 
 /// Where HTTP/2 is spoken on a listener in http mode. It is never guessed from what a client says first.
@@ -154,6 +159,8 @@ pub struct HeaderPlan {
     pub chain: NonZeroUsize,
     /// What becomes of LOCAL and UNKNOWN headers, which introduce the peer itself.
     pub unknown: UnknownHeader,
+    /// Which datagrams carry a header, and which; in udp mode alone.
+    pub datagrams: DatagramHeaders,
 }
 
 impl Default for HeaderPlan {
@@ -168,8 +175,21 @@ impl Default for HeaderPlan {
             second_header: SecondHeader::default(),
             chain: NonZeroUsize::MIN,
             unknown: UnknownHeader::default(),
+            datagrams: DatagramHeaders::default(),
         }
     }
+}
+
+/// Where the header of a flow is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatagramHeaders {
+    /// A v2 header in front of every datagram.
+    #[default]
+    Every,
+    /// A v2 header in front of the first datagram of a flow; the peer's address and port say whose the others are.
+    First,
+    /// The Simple Proxy Protocol in front of every datagram, and of every answer.
+    Spp,
 }
 
 /// What a header behind the last awaited one is.
@@ -199,7 +219,7 @@ pub struct Timeouts {
     pub tls: Duration,
     /// For the head of a request, from its first byte; for the first one, from the connection's readiness.
     pub head: Duration,
-    /// For which nothing may move: between requests, within a body, in a tcp connection.
+    /// For which nothing may move: between requests, within a body, in a tcp connection, in a flow.
     pub idle: Duration,
     /// For a whole tcp connection, however busy it is.
     pub total: Option<Duration>,
@@ -227,11 +247,15 @@ pub struct Limits {
     pub streams: u32,
     /// The most connections at once; without it only what descriptors allow.
     pub connections: Option<usize>,
+    /// The most flows at once.
+    pub flows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { head: 16 * 1024, fields: 100, streams: 100, connections: None }
+        // With a socket for each, this is well within the ports that one address has to connect from.
+        let flows = 16_384;
+        Self { head: 16 * 1024, fields: 100, streams: 100, connections: None, flows }
     }
 }
 

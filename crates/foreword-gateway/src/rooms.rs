@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 /// From the inside out. A room knows rooms above it, and no others; those of one line know each other.
-const ROOMS: [&[&str]; 9] = [
+const ROOMS: [&[&str]; 10] = [
     &["digits", "policy", "threads", "drain"],
     &["stream"],
     &["tls", "plan", "observe", "refusal"],
     &["upstream", "admission"],
     &["sockets"],
     &["connection", "admin"],
+    &["datagram"],
     &["trial", "worker", "control"],
     &["config"],
     &["gateway"],

@@ -187,14 +187,15 @@ enum BindKey {
     /// An address that is spelled out: it may pass from one listener to another.
     At(Bind),
     /// A port that was left open, which only its listener can mean again.
-    Open { listener: Box<str>, place: usize },
+    Open { listener: Box<str>, place: usize, udp: bool },
 }
 
 impl BindKey {
     fn new(listener: &Listener, place: usize, bind: &Bind) -> Self {
         match bind {
-            Bind::Inet(address) if address.port() == 0 => {
-                Self::Open { listener: listener.name.clone(), place }
+            Bind::Inet(address) | Bind::Udp(address) if address.port() == 0 => {
+                let udp = matches!(bind, Bind::Udp(_));
+                Self::Open { listener: listener.name.clone(), place, udp }
             }
             bind => Self::At(bind.clone()),
         }

@@ -11,11 +11,12 @@ use tokio::task::spawn_local;
 use crate::connection::accept;
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::Worker;
+use crate::datagram::{self, Buffers};
 use crate::drain::{GRACE, Phase, Progress};
 use crate::observe::Observer;
 use crate::observe::journal::{Scribe, Unit};
 use crate::plan::Mode;
-use crate::sockets::Door;
+use crate::sockets::{Door, Socket};
 use crate::threads;
 use crate::upstream::membership::States;
 use crate::upstream::names::Names;
@@ -118,6 +119,8 @@ fn begin_drain(progress: &Rc<Progress>) {
 #[derive(Debug, Default)]
 struct Doors {
     open: HashMap<u64, Rc<OpenDoor>>,
+    /// What datagrams come through, whichever door they take.
+    buffers: Rc<Buffers>,
 }
 
 impl Doors {
@@ -130,6 +133,7 @@ impl Doors {
             let unit = match listener.mode {
                 Mode::Tcp | Mode::TlsPassthrough => Unit::Connection,
                 Mode::Http => Unit::Request,
+                Mode::Udp => Unit::Flow,
             };
             let journal = worker.scribe.journal(&listener.name, unit, post.open_now());
             let served = Rc::new(Served { listener, journal, post });
@@ -143,7 +147,16 @@ impl Doors {
             if let Some(socket) = socket {
                 // Counted from now on: a drain that comes before its first turn waits for it as well.
                 let present = worker.enter();
-                spawn_local(accept::accept(socket, Rc::clone(&door), Rc::clone(worker), present));
+                let (door, worker) = (Rc::clone(&door), Rc::clone(worker));
+                match socket {
+                    Socket::Udp(socket) => {
+                        let buffers = Rc::clone(&self.buffers);
+                        spawn_local(datagram::serve(socket, door, worker, buffers, present));
+                    }
+                    socket => {
+                        spawn_local(accept::accept(socket, door, worker, present));
+                    }
+                }
             }
             self.open.insert(key, door);
         }

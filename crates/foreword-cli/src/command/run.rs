@@ -146,6 +146,8 @@ fn mode(listener: &Listener) -> &'static str {
         (Mode::TlsPassthrough, _) => "tls-passthrough",
         (Mode::Http, None) => "http",
         (Mode::Http, Some(_)) => "https",
+        (Mode::TlsPassthrough, _) => "tls-passthrough",
+        (Mode::Udp, _) => "udp",
     }
 }
 

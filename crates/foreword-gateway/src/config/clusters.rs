@@ -84,7 +84,13 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
     let zone = endpoints::zone(table).or_else(|| zone.cloned());
     let endpoints = endpoints::read(table, zone.as_ref());
     let balance = read_balance(table);
-    let headers = [("none", SendHeader::None), ("v1", SendHeader::V1), ("v2", SendHeader::V2)];
+    let headers = [
+        ("none", SendHeader::None),
+        ("v1", SendHeader::V1),
+        ("v2", SendHeader::V2),
+        ("v2-first", SendHeader::V2First),
+        ("spp", SendHeader::Spp),
+    ];
     let send_header =
         table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
     let carried = tlvs::read(table, send_header);

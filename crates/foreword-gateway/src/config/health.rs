@@ -204,9 +204,10 @@ fn read_header(table: &Table<'_, '_>, send_header: SendHeader, own_port: bool) -
     let version = table.read("header_version", |value| value.one_of(&versions));
     let word = word.unwrap_or(match send_header {
         _ if own_port => Word::None,
-        SendHeader::None => Word::None,
+        // A check is a connection, whatever datagrams carry.
+        SendHeader::None | SendHeader::Spp => Word::None,
         SendHeader::V1 => Word::Proxy,
-        SendHeader::V2 => Word::Local,
+        SendHeader::V2 | SendHeader::V2First => Word::Local,
     });
     if let Some(version) = &version {
         let why = match word {

@@ -162,13 +162,13 @@ pub(crate) const LISTENER: Section = Section {
             "bind",
             Texts("addresses"),
             "required",
-            "`\"[::]:443\"` takes IPv6 and IPv4, `\"10.0.1.10:443\"` one address, `\"unix:/path\"` a unix socket.",
+            "`\"[::]:443\"` takes IPv6 and IPv4, `\"10.0.1.10:443\"` one address, `\"unix:/path\"` a unix socket, which udp mode has not.",
         ),
         key(
             "mode",
-            Word(&["http", "tcp", "tls-passthrough"]),
+            Word(&["http", "tcp", "tls-passthrough", "udp"]),
             "required",
-            "`http` reads requests and decides each; `tcp` decides once and forwards bytes; `tls-passthrough` does so by what the client says at the beginning of its TLS, which goes on untouched.",
+            "`http` reads requests and decides each; `tcp` decides once and forwards bytes; `tls-passthrough` does so by what the client says at the beginning of its TLS, which goes on untouched; `udp` forwards datagrams and decides once for each flow.",
         ),
         key(
             "trust",
@@ -279,6 +279,12 @@ pub(crate) const HEADER: Section = Section {
             "What a second header is in tcp mode. In http mode it is always refused.",
         ),
         key(
+            "datagrams",
+            Word(&["every", "first", "spp"]),
+            "\"every\"",
+            "In udp mode, where the header is: v2 in front of `every` datagram, v2 in front of the `first` one of a flow, or the Simple Proxy Protocol in front of each and of each answer.",
+        ),
+        key(
             "chain",
             // More proxies in a row than this are a loop.
             Number(1, 8),
@@ -302,8 +308,8 @@ pub(crate) const TIMEOUT: Section = Section {
         key(
             "idle",
             Duration,
-            "\"60s\"",
-            "For which nothing may move: between requests, in a body, in a tcp connection.",
+            "\"60s\", in udp mode \"30s\"",
+            "For which nothing may move: between requests, in a body, in a tcp connection, in a flow, which then ends.",
         ),
         key("total", Duration, "none", "For a whole tcp connection, however busy it is."),
     ],
@@ -340,6 +346,12 @@ pub(crate) const MAX: Section = Section {
         key("fields", Number(1, 1000), "100", "The most fields in it."),
         key("streams", Number(1, 1000), "100", "The most requests at once on one HTTP/2 connection."),
         key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
+        key(
+            "flows",
+            Count,
+            "16384",
+            "The most flows at once in udp mode. Beyond it, the idlest one whose client has not spoken since it was answered makes room; where there is none, the new one is dropped.",
+        ),
     ],
 };
 
@@ -486,9 +498,9 @@ pub(crate) const CLUSTER: Section = Section {
         ),
         key(
             "send_header",
-            Word(&["none", "v1", "v2"]),
+            Word(&["none", "v1", "v2", "v2-first", "spp"]),
             "\"none\"",
-            "The PROXY header that an endpoint is sent. A connection that carried one is never shared between clients.",
+            "The PROXY header that an endpoint is sent. A connection that carried one is never shared between clients. In udp mode, `v2` goes in front of every datagram, `v2-first` of a flow's first one, and `spp` is the Simple Proxy Protocol, which the answers must carry back; there is no v1.",
         ),
         key(
             "send_tlvs",

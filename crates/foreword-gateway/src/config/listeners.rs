@@ -12,12 +12,13 @@ use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
 use super::clusters::Clusters;
+use super::datagrams;
 use super::document::{Notes, Table, Value, shown};
 use super::keepalive;
 use super::keys::{HEADER, KEEPALIVE, LISTENER, MAX, MIN, TIMEOUT};
 use super::lists::Lists;
 use super::problem::Problem;
-use super::rules::{self, Room};
+use super::rules::{self, Room, no_requests};
 use super::source::{At, Place};
 use super::tls;
 use super::trust::Groups;
@@ -83,8 +84,8 @@ impl<'a> Listeners<'a> {
 
     fn read(&mut self, name: &At<&str>, table: &Table<'_, '_>) -> Option<Listener> {
         let others = self.binds.len();
-        let binds = self.read_binds(table);
         let mode = read_mode(table);
+        let binds = self.read_binds(table, mode);
         let groups = table.read("trust", |value| value.texts());
         let trust = groups.as_ref().and_then(|groups| {
             self.used_groups.extend(groups.value.iter().map(|name| name.value.to_owned()));
@@ -118,10 +119,11 @@ impl<'a> Listeners<'a> {
         let own = self.binds.get(others..).unwrap_or_default();
         warn_of_unix_strangers(own, trust.as_ref().filter(|_| has_groups), table.notes());
         warn_of_loops(own, &rules, table.notes());
+        datagrams::check_clusters(table, shape.mode, &rules);
         let http2 = read_http2(table, shape.tls);
         let tls = tls::read(table, shape.mode, http2, self.now);
         let header = read_header(table);
-        let timeout = read_timeouts(table);
+        let timeout = read_timeouts(table, shape.mode);
         let keepalive = keepalive::read(table, &KEEPALIVE);
         let max = read_limits(table);
         let min = read_least(table);
@@ -143,7 +145,7 @@ impl<'a> Listeners<'a> {
         })
     }
 
-    fn read_binds(&mut self, table: &Table<'_, '_>) -> Option<Vec<Bind>> {
+    fn read_binds(&mut self, table: &Table<'_, '_>, mode: Option<Mode>) -> Option<Vec<Bind>> {
         let notes = table.notes();
         let texts = table.require("bind", bind_texts)?;
         if texts.value.is_empty() {
@@ -153,10 +155,15 @@ impl<'a> Listeners<'a> {
         for text in &texts.value {
             let bind = units::bind(text.value, text.place.source()).map_err(|unfit| text.unfit(unfit));
             let Some(bind) = notes.keep(bind) else { continue };
+            let Some(bind) =
+                (if mode == Some(Mode::Udp) { datagrams::bind(bind, text, notes) } else { Some(bind) })
+            else {
+                continue;
+            };
             if let Some(other) = self.binds.iter().find(|other| collide(&other.value, &bind)) {
                 let found = format!("`{}` at {}", other.value, other.place.shown());
                 let problem = text.place.expected("an address that no other bind takes", found);
-                let dual = matches!(other.value, Bind::Inet(_)) && other.value != bind;
+                let dual = !matches!(other.value, Bind::Unix(_)) && other.value != bind;
                 let hint = dual.then_some("`[::]` takes IPv4 as well");
                 notes.problem(problem.maybe_hint(hint));
             }
@@ -203,7 +210,7 @@ fn warn_of_loops(binds: &[At<Bind>], rules: &Rules, notes: &Notes) {
 fn leads_to(target: &Target, bind: &Bind) -> bool {
     match (target, bind) {
         (Target::Unix(path), Bind::Unix(bound)) => path == bound,
-        (Target::Address(address), Bind::Inet(bound)) => {
+        (Target::Address(address), Bind::Inet(bound) | Bind::Udp(bound)) => {
             let any = bound.ip().is_unspecified() && address.ip().to_canonical().is_loopback();
             address.port() == bound.port() && (address.ip() == bound.ip() || any)
         }
@@ -227,7 +234,9 @@ pub(crate) fn collide(one: &Bind, other: &Bind) -> bool {
     match (one, other) {
         (Bind::Unix(one), Bind::Unix(other)) => one == other,
         // Port 0 is a free one each time.
-        (Bind::Inet(one), Bind::Inet(other)) if one.port() == other.port() && one.port() != 0 => {
+        (Bind::Inet(one), Bind::Inet(other)) | (Bind::Udp(one), Bind::Udp(other))
+            if one.port() == other.port() && one.port() != 0 =>
+        {
             one == other || [one, other].into_iter().all(is_any)
         }
         _ => false,
@@ -240,11 +249,13 @@ fn is_any(address: &SocketAddr) -> bool {
 
 fn read_mode(table: &Table<'_, '_>) -> Option<Mode> {
     let mode = table.require("mode", |value| {
-        let later = value.text().is_ok_and(|text| text == "udp");
-        let modes = [("http", Mode::Http), ("tcp", Mode::Tcp), ("tls-passthrough", Mode::TlsPassthrough)];
-        value.one_of(&modes).map_err(|problem| {
-            if later { problem.hint("this version has no such mode yet") } else { problem }
-        })
+        let modes = [
+            ("http", Mode::Http),
+            ("tcp", Mode::Tcp),
+            ("tls-passthrough", Mode::TlsPassthrough),
+            ("udp", Mode::Udp),
+        ];
+        value.one_of(&modes)
     });
     mode.map(|at| at.value)
 }
@@ -260,7 +271,10 @@ struct Shape {
 impl Shape {
     fn note_keys_without_effect(self, table: &Table<'_, '_>) {
         let http = self.mode == Mode::Http;
-        let no_requests = "a listener in tcp mode has no requests";
+        let no_requests = no_requests(self.mode);
+        let udp = self.mode == Mode::Udp;
+        let no_datagrams = "only a listener in udp mode has flows";
+        let no_connections = "a listener in udp mode has flows, not connections";
         let note = |table: &Table<'_, '_>, keys: &'static [&'static str], works: bool, why: &str| {
             for (name, place) in table.present(keys).into_iter().filter(|_| !works) {
                 table.notes().problem(place.problem(format!("`{name}` has no effect: {why}")));
@@ -269,6 +283,7 @@ impl Shape {
         let passes = self.mode == Mode::TlsPassthrough;
         note(table, &["tls"], !passes, "in tls-passthrough mode TLS does not end here");
         note(table, &["encoded_slash", "ignore_case", "min", "http2"], http, no_requests);
+        note(table, &["tls", "keepalive"], !udp, no_connections);
         let no_header = "a listener without a trust group that may send a header reads none";
         note(table, &["header"], self.header, no_header);
         if let Some(timeout) = table.peek_table("timeout", &TIMEOUT) {
@@ -276,12 +291,23 @@ impl Shape {
             note(&timeout, &["head"], http, no_requests);
             let per_request = "in http mode `timeout.head` and `timeout.idle` bound each request";
             note(&timeout, &["total"], !http, per_request);
+            note(&timeout, &["total"], !udp, no_connections);
         }
         if let Some(max) = table.peek_table("max", &MAX) {
             note(&max, &["head", "fields", "streams"], http, no_requests);
+            note(&max, &["connections"], !udp, no_connections);
+            note(&max, &["flows"], udp, no_datagrams);
         }
         if let Some(header) = table.peek_table("header", &HEADER) {
-            note(&header, &["second_header"], !http, "in http mode a second header is always refused");
+            if !udp {
+                note(&header, &["second_header"], !http, "in http mode a second header is always refused");
+            }
+            let whole = "in udp mode a header is whole, or its datagram is dropped";
+            note(&header, &["deadline", "waiting"], !udp, whole);
+            let one = "in udp mode one header is read, and what follows it is payload";
+            note(&header, &["second_header", "chain"], !udp, one);
+            note(&header, &["ipv4_in_tcp6"], !udp, "in udp mode there are no v1 headers");
+            note(&header, &["datagrams"], udp, no_datagrams);
         }
     }
 }
@@ -337,6 +363,10 @@ fn read_header(listener: &Table<'_, '_>) -> HeaderPlan {
             true => UnknownHeader::Reject,
             false => UnknownHeader::Accept,
         },
+        datagrams: table
+            .read("datagrams", |value| value.one_of(&datagrams::WORDS))
+            .map(|at| at.value)
+            .unwrap_or_default(),
     }
 }
 
@@ -350,8 +380,11 @@ fn read_header_deadline(header: &Table<'_, '_>) -> Option<Duration> {
     Some(deadline.value)
 }
 
-fn read_timeouts(listener: &Table<'_, '_>) -> Timeouts {
-    let default = Timeouts::default();
+fn read_timeouts(listener: &Table<'_, '_>, mode: Mode) -> Timeouts {
+    let mut default = Timeouts::default();
+    if mode == Mode::Udp {
+        default.idle = datagrams::IDLE;
+    }
     let Some(table) = listener.table("timeout", &TIMEOUT) else { return default };
     let read = |name, or: Duration| table.read(name, |value| value.duration()).map_or(or, |at| at.value);
     Timeouts {
@@ -371,6 +404,7 @@ fn read_limits(listener: &Table<'_, '_>) -> Limits {
         fields: fields.unwrap_or(default.fields),
         streams: table.number("streams").map_or(default.streams, |at| at.value as u32),
         connections: count(&table, "connections"),
+        flows: count(&table, "flows").unwrap_or(default.flows),
     }
 }
 

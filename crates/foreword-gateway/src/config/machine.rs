@@ -29,7 +29,7 @@ fn missing(bind: &Bind) -> Option<String> {
     match bind {
         Bind::Unix(path) => missing_folder(path),
         // Nothing comes in through such a socket, and nobody who listens on the port is in its way.
-        Bind::Inet(address) => match UdpSocket::bind((address.ip(), 0)) {
+        Bind::Inet(address) | Bind::Udp(address) => match UdpSocket::bind((address.ip(), 0)) {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 Some("the address is not one of this machine now; `ip address` shows which are".to_owned())
             }

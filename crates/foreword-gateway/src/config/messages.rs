@@ -67,7 +67,7 @@ endpoints = ["10.0.0.2:80"]
             "foreword.toml:7:10: trust `elb`: expected `require`, `optional` or `forbid` for `header`, found `required`\nhint: did you mean `require`?",
             "foreword.toml:10:9: listener `web`: expected an address such as `[::]:443`, `10.0.1.10:443` or `unix:/path`, found `localhost:80`\nhint: did you mean `127.0.0.1:80` or `[::1]:80`?",
             "foreword.toml:10:25: listener `web`: expected an address such as `[::]:443`, `10.0.1.10:443` or `unix:/path`, found `*:81`\nhint: `[::]:81` takes IPv4 and IPv6",
-            "foreword.toml:11:8: listener `web`: expected `http`, `tcp` or `tls-passthrough` for `mode`, found `htpp`\nhint: did you mean `http`?",
+            "foreword.toml:11:8: listener `web`: expected `http`, `tcp`, `tls-passthrough` or `udp` for `mode`, found `htpp`\nhint: did you mean `http`?",
             "foreword.toml:12:17: listener `web`: expected one of the trust groups `elb`, found `lb`\nhint: did you mean `elb`?",
             "foreword.toml:15:48: listener `web`, rule `rule 1`: expected a list of the file, which has none, found `@offce`\nhint: add `offce = [\"198.51.100.0/24\"]` below a `[list]`",
             "foreword.toml:16:20: listener `web`, rule `rule 1`: expected one of the clusters `api`, `static`, found `apo`\nhint: did you mean `api`?",
@@ -91,17 +91,6 @@ fn a_file_with_nothing_in_it_says_so() {
               hint: a file needs a `[listener.NAME]` and usually a `[cluster.NAME]`"]
         );
     }
-}
-
-#[test]
-fn a_mode_of_later_versions_is_said_to_be_one() {
-    let told = told_of("[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"udp\"\ncluster = \"z\"");
-    assert_eq!(
-        told,
-        [
-            "foreword.toml:3:8: listener `a`: expected `http`, `tcp` or `tls-passthrough` for `mode`, found `udp`\nhint: this version has no such mode yet"
-        ]
-    );
 }
 
 #[test]

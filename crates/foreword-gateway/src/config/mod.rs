@@ -4,6 +4,7 @@
 //! where it can be told, what was probably meant. Nothing else in the gateway knows TOML.
 
 mod clusters;
+mod datagrams;
 mod document;
 mod endpoint_tls;
 mod endpoints;

@@ -136,10 +136,10 @@ fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
     }
     let (name, place) = endings.into_iter().next()?;
     if room.mode != Mode::Http && matches!(name, "redirect" | "respond") {
-        notes.problem(no_effect(&place, name));
+        notes.problem(no_effect(&place, name, room.mode));
     }
     if room.mode != Mode::Http && name == "deny" {
-        notes.problem(no_effect(&place, name).hint("write `close = true`"));
+        notes.problem(no_effect(&place, name, room.mode).hint("write `close = true`"));
     }
     match name {
         "deny" => then.number("deny").map(|status| Ending::Deny { status: status.value as u16 }),
@@ -233,7 +233,7 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
             _ => continue,
         };
         if room.mode != Mode::Http {
-            then.notes().problem(no_effect(&place, name));
+            then.notes().problem(no_effect(&place, name, room.mode));
         }
         changes.extend(change);
     }
@@ -328,8 +328,17 @@ pub(crate) fn known(name: &str, room: &Room<'_>) -> Result<Variable, String> {
     }
 }
 
-fn no_effect(place: &Place, name: &str) -> Problem {
-    place.problem(format!("`{name}` has no effect: a listener in tcp mode has no requests"))
+fn no_effect(place: &Place, name: &str, mode: Mode) -> Problem {
+    place.problem(format!("`{name}` has no effect: {}", no_requests(mode)))
+}
+
+/// Why keys about requests say nothing on a listener of another mode.
+pub(crate) const fn no_requests(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Udp => "a listener in udp mode has no requests",
+        Mode::TlsPassthrough => "a listener in tls-passthrough mode has no requests",
+        Mode::Tcp | Mode::Http => "a listener in tcp mode has no requests",
+    }
 }
 
 /// The problem of a rule's text, at its place in the file.

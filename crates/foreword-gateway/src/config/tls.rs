@@ -40,7 +40,7 @@ pub(crate) fn read(
         notes.warning(place.problem(warning.as_str()));
     }
     let alpn: &[&str] = match (mode, http2) {
-        (Mode::Tcp | Mode::TlsPassthrough, _) => &[],
+        (Mode::Tcp | Mode::TlsPassthrough | Mode::Udp, _) => &[],
         (Mode::Http, Http2::Off) => &["http/1.1"],
         (Mode::Http, _) => &["h2", "http/1.1"],
     };

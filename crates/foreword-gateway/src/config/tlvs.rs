@@ -30,7 +30,7 @@ pub(super) fn read(table: &Table<'_, '_>, send_header: SendHeader) -> Carried {
     let send = read_sent(&send, max, table.notes());
     let pass = table.get("pass_tlvs");
     let pass = pass.as_ref().and_then(|value| read_passed(value, table.notes())).unwrap_or_default();
-    if send_header != SendHeader::V2 {
+    if !matches!(send_header, SendHeader::V2 | SendHeader::V2First) {
         for (key, is_used) in
             [("send_tlvs", !send.is_empty()), ("pass_tlvs", !pass.is_none()), ("max_header", true)]
         {

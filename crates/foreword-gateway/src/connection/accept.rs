@@ -108,6 +108,7 @@ impl Listening {
                 Self::Tcp(TcpListener::from_std(listener)?, known.then(|| PeerAddr::from(local)))
             }
             Socket::Unix(listener) => Self::Unix(UnixListener::from_std(listener)?),
+            Socket::Udp(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 

@@ -18,7 +18,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use foreword::{Client, PeerAddr, Version};
+use foreword::{Client, PeerAddr, Transport, Version};
 use tokio::time::Instant;
 
 use self::door::Served;
@@ -66,6 +66,7 @@ impl Connection {
     pub(crate) fn introduced(&self) -> Introduced<'_> {
         Introduced {
             client: &self.client,
+            transport: Transport::Stream,
             tls: self.tls.as_ref(),
             hello: self.hello.as_deref(),
             unique_id: &self.unique_id,
@@ -160,7 +161,8 @@ async fn speak(
     record: &mut Record,
 ) -> Result<(), ServeError> {
     match connection.listener.mode {
-        Mode::Tcp | Mode::TlsPassthrough => {
+        // Datagrams come through doors of another kind; a stream could only be forwarded.
+        Mode::Tcp | Mode::TlsPassthrough | Mode::Udp => {
             tcp::serve(stream, leftover, accepted, connection, worker, record).await
         }
         Mode::Http if connection.is_http2() => {
@@ -170,7 +172,8 @@ async fn speak(
     }
 }
 
-fn note_client(record: &mut Record, client: &Client) {
+/// Notes whom it was made for, and on whose word.
+pub(crate) fn note_client(record: &mut Record, client: &Client) {
     let version = client.header().map(|header| match header.version {
         Version::One => 1,
         Version::Two => 2,

@@ -18,7 +18,7 @@ use crate::refusal::{Code, Refusal};
 pub(crate) struct Record {
     journal: Rc<Journal>,
     known: Known,
-    /// In tcp mode, what the connection carries; in http mode, requests have records of their own.
+    /// What the connection or flow carries; in http mode, requests have records of their own.
     exchange: Option<Box<Exchange>>,
     closed: bool,
 }
@@ -28,7 +28,7 @@ impl Record {
     pub(crate) fn open(journal: &Rc<Journal>, peer: PeerAddr, local: PeerAddr) -> Self {
         let opened = Instant::now();
         journal.counters().opened.add(1);
-        let exchange = (journal.unit() == Unit::Connection).then(|| journal.exchange(opened));
+        let exchange = (journal.unit() != Unit::Request).then(|| journal.exchange(opened));
         Self {
             journal: Rc::clone(journal),
             known: Known {
@@ -254,6 +254,24 @@ pub(crate) trait Fill {
         if let Some((journal, exchange)) = self.parts() {
             exchange.sent = exchange.sent.saturating_add(bytes);
             journal.counters().sent.add(bytes);
+        }
+    }
+
+    /// Notes a datagram that came from downstream and went to the endpoint.
+    fn datagram_received(&mut self, bytes: u64) {
+        self.received(bytes);
+        if let Some((journal, exchange)) = self.parts() {
+            exchange.datagrams.received += 1;
+            journal.counters().datagrams_received.add(1);
+        }
+    }
+
+    /// Notes a datagram that came from the endpoint and went downstream.
+    fn datagram_sent(&mut self, bytes: u64) {
+        self.sent(bytes);
+        if let Some((journal, exchange)) = self.parts() {
+            exchange.datagrams.sent += 1;
+            journal.counters().datagrams_sent.add(1);
         }
     }
 

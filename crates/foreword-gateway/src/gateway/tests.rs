@@ -41,6 +41,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
             second_header: SecondHeader::Payload,
             chain: NonZeroUsize::MIN,
             unknown: UnknownHeader::Accept,
+            datagrams: Default::default(),
         },
         tls: None,
         rules: Rules::new(vec![forward]),

@@ -35,6 +35,9 @@ pub(crate) struct ListenerCounters {
     pub(crate) durations: Histogram,
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
+    pub(crate) datagrams_received: Counter,
+    pub(crate) datagrams_sent: Counter,
+    pub(crate) dropped: [Counter; Dropped::ALL.len()],
 }
 
 impl ListenerCounters {
@@ -49,6 +52,9 @@ impl ListenerCounters {
             durations: Histogram::new(),
             received: Counter::default(),
             sent: Counter::default(),
+            datagrams_received: Counter::default(),
+            datagrams_sent: Counter::default(),
+            dropped: zeros(),
         }
     }
 
@@ -123,6 +129,61 @@ impl Closing {
             Self::Aborted => "aborted",
             Self::TimedOut => "timed_out",
             Self::CutOff => "cut_off",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// Why datagrams are dropped, as the metrics tell it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dropped {
+    /// Its peer is in no trust group.
+    Stranger,
+    /// Its header is missing, malformed, or not believed.
+    Header,
+    /// A rule refuses it, or none takes it.
+    Rule,
+    /// There is no room for its flow.
+    Full,
+    /// No endpoint can be reached.
+    Endpoint,
+    /// It is larger than the path takes.
+    TooLarge,
+    /// The kernel does not take it: no room, or no way.
+    Unsent,
+    /// An answer without the header that it should carry back.
+    Answer,
+    /// It would begin a flow, and the gateway takes no more.
+    Draining,
+    /// A mistake of ours.
+    Panicked,
+}
+
+impl Dropped {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Stranger,
+        Self::Header,
+        Self::Rule,
+        Self::Full,
+        Self::Endpoint,
+        Self::TooLarge,
+        Self::Unsent,
+        Self::Answer,
+        Self::Draining,
+        Self::Panicked,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stranger => "stranger",
+            Self::Header => "header",
+            Self::Rule => "rule",
+            Self::Full => "full",
+            Self::Endpoint => "endpoint",
+            Self::TooLarge => "too_large",
+            Self::Unsent => "unsent",
+            Self::Answer => "answer",
+            Self::Draining => "draining",
             Self::Panicked => "panicked",
         }
     }
@@ -256,13 +317,14 @@ const BOUNDS_MICROS: [u64; 16] = [
 
 /// The requirements on headers that a connection can break, as `docs/spec.md` numbers them.
 /// R-SEC-21: one counter for each.
-pub(crate) const HEADER_FAULTS: [&str; 51] = [
+pub(crate) const HEADER_FAULTS: [&str; 55] = [
     "R-V1-01", "R-V1-02", "R-V1-03", "R-V1-04", "R-V1-05", "R-V1-06", "R-V1-07", "R-V1-08", "R-V1-09",
     "R-V1-10", "R-V1-11", "R-V1-12", "R-V1-13", "R-V1-16", "R-V1-17", "R-V2-01", "R-V2-02", "R-V2-03",
     "R-V2-04", "R-V2-05", "R-V2-06", "R-V2-07", "R-V2-08", "R-V2-09", "R-V2-10", "R-V2-11", "R-V2-14",
     "R-V2-15", "R-V2-17", "R-TLV-01", "R-TLV-02", "R-TLV-05", "R-TLV-06", "R-TLV-07", "R-TLV-09", "R-TLV-10",
     "R-TLV-11", "R-TLV-12", "R-TLV-14", "R-TLV-18", "R-SEC-01", "R-SEC-02", "R-SEC-03", "R-SEC-07",
-    "R-SEC-08", "R-SEC-10", "R-SEC-12", "R-SEC-15", "R-SEC-16", "R-SEC-19", "R-SEC-20",
+    "R-SEC-08", "R-SEC-10", "R-SEC-12", "R-SEC-15", "R-SEC-16", "R-SEC-19", "R-SEC-20", "R-UDP-02",
+    "R-UDP-06", "R-UDP-07", "R-UDP-08",
 ];
 
 fn zeros<const N: usize>() -> [Counter; N] {
@@ -322,6 +384,7 @@ mod tests {
     fn the_labels_are_in_the_order_of_their_counters() {
         assert!(Closing::ALL.iter().enumerate().all(|(place, &closing)| closing as usize == place));
         assert!(Introduction::ALL.iter().enumerate().all(|(place, &by)| by as usize == place));
+        assert!(Dropped::ALL.iter().enumerate().all(|(place, &dropped)| dropped as usize == place));
         assert!(StatusClass::ALL.iter().enumerate().all(|(place, &class)| class as usize == place));
     }
 }

@@ -63,6 +63,14 @@ pub(crate) struct Exchange {
     pub(crate) head_sent: u64,
     pub(crate) upstream_sent: u64,
     pub(crate) upstream_received: u64,
+    pub(crate) datagrams: Datagrams,
+}
+
+/// How many datagrams a flow had from downstream, and to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Datagrams {
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
 }
 
 impl Exchange {
@@ -86,6 +94,7 @@ impl Exchange {
             head_sent: 0,
             upstream_sent: 0,
             upstream_received: 0,
+            datagrams: Datagrams::default(),
         }
     }
 
@@ -225,6 +234,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) took: Duration,
     /// Whether the line tells of a request, not of a whole connection.
     pub(crate) is_http: bool,
+    /// Whether it tells of a flow of datagrams.
+    pub(crate) is_flow: bool,
     /// Connections that are open in the process and at the listener, this one among them.
     pub(crate) open: [usize; 2],
 }
@@ -323,6 +334,8 @@ impl<'a> Entry<'a> {
             }
             Name::BytesReceived => Value::Number(exchange.received),
             Name::BytesSent => Value::Number(exchange.sent),
+            Name::DatagramsReceived => number(self.is_flow.then_some(exchange.datagrams.received)),
+            Name::DatagramsSent => number(self.is_flow.then_some(exchange.datagrams.sent)),
             Name::UpstreamSent => number(exchange.forwarded.then_some(exchange.upstream_sent)),
             Name::UpstreamReceived => number(exchange.forwarded.then_some(exchange.upstream_received)),
             Name::Retries => number(exchange.forwarded.then_some(exchange.retries)),

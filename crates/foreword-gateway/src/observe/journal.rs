@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use foreword::PeerAddr;
+
 use super::access_log::{AccessLog, AccessLogPlan, Desk, LogCounters, OpenError};
 use super::counters::{ClusterCounters, Counter, ListenerCounters};
 use super::endpoint::EndpointSeries;
@@ -207,6 +209,8 @@ pub(crate) enum Unit {
     Connection,
     /// In http mode: one line for each request; the connection itself is only counted.
     Request,
+    /// In udp mode: one record, and one line, for each flow.
+    Flow,
 }
 
 impl Unit {
@@ -214,6 +218,7 @@ impl Unit {
         match self {
             Self::Connection => "tcp",
             Self::Request => "http",
+            Self::Flow => "udp",
         }
     }
 }
@@ -368,16 +373,22 @@ impl Journal {
             began: now.checked_sub(took).unwrap_or(now),
             took,
             is_http: self.series.unit == Unit::Request,
+            is_flow: self.series.unit == Unit::Flow,
             open: [&self.open.everywhere, &self.open.here].map(|open| open.load(Ordering::Relaxed)),
         });
     }
 
     /// Counts a refusal, and tells of it as often as its gate allows.
     pub(crate) fn refused(&self, known: &Known, refusal: &Refusal<'_>) {
+        self.refused_between(&known.peer, &known.local, refusal);
+    }
+
+    /// The same where there is nothing but two addresses and what came.
+    pub(crate) fn refused_between(&self, peer: &PeerAddr, local: &PeerAddr, refusal: &Refusal<'_>) {
         self.counters().refused(refusal.code, refusal.requirement);
         let now = Instant::now();
         let Some(left_out) = self.series.gates.admit(refusal.code, now) else { return };
-        let place = Place { listener: &self.series.name, local: &known.local, peer: &known.peer };
+        let place = Place { listener: &self.series.name, local, peer };
         if !self.scribe.observer.teller.line(refusal.code, refusal::line(&place, refusal, left_out)) {
             self.series.gates.not_written(refusal.code, now);
         }

@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit as Base};
 
 use super::access_log::LogCounters;
 use super::counters::{
-    Closing, ClusterCounters, Counter, HEADER_FAULTS, HistogramSum, Introduction, ListenerCounters,
+    Closing, ClusterCounters, Counter, Dropped, HEADER_FAULTS, HistogramSum, Introduction, ListenerCounters,
     StatusClass,
 };
 use super::endpoint::EndpointSeries;
@@ -90,6 +90,7 @@ impl Collector for Scrape {
         let clusters: Vec<Arc<ClusterSeries>> = locked(&observer.clusters).clone();
         build(&mut page)?;
         connections(&mut page, &listeners)?;
+        datagrams(&mut page, &listeners)?;
         refusals(&mut page, &listeners)?;
         requests(&mut page, &listeners)?;
         upstream(&mut page, &clusters)?;
@@ -180,6 +181,23 @@ fn connections(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::R
     page.counters(&SENT, listeners.iter().map(|series| (of(series), series.sum(|c| Some(&c.sent)))))
 }
 
+fn datagrams(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
+    let udp = || listeners.iter().filter(|series| series.unit == Unit::Flow);
+    let of = |series: &Arc<ListenerSeries>| [("listener", series.name.to_string())];
+    let received =
+        udp().map(|series| (of(series), series.sum(|counters| Some(&counters.datagrams_received))));
+    page.counters(&DATAGRAMS_RECEIVED, received)?;
+    let sent = udp().map(|series| (of(series), series.sum(|counters| Some(&counters.datagrams_sent))));
+    page.counters(&DATAGRAMS_SENT, sent)?;
+    let by_cause = udp().flat_map(|series| {
+        Dropped::ALL.iter().enumerate().map(move |(place, cause)| {
+            let labels = [("listener", &*series.name), ("cause", cause.as_str())];
+            (labels, series.sum(|counters| counters.dropped.get(place)))
+        })
+    });
+    page.counters(&DATAGRAMS_DROPPED, by_cause)
+}
+
 fn refusals(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
     let by_code = listeners.iter().flat_map(|series| {
         Code::ALL.iter().filter(|code| happens_at_a_listener(**code)).map(move |code| {
@@ -201,7 +219,14 @@ fn refusals(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Resu
 fn happens_at_a_listener(code: Code) -> bool {
     // Nobody is refused for a TLV that is left out: clusters count those.
     (code.number() < 600 && code != Code::TlvsLeftOut)
-        || matches!(code, Code::OutOfDescriptors | Code::ConnectionLimit | Code::Panicked)
+        || matches!(
+            code,
+            Code::OutOfDescriptors
+                | Code::ConnectionLimit
+                | Code::Panicked
+                | Code::FlowLimit
+                | Code::DatagramTooLarge
+        )
 }
 
 fn requests(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Result {
@@ -372,6 +397,9 @@ families! {
     PROXY_HEADERS "foreword_proxy_headers" () Counter ["listener" "version"] "Connections by the version of the PROXY header that introduced their client";
     RECEIVED "foreword_received" (Bytes) Counter ["listener"] "Bytes from downstream";
     SENT "foreword_sent" (Bytes) Counter ["listener"] "Bytes to downstream";
+    DATAGRAMS_RECEIVED "foreword_datagrams_received" () Counter ["listener"] "Datagrams from downstream that went to an endpoint";
+    DATAGRAMS_SENT "foreword_datagrams_sent" () Counter ["listener"] "Datagrams of endpoints that went downstream";
+    DATAGRAMS_DROPPED "foreword_datagrams_dropped" () Counter ["listener" "cause"] "Datagrams that were dropped, in either direction, by cause";
     REFUSALS "foreword_refusals" () Counter ["listener" "code"] "Refusals by the code that foreword explain describes";
     HEADER_ERRORS "foreword_proxy_header_errors" () Counter ["listener" "reason"] "Refused headers by the requirement that was broken";
     REQUESTS "foreword_requests" () Counter ["listener" "status"] "Requests by the class of their status; none where nothing was answered";

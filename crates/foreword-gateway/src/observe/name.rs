@@ -68,6 +68,8 @@ names! {
     Endpoint "endpoint" "The endpoint of the cluster.",
     BytesReceived "bytes.received" "Bytes from downstream: a request's head and body, or a connection's payload.",
     BytesSent "bytes.sent" "Bytes to downstream.",
+    DatagramsReceived "datagrams.received" "Datagrams from downstream that went to the endpoint; in udp mode alone.",
+    DatagramsSent "datagrams.sent" "Datagrams of the endpoint that went downstream; in udp mode alone.",
     UpstreamSent "upstream.bytes.sent" "Bytes to the endpoint.",
     UpstreamReceived "upstream.bytes.received" "Bytes from the endpoint.",
     Retries "upstream.retries" "How many attempts came after the first.",

@@ -53,8 +53,9 @@ fn metrics() -> String {
 
 const ABOUT_LINES: &str = "# The access log
 
-In http mode each request has one line, in tcp mode each connection, written when it has ended, however it ended. A request that
-is refused has one too, with `refusal.code`. In http mode a connection that ends before its first request has none; what was wrong
+In http mode each request has one line, in tcp mode each connection, in udp mode each flow, written when it has ended, however it
+ended. A flow ends when nothing moved for `timeout.idle`, which is `complete`; a datagram that is dropped before it has a flow is
+only counted and told, since whoever floods a port should not fill a disk. A request that is refused has one too, with `refusal.code`. In http mode a connection that ends before its first request has none; what was wrong
 with it stands in the log and in the metrics. A TCP probe (a connection closed without a byte) is only counted.
 
 ```toml

@@ -43,7 +43,7 @@ fn refused(code: Code) -> u8 {
         | Code::AllDown
         | Code::EndpointClosed
         | Code::AnswerCutShort => b'S',
-        Code::OutOfDescriptors | Code::ConnectionLimit | Code::HeadersWaiting => b'R',
+        Code::OutOfDescriptors | Code::ConnectionLimit | Code::HeadersWaiting | Code::FlowLimit => b'R',
         Code::Panicked => b'I',
         _ => b'P',
     }

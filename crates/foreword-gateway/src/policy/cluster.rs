@@ -28,7 +28,7 @@ pub struct Cluster {
     pub balance: Balance,
     /// The header that an endpoint is sent.
     pub send_header: SendHeader,
-    /// The TLVs that the header carries; only with [`SendHeader::V2`].
+    /// The TLVs that the header carries; only with [`SendHeader::V2`] and [`SendHeader::V2First`].
     pub send_tlvs: Vec<SendTlv>,
     /// When an endpoint is sent the header.
     pub header_placement: HeaderPlacement,
@@ -195,8 +195,20 @@ pub enum SendHeader {
     None,
     /// The text format.
     V1,
-    /// The binary format.
+    /// The binary format. Datagrams carry it each.
     V2,
+    /// The binary format in front of the first datagram of a flow alone.
+    V2First,
+    /// The Simple Proxy Protocol in front of each datagram; the endpoint's answers carry it back.
+    Spp,
+}
+
+impl SendHeader {
+    /// Whether only datagrams can carry it.
+    #[must_use]
+    pub const fn is_for_datagrams(self) -> bool {
+        matches!(self, Self::V2First | Self::Spp)
+    }
 }
 
 /// When an endpoint is sent the header.

@@ -104,6 +104,8 @@ codes! {
     AddressTaken          703 []            "an address that is taken, or is not ours",
     LogLinesLost          704 []            "access-log lines lost",
     Panicked              705 []            "a panic in a connection",
+    FlowLimit             706 []            "the limit of flows reached",
+    DatagramTooLarge      707 ["R-UDP-07"]  "a datagram larger than the path takes",
     RateLimited           711 []            "somebody who comes more often than a rule lets them",
 }
 

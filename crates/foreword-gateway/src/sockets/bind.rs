@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub(crate) enum Socket {
     Tcp(TcpListener),
     /// The same one for all workers.
     Unix(UnixListener),
+    /// Its own, beside those of the other workers: the kernel gives it the datagrams of the same peers, always.
+    Udp(UdpSocket),
 }
 
 /// An address that cannot be listened on.
@@ -43,9 +45,12 @@ fn what(error: &io::Error) -> String {
 fn hint(bind: &Bind, error: &io::Error) -> &'static str {
     match (error.kind(), bind) {
         (io::ErrorKind::AddrInUse, Bind::Inet(_)) => "; `ss -ltnp` shows by whom",
+        (io::ErrorKind::AddrInUse, Bind::Udp(_)) => "; `ss -lunp` shows by whom",
         (io::ErrorKind::AddrInUse, Bind::Unix(_)) => "; somebody answers on it, or it is no socket",
         (io::ErrorKind::AddrNotAvailable, _) => "; `ip address` shows which are",
-        (io::ErrorKind::PermissionDenied, Bind::Inet(address)) if address.port() < 1024 => {
+        (io::ErrorKind::PermissionDenied, Bind::Inet(address) | Bind::Udp(address))
+            if address.port() < 1024 =>
+        {
             "; ports below 1024 need CAP_NET_BIND_SERVICE"
         }
         _ => "",
@@ -80,6 +85,7 @@ pub(crate) enum Beside {
 pub(crate) fn bind(bind: &Bind, workers: usize, beside: Beside) -> Result<Bound, BindError> {
     let bound = match bind {
         Bind::Inet(address) => bind_inet(*address, workers, beside),
+        Bind::Udp(address) => bind_udp(*address, workers, beside),
         Bind::Unix(path) => bind_unix(path, workers),
     };
     bound.map_err(|cause| BindError { bind: bind.clone(), cause })
@@ -87,7 +93,10 @@ pub(crate) fn bind(bind: &Bind, workers: usize, beside: Beside) -> Result<Bound,
 
 /// Whether one of two different addresses holds the other.
 pub(crate) fn overlap(one: &Bind, other: &Bind) -> bool {
-    let (Bind::Inet(one), Bind::Inet(other)) = (one, other) else { return false };
+    let (one, other) = match (one, other) {
+        (Bind::Inet(one), Bind::Inet(other)) | (Bind::Udp(one), Bind::Udp(other)) => (one, other),
+        _ => return false,
+    };
     let holds = |any: &SocketAddr, other: &SocketAddr| {
         any.ip().is_unspecified() && (any.is_ipv6() || other.is_ipv4())
     };
@@ -128,6 +137,36 @@ fn socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     socket.set_tcp_nodelay(true)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_quickack(false)?;
+    Ok(socket)
+}
+
+fn bind_udp(address: SocketAddr, workers: usize, beside: Beside) -> io::Result<Bound> {
+    let first = udp_socket(address)?;
+    // As with TCP: nobody else has the port, and only then may our own join.
+    first.set_reuse_port(beside == Beside::Ourselves)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let first = UdpSocket::from(first);
+    let address = first.local_addr()?;
+
+    let mut sockets = vec![Socket::Udp(first)];
+    for _ in 1..workers {
+        let sibling = udp_socket(address)?;
+        sibling.set_reuse_port(true)?;
+        sibling.bind(&address.into())?;
+        sockets.push(Socket::Udp(sibling.into()));
+    }
+    Ok(Bound { address: Bind::Udp(address), sockets, file: None })
+}
+
+fn udp_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // A burst waits here while the worker does something else. The kernel gives what `net.core.rmem_max` allows.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     Ok(socket)
 }
 
@@ -192,6 +231,9 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 /// The kernel takes less if `net.core.somaxconn` says so.
 const BACKLOG: i32 = 4096;
 
+/// Some thousands of datagrams of the usual size.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
 /// Owner and group may connect, as with everything that decides who is believed.
 const MODE: u32 = 0o660;
 
@@ -215,6 +257,46 @@ mod tests {
             assert_eq!(listener.local_addr().unwrap(), address);
         }
         assert_eq!(bound.sockets.len(), 3);
+    }
+
+    #[test]
+    fn datagrams_come_in_at_one_port_and_those_of_a_peer_at_one_worker() {
+        let bound = bind(&Bind::Udp("127.0.0.1:0".parse().unwrap()), 3, Beside::Nobody).unwrap();
+        let Bind::Udp(address) = bound.address else { panic!("bound for datagrams") };
+        let sockets: Vec<&UdpSocket> = bound
+            .sockets
+            .iter()
+            .map(|socket| match socket {
+                Socket::Udp(socket) => socket,
+                _ => panic!("a UDP socket"),
+            })
+            .collect();
+        assert_eq!(sockets.len(), 3);
+        for _ in 0..8 {
+            let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for _ in 0..4 {
+                peer.send_to(b"hello", address).unwrap();
+            }
+            let heard = |socket: &&UdpSocket| {
+                let mut count = 0;
+                while socket.recv_from(&mut [0; 8]).is_ok() {
+                    count += 1;
+                }
+                count
+            };
+            let mut counts: Vec<usize> = sockets.iter().map(heard).collect();
+            counts.sort_unstable();
+            assert_eq!(counts, [0, 0, 4]);
+        }
+    }
+
+    #[test]
+    fn a_port_for_datagrams_is_not_that_for_connections_and_is_shared_with_nobody() {
+        let bound = bind(&Bind::Udp("127.0.0.1:0".parse().unwrap()), 2, Beside::Nobody).unwrap();
+        let Bind::Udp(address) = bound.address else { panic!("bound for datagrams") };
+        assert!(!overlap(&Bind::Inet(([0, 0, 0, 0], address.port()).into()), &bound.address));
+        let error = bind(&bound.address, 1, Beside::Nobody).unwrap_err();
+        assert!(error.to_string().contains("`ss -lunp` shows by whom"), "{error}");
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Explanation {
             (Mode::Tcp, None) => "tcp",
             (Mode::TlsPassthrough, _) => "TLS that passes through",
             (Mode::Tcp, Some(_)) => "tcp over TLS",
+            (Mode::Udp, _) => "udp",
         };
         let (listener, outcome) =
             (listener.name.clone(), Outcome::refused(None, &"nothing was decided", None));

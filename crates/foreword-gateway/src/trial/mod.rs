@@ -10,6 +10,7 @@ mod introduction;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use foreword::spp::Spp;
 use foreword::{BuildError, Client, PeerAddr, Signature, Verdict, signature};
 use foreword_http1::{NormalPath, RequestHead};
 use foreword_rule::Facts;
@@ -23,7 +24,8 @@ use crate::connection::error::ServeError;
 use crate::connection::http::{Refused, limits, settle};
 use crate::connection::identify::{Ends, identify};
 use crate::connection::tcp::refuses_header;
-use crate::plan::{Bind, Listener, Mode, Plan};
+use crate::datagram;
+use crate::plan::{Bind, DatagramHeaders, Listener, Mode, Plan};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, RequestFacts, TlsFacts};
 use crate::policy::rules::{Decision, Ending};
 use crate::refusal::Code;
@@ -87,6 +89,10 @@ impl Trial {
         let trust = TrustTold::of(listener, &self.peer);
         let mut told = Explanation::new(listener, &self.peer, trust);
         told.destination = self.destination;
+        if listener.mode == Mode::Udp {
+            self.try_datagram(listener, local, &bytes, &mut told);
+            return Ok(told);
+        }
         let (client, rest) = self.identified(listener, local, &bytes)?;
         match client.and_then(|client| headless(listener, client, &rest)) {
             Ok(client) => self.decide(listener, &client, &mut told),
@@ -97,6 +103,20 @@ impl Trial {
             Err(error) => told.outcome = Outcome::refused(error.code(), &error, None),
         }
         Ok(told)
+    }
+
+    /// The same for a datagram, where all that it says is there at once.
+    fn try_datagram(&self, listener: &Listener, local: PeerAddr, bytes: &[u8], told: &mut Explanation) {
+        let ends = datagram::Ends { peer: self.peer, local };
+        let client = datagram::read(listener, &ends, bytes).and_then(|said| said.client(&ends));
+        match client {
+            Ok(client) => self.decide(listener, &client, told),
+            Err(fault) if fault.is_a_missing_header() && self.begins_with_payload(listener) => {
+                let why = "expected a header in front of the datagram, found payload without one";
+                told.outcome = Outcome::refused(fault.code(), &why, None);
+            }
+            Err(fault) => told.outcome = Outcome::refused(fault.code(), &fault, None),
+        }
     }
 
     /// Whether the first bytes stand for any payload, so that they themselves say nothing.
@@ -131,6 +151,7 @@ impl Trial {
             (Mode::Tcp | Mode::TlsPassthrough, Some(_), _) => {
                 unfit("no request, since bytes are forwarded as they come", "one")
             }
+            (Mode::Udp, Some(_), _) => unfit("no request, since datagrams are forwarded as they come", "one"),
             (Mode::Http, Some(asked), Some(_)) if !asked.url.https => {
                 unfit("`https://`, since TLS ends here", "`http://`")
             }
@@ -146,7 +167,7 @@ impl Trial {
     /// Our end of the socket.
     fn local(&self, listener: &Listener) -> SocketAddr {
         let bound = listener.binds.iter().find_map(|bind| match bind {
-            Bind::Inet(address) => Some(*address),
+            Bind::Inet(address) | Bind::Udp(address) => Some(*address),
             Bind::Unix(_) => None,
         });
         let loopback = match self.peer.ip() {
@@ -164,7 +185,12 @@ impl Trial {
     /// What the peer sends: its header if it sends one, and the beginning of what follows.
     fn bytes(&self, listener: &Listener) -> Result<Vec<u8>, TrialError> {
         let mut bytes = Vec::new();
-        if let Some(introduction) = &self.introduction {
+        let simple = listener.mode == Mode::Udp && listener.header.datagrams == DatagramHeaders::Spp;
+        if let Some(client) =
+            self.introduction.as_ref().and_then(|introduction| introduction.client).filter(|_| simple)
+        {
+            bytes.extend_from_slice(&Spp { client, proxy: self.local(listener) }.encode());
+        } else if let Some(introduction) = &self.introduction {
             introduction.write(self.local(listener), &mut bytes).map_err(TrialError::Header)?;
         }
         match (&listener.tls, &self.request) {
@@ -251,7 +277,7 @@ fn headless(listener: &Listener, client: Client, rest: &[u8]) -> Result<Client, 
     let in_place = match (&listener.tls, listener.mode) {
         (Some(_), _) => false,
         (None, Mode::TlsPassthrough) => false,
-        (None, Mode::Tcp) => !refuses_header(listener, &client),
+        (None, Mode::Tcp | Mode::Udp) => !refuses_header(listener, &client),
         // `PROXY` may be a method as well: what is a request is one.
         (None, Mode::Http) => RequestHead::default().parse(rest, &limits(listener)).is_ok(),
     };

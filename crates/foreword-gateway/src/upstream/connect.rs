@@ -159,6 +159,26 @@ pub(super) async fn connect_to(address: &Address) -> io::Result<Stream> {
     }
 }
 
+/// Makes the cluster's header for a client, if it wants one, and tells of what had no place in it.
+pub(crate) fn introduction(
+    cluster: &Cluster,
+    chosen: &Chosen,
+    who: Introduced<'_>,
+) -> Result<Option<Vec<u8>>, ConnectError> {
+    let made = header(cluster, who)
+        .map_err(|source| ConnectError::Header { address: chosen.address.clone(), source })?;
+    Ok(made.map(|made| {
+        if !made.left_out.is_empty() {
+            let unfit = made.left_out.iter().filter(|tlv| tlv.unfit.is_some()).count();
+            let without_room = made.left_out.len() - unfit;
+            let (left_out, max) = (&*made.left_out, cluster.max_header);
+            let told = Told { left_out, max, client: &who.client.address };
+            chosen.account.tlvs_left_out(without_room as u64, unfit as u64, &told);
+        }
+        made.bytes
+    }))
+}
+
 /// A connection on which nothing was said yet.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -182,23 +202,15 @@ impl Opened {
         chosen: &Chosen,
         who: Introduced<'_>,
     ) -> Result<(Upstream, Vec<u8>), ConnectError> {
-        match header(cluster, who) {
-            Ok(Some(made)) => {
-                if !made.left_out.is_empty() {
-                    let unfit = made.left_out.iter().filter(|tlv| tlv.unfit.is_some()).count();
-                    let without_room = made.left_out.len() - unfit;
-                    let (left_out, max) = (&*made.left_out, cluster.max_header);
-                    let told = Told { left_out, max, client: &who.client.address };
-                    chosen.account.tlvs_left_out(without_room as u64, unfit as u64, &told);
-                }
-                let (stream, header) = self.secure(cluster, chosen, made.bytes).await?;
+        match introduction(cluster, chosen, who)? {
+            Some(header) => {
+                let (stream, header) = self.secure(cluster, chosen, header).await?;
                 Ok((Upstream::Personal(Personal(stream)), header))
             }
-            Ok(None) => {
+            None => {
                 let (stream, nothing) = self.secure(cluster, chosen, Vec::new()).await?;
                 Ok((Upstream::Shared(Shared(stream)), nothing))
             }
-            Err(source) => Err(ConnectError::Header { address: chosen.address.clone(), source }),
         }
     }
 

@@ -6,7 +6,8 @@ use std::fmt;
 
 use foreword::build::{ClientCertificate, SslStatement};
 use foreword::{
-    Authority, BuildError, Builder, Client, ClientAddr, Header, PeerAddr, RawTlv, Ssl, Version, kind,
+    Authority, BuildError, Builder, Client, ClientAddr, Header, PeerAddr, RawTlv, Ssl, Transport, Version,
+    kind,
 };
 
 use crate::policy::cluster::{Cluster, SendHeader};
@@ -18,6 +19,8 @@ use crate::policy::tlv_kind::{Called, Unfit};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Introduced<'c> {
     pub(crate) client: &'c Client,
+    /// How it came.
+    pub(crate) transport: Transport,
     /// What the handshake settled, if TLS ended here.
     pub(crate) tls: Option<&'c TlsFacts>,
     /// What the client said of the handshake, if TLS passes through.
@@ -96,9 +99,10 @@ impl fmt::Display for Told<'_> {
 /// When not even the addresses fit.
 pub(crate) fn header(cluster: &Cluster, who: Introduced<'_>) -> Result<Option<Made>, BuildError> {
     let version = match cluster.send_header {
-        SendHeader::None => return Ok(None),
+        // The Simple Proxy Protocol is no PROXY header: whoever sends datagrams writes it.
+        SendHeader::None | SendHeader::Spp => return Ok(None),
         SendHeader::V1 => Version::One,
-        SendHeader::V2 => Version::Two,
+        SendHeader::V2 | SendHeader::V2First => Version::Two,
     };
     let builder = say_who(Builder::new(version).max_len(cluster.max_header), version, who);
     let mut draft = Draft { builder, max: cluster.max_header, left_out: Vec::new() };
@@ -121,7 +125,7 @@ fn say_who<'a>(builder: Builder<'a>, version: Version, who: Introduced<'a>) -> B
         (ClientAddr::Inet(source), PeerAddr::Inet(destination), header)
             if header.is_none_or(|header| !header.is_unknown()) =>
         {
-            builder.proxy(*source, destination)
+            builder.proxy(*source, destination).transport(who.transport)
         }
         // Receivers must take LOCAL, and many refuse a client without an address. v1 says UNKNOWN for it.
         _ => builder.local(),
@@ -311,9 +315,18 @@ mod tests {
     }
 
     fn made(cluster: &Cluster, client: &Client, tls: Option<&TlsFacts>) -> (Vec<u8>, Vec<LeftOut>) {
-        let made = header(cluster, Introduced { client, tls, hello: None, unique_id: &OnceCell::new() })
-            .unwrap()
-            .unwrap();
+        let made = header(
+            cluster,
+            Introduced {
+                client,
+                transport: Transport::Stream,
+                tls,
+                hello: None,
+                unique_id: &OnceCell::new(),
+            },
+        )
+        .unwrap()
+        .unwrap();
         (made.bytes, made.left_out)
     }
 
@@ -465,7 +478,13 @@ mod tests {
         assert_eq!(made(&cluster("send_header = \"v2\""), &client, None).0, received);
         assert_eq!(made(&cluster("send_header = \"v1\""), &client, None).0, b"PROXY UNKNOWN\r\n");
         let narrow = cluster("send_header = \"v2\"\nmax_header = 107");
-        let who = Introduced { client: &client, tls: None, hello: None, unique_id: &OnceCell::new() };
+        let who = Introduced {
+            client: &client,
+            transport: Transport::Stream,
+            tls: None,
+            hello: None,
+            unique_id: &OnceCell::new(),
+        };
         assert_eq!(header(&narrow, who).unwrap_err(), BuildError::TooLong { len: 232, max: 107 });
     }
 

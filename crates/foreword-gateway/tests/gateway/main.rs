@@ -15,3 +15,4 @@ mod support;
 mod tcp;
 mod tls;
 mod trust;
+mod udp;

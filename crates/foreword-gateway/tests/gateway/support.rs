@@ -47,7 +47,7 @@ impl Running {
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         let bound = self.gateway.addresses().into_iter().find(|bound| &*bound.listener == listener);
         match bound.unwrap().address {
-            Bind::Inet(address) => address,
+            Bind::Inet(address) | Bind::Udp(address) => address,
             Bind::Unix(path) => panic!("{listener} is bound to {}", path.display()),
         }
     }

@@ -109,7 +109,7 @@ fn start(folder: &Path, what: &'static str, text: &str) -> Result<Gateway, Chain
 fn only_address(gateway: &Gateway) -> SocketAddr {
     let bound = gateway.addresses().into_iter().find_map(|bound| match bound.address {
         Bind::Inet(address) => Some(address),
-        Bind::Unix(_) => None,
+        Bind::Unix(_) | Bind::Udp(_) => None,
     });
     bound.expect("the demo's files bind one TCP address each, and a gateway starts whole or not at all")
 }

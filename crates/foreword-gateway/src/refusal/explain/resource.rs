@@ -48,6 +48,25 @@ pub(super) const PAGES: &[Page] = &[
                  the peer sent.",
     },
     Page {
+        code: Code::FlowLimit,
+        meaning: "The listener had as many flows as `max.flows` allows (16384 unless set otherwise), or the process as \
+                  many sockets. The idlest flow whose client had not spoken since it was answered was ended to make \
+                  room; where there was none, the new datagram was dropped.",
+        cause: "More clients within `timeout.idle` than the limit, or a flood from forged addresses: whoever sends from \
+                an address that is not his gets no answer, so his flows are the first to go.",
+        remedy: "Raise `max = { flows = … }`, shorten `timeout = { idle = … }`, or raise the limit of open files: each \
+                 flow has a socket of its own. `foreword_connections_open{proto=\"udp\"}` shows how many there are.",
+    },
+    Page {
+        code: Code::DatagramTooLarge,
+        meaning: "A datagram, with the header in front of it, is larger than the path to where it should go takes, or \
+                  than a datagram can be (65507 bytes). It was dropped whole: nothing is sent in fragments.",
+        cause: "The sender fills its packets to the brim, and the header (28 bytes over IPv4, 52 over IPv6, TLVs besides, \
+                38 for the Simple Proxy Protocol) does not fit on top; or an answer is larger than the client's path.",
+        remedy: "Raise the MTU between here and the endpoint, send fewer TLVs, or have the peers send less: for DNS, \
+                 `edns-buffer-size: 1232` and the like. The line names the sizes.",
+    },
+    Page {
         code: Code::RateLimited,
         meaning: "A rule with `rate_limit` had let as many pass for this key as it lets in that time. The request was \
                   answered with the rule's status, 429 unless it says another, and `Retry-After`; in tcp mode the \

@@ -1,0 +1,224 @@
+//! The story of a datagram: its peer is judged, its header says whose it is, and it goes where its flow goes.
+//!
+//! Nothing here waits for a datagram's sake: one that cannot go on at once is dropped and counted, as a router would.
+
+mod buffers;
+mod fault;
+mod flow;
+mod flows;
+mod idlest;
+mod incoming;
+mod outgoing;
+mod said;
+
+use std::cell::Cell;
+use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+
+use tokio::task::{spawn_local, yield_now};
+
+pub(crate) use self::buffers::Buffers;
+pub(crate) use self::fault::Fault;
+use self::flow::{Flow, Opening, Places, Sent};
+use self::flows::{FlowKey, Flows};
+pub(crate) use self::incoming::Ends;
+use self::incoming::{Arrived, Incoming};
+pub(crate) use self::said::{Told, read};
+use crate::connection::door::{OpenDoor, Served};
+use crate::connection::shared::{Present, Worker};
+use crate::observe::counters::{Dropped, count};
+use crate::plan::DatagramHeaders;
+use crate::refusal::{Code, Refusal};
+
+/// Takes in what comes through a door, and forwards it; once the door closes, only what belongs to a flow that is there,
+/// until the last one ends.
+pub(crate) async fn serve(
+    socket: UdpSocket,
+    door: Rc<OpenDoor>,
+    worker: Rc<Worker>,
+    buffers: Rc<Buffers>,
+    _present: Present,
+) {
+    let incoming = match Incoming::new(socket) {
+        Ok(incoming) => incoming,
+        Err(error) => {
+            tracing::error!("listener `{}` cannot be served: {error}", door.served().listener.name);
+            return;
+        }
+    };
+    let hall =
+        Rc::new(Hall { incoming, door, worker, buffers, flows: Flows::default(), closed: Cell::default() });
+    let mut closing = pin!(hall.door.closing());
+    loop {
+        let readable = tokio::select! {
+            biased;
+            () = &mut closing, if !hall.closed.get() => {
+                hall.closed.set(true);
+                continue;
+            }
+            () = hall.flows.all_gone(), if hall.closed.get() => break,
+            readable = hall.incoming.readable() => readable,
+        };
+        if let Err(error) = readable {
+            tracing::error!("listener `{}` is read no more: {error}", hall.door.served().listener.name);
+            break;
+        }
+        hall.take_in();
+        // However fast they come, whoever else lives on this worker gets a turn.
+        yield_now().await;
+    }
+}
+
+/// Where the datagrams of one door meet: its socket, its flows, and what they share with the worker.
+pub(crate) struct Hall {
+    incoming: Incoming,
+    door: Rc<OpenDoor>,
+    worker: Rc<Worker>,
+    buffers: Rc<Buffers>,
+    flows: Flows,
+    closed: Cell<bool>,
+}
+
+impl Hall {
+    /// Takes in what is there, up to a measure.
+    fn take_in(self: &Rc<Self>) {
+        for _ in 0..BATCHES_AT_ONCE {
+            let mut batch = self.buffers.batch.borrow_mut();
+            match self.incoming.receive(&mut batch) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    for arrived in batch.arrived(count, self.incoming.local()) {
+                        self.welcome(&arrived);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forwards one datagram, or drops it. A panic costs that datagram, and nobody else's.
+    fn welcome(self: &Rc<Self>, arrived: &Arrived<'_>) {
+        let served = self.door.served();
+        let forwarded = catch_unwind(AssertUnwindSafe(|| self.forward(&served, arrived)));
+        match forwarded {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => tell(&served, &arrived.ends(), &fault),
+            Err(_) => {
+                tracing::error!("a datagram panicked; the others go on [{}]", Code::Panicked);
+                count(&served.journal.counters().dropped, Dropped::Panicked as usize);
+                served.journal.counters().refused(Code::Panicked, None);
+            }
+        }
+    }
+
+    fn forward<'d>(self: &Rc<Self>, served: &'d Rc<Served>, arrived: &Arrived<'d>) -> Result<(), Fault<'d>> {
+        let listener = &served.listener;
+        let first_only = listener.header.datagrams == DatagramHeaders::First;
+        if first_only && let Some(flow) = self.flows.get(&FlowKey::of_peer(arrived)) {
+            return self.forward_in(&flow, served, arrived);
+        }
+        let told = read(listener, &arrived.ends(), arrived.bytes)?;
+        let key = if first_only { FlowKey::of_peer(arrived) } else { FlowKey::new(arrived, told.names()) };
+        if let Some(flow) = self.flows.get(&key) {
+            if flow.send(told.payload)? == Sent::Yes {
+                self.flows.touch(&flow);
+                return Ok(());
+            }
+            // Its endpoint is gone. Nothing was sent, so the datagram may begin anew with another one.
+            self.flows.remove(&flow);
+        }
+        let flow = self.open(served, key, arrived, &told)?;
+        if flow.send(told.payload)? == Sent::EndpointGone {
+            count(&served.journal.counters().dropped, Dropped::Endpoint as usize);
+        }
+        Ok(())
+    }
+
+    /// Forwards a datagram of a flow whose first one alone had a header.
+    ///
+    /// What follows is the client's, and a header in it would be forged. Only one that says again what is known already
+    /// can be the sender's.
+    fn forward_in<'d>(
+        &self,
+        flow: &Rc<Flow>,
+        served: &'d Served,
+        arrived: &Arrived<'d>,
+    ) -> Result<(), Fault<'d>> {
+        // A plan may have taken its trust back since the flow began (R-UDP-11).
+        said::still_welcome(&served.listener, &arrived.ends())?;
+        let payload = match said::header_again(&served.listener, arrived.bytes) {
+            None => arrived.bytes,
+            Some((names, payload)) if names == *flow.names() => payload,
+            Some(_) => {
+                flow.end_quietly();
+                self.flows.remove(flow);
+                return Err(Fault::SecondHeader);
+            }
+        };
+        match flow.send(payload)? {
+            Sent::Yes => self.flows.touch(flow),
+            // Whose the next one is, only another header can say.
+            Sent::EndpointGone => {
+                self.flows.remove(flow);
+                count(&served.journal.counters().dropped, Dropped::Endpoint as usize);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a flow: its client is known now, the rules decide, an endpoint is chosen.
+    fn open<'d>(
+        self: &Rc<Self>,
+        served: &'d Rc<Served>,
+        key: FlowKey,
+        arrived: &Arrived<'d>,
+        told: &Told<'d>,
+    ) -> Result<Rc<Flow>, Fault<'d>> {
+        if self.closed.get() {
+            return Err(Fault::Draining);
+        }
+        let ends = arrived.ends();
+        let client = told.client(&ends)?;
+        let decided = flow::decide(&served.listener, &client)?;
+        let places = self.admit(served)?;
+        let carried_back = told.carried_back().map(|spp| spp.encode());
+        let opening = Opening { key, names: told.names(), ends, client, carried_back, places };
+        let flow = Flow::open(&self.worker, served, opening, decided)?;
+        self.flows.insert(&flow);
+        spawn_local(flow::run(Rc::clone(&flow), Rc::clone(self), self.worker.enter()));
+        Ok(flow)
+    }
+
+    /// Takes a place for one more flow. Where there is none, the idlest of those that nobody has proven makes room.
+    fn admit<'d>(&self, served: &Served) -> Result<Places, Fault<'d>> {
+        let limit = Some(served.listener.max.flows);
+        let full = match served.post.admit(limit) {
+            Ok(places) => return Ok(places),
+            Err(full) => full,
+        };
+        let Some(idlest) = self.flows.idlest() else { return Err(Fault::Full(full)) };
+        idlest.evict(&full);
+        self.flows.remove(&idlest);
+        served.post.admit(limit).map_err(Fault::Full)
+    }
+
+    /// Counts an answer that is dropped, and says why.
+    fn drop_answer(&self, flow: &Flow, fault: &Fault<'_>) {
+        tell(flow.served(), flow.ends(), fault);
+    }
+}
+
+/// Counts a datagram that is dropped, and tells of it as often as may be.
+fn tell(served: &Served, ends: &Ends, fault: &Fault<'_>) {
+    let journal = &served.journal;
+    count(&journal.counters().dropped, fault.cause() as usize);
+    if let Some(code) = fault.code() {
+        let refusal =
+            Refusal { requirement: fault.requirement(), trust: fault.trust(), ..Refusal::new(code, fault) };
+        journal.refused_between(&ends.peer, &ends.local, &refusal);
+    }
+}
+
+/// So many batches are a few hundred microseconds of work.
+const BATCHES_AT_ONCE: usize = 8;
