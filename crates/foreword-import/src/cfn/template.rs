@@ -39,7 +39,8 @@ impl<'t> Template<'t> {
         let Some(resources) = root.get("Resources") else {
             return Err(Fault::expected(root.place, "a template with `Resources`", "none").into());
         };
-        let (resources, faults) = read_resources(resources);
+        let (resources, mut faults) = read_resources(resources);
+        faults.extend(["Parameters", "Conditions"].into_iter().filter_map(|name| crowded(root, name)));
         match Faults::of(faults) {
             Some(faults) => Err(faults),
             None => {
@@ -135,6 +136,14 @@ impl<'t> Template<'t> {
     }
 }
 
+/// Every mention of a name looks through its section.
+fn crowded(root: &Node, name: &str) -> Option<Fault> {
+    let section = root.get(name)?;
+    let count = section.entries().len();
+    (count > MAX_NAMES)
+        .then(|| Fault::expected(section.place, format!("at most {MAX_NAMES} names"), count).within(name))
+}
+
 fn read_resources(section: &Node) -> (Vec<Resource<'_>>, Vec<Fault>) {
     let mut resources = Vec::new();
     let mut faults = Vec::new();
@@ -167,6 +176,9 @@ fn read_resources(section: &Node) -> (Vec<Resource<'_>>, Vec<Fault>) {
     }
     (resources, faults)
 }
+
+/// CloudFormation takes 200 parameters.
+const MAX_NAMES: usize = 1000;
 
 /// CloudFormation takes 500.
 const MAX_RESOURCES: usize = 2000;
