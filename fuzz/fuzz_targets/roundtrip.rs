@@ -24,5 +24,8 @@ fn build_again(header: &Header<'_>, encoded: &[u8]) {
     let builder = builder.transport(header.transport);
     let builder = if header.command == Command::Local { builder.local() } else { builder };
     let builder = header.tlvs.raw().fold(builder, |builder, tlv| builder.raw_tlv(tlv.kind, tlv.value));
+    if header.version == Version::Two {
+        assert_eq!(builder.encoded_len(), encoded.len(), "its length is known beforehand");
+    }
     assert_eq!(builder.build().as_deref(), Ok(encoded));
 }

@@ -283,6 +283,29 @@ fn a_local_header_stays_local_and_speaks_for_nobody() {
 }
 
 #[test]
+fn an_unknown_client_of_a_line_is_local_in_version_two_which_receivers_take() {
+    // As a client without an address (`21 00`) HAProxy would close the connection.
+    let Some(told) = told_by(b"PROXY UNKNOWN\r\n", &HAPROXY, V2) else { return };
+    assert!(told.contains("client=127.0.0.1:"), "{told}");
+}
+
+#[test]
+fn what_came_with_the_client_reaches_the_receiver_that_may_know_it() {
+    let tlvs: [(u8, &[u8]); 4] =
+        [(0x01, b"h2"), (0x02, b"shop.test"), (0x05, b"order-66"), (0xea, b"\x01vpce-08d2")];
+    let from = header::v2(header::client(), header::destination(), &tlvs);
+    let passing = "send_header = \"v2\"\npass_tlvs = \"all\"\nsend_tlvs = [\"crc32c\"]";
+    let Some(told) = told_by(&from, &VARNISH, passing) else { return };
+    assert!(told.contains("authority=shop.test alpn=h2 "), "{told}");
+    let Some(told) = told_by(&from, &HAPROXY, passing) else { return };
+    assert!(told.contains("authority=shop.test unique_id=order-66"), "{told}");
+    // What is not on the list stays behind.
+    let some = "send_header = \"v2\"\npass_tlvs = [\"unique_id\"]";
+    let Some(told) = told_by(&from, &HAPROXY, some) else { return };
+    assert!(told.contains("authority= unique_id=order-66"), "{told}");
+}
+
+#[test]
 fn requests_of_two_clients_never_share_a_connection_that_carried_a_header() {
     let ground = Ground::new();
     let Some((nginx, address)) = nginx::http_receiver(&ground) else { return };

@@ -11,6 +11,7 @@ mod limits;
 mod metrics;
 mod passthrough;
 mod reload;
+mod sending;
 mod support;
 mod tcp;
 mod tls;
