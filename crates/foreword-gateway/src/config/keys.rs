@@ -621,7 +621,7 @@ pub(crate) const SEND_TLV: Section = Section {
             "parts",
             Words(&["version", "cn", "cipher", "sig_alg", "key_alg", "group", "sig_scheme", "client_cert"]),
             "all but client_cert",
-            "What `ssl` says, as far as it is known: of our own handshake `version`, `cn`, `cipher` and `group`, of one before us whatever its proxy said. `version` always goes along.",
+            "What `ssl` says, as far as it is known: of our own handshake all but `sig_scheme` and `client_cert` (`sig_alg` and `key_alg` where the name has one certificate), of one before us whatever its proxy said. `version` always goes along.",
         ),
     ],
 };

@@ -1,6 +1,7 @@
 //! What rules may ask, answered from what is settled about a connection.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use foreword::{Client, ClientAddr, Group, Tlvs, Trust, Verdict, Version};
 use foreword_http1::{Field, Name, NormalPath, Request};
@@ -23,6 +24,17 @@ pub struct TlsFacts {
     pub group: Option<&'static str>,
     /// The common name of the client's certificate, when one was asked for, sent and verified.
     pub client_cn: Option<Box<str>>,
+    /// What our certificate was made with, where the name that was asked for has only one.
+    pub certificate: Option<Arc<CertificateFacts>>,
+}
+
+/// What a certificate of ours was made with, as receivers are told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// How it was signed: `ecdsa-with-SHA256`, `RSA-SHA256`.
+    pub sig_alg: Option<&'static str>,
+    /// What its key is: `EC256`, `RSA2048`.
+    pub key_alg: Option<Box<str>>,
 }
 
 /// What the client says at the beginning of a handshake that passes through.
@@ -298,6 +310,7 @@ mod tests {
             cipher: "TLS_AES_128_GCM_SHA256",
             group: None,
             client_cn: None,
+            certificate: None,
         };
         let facts = ConnectionFacts { client: &client, tls: Some(&tls), hello: None };
         assert_eq!(facts.ip(&Variable::ClientIp), facts.ip(&Variable::PeerIp));

@@ -98,7 +98,7 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let handshake = TlsAcceptor::from(plan.config()).accept(Rewind::new(stream, first)).into_fallible();
     match timeout_at(deadline, handshake).await {
         Ok(Ok(stream)) => {
-            let facts = facts(stream.get_ref().1);
+            let facts = facts(stream.get_ref().1, plan);
             Ok((Box::new(stream), facts))
         }
         Ok(Err((error, mut stream))) => {
@@ -164,7 +164,7 @@ fn refusal(error: io::Error) -> TlsRefusal {
     }
 }
 
-fn facts(session: &ServerConnection) -> TlsFacts {
+fn facts(session: &ServerConnection, plan: &TlsPlan) -> TlsFacts {
     let leaf = session.peer_certificates().and_then(<[_]>::first);
     TlsFacts {
         sni: session.server_name().map(Into::into),
@@ -176,6 +176,7 @@ fn facts(session: &ServerConnection) -> TlsFacts {
         cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher_name(suite.suite())),
         group: session.negotiated_key_exchange_group().and_then(|group| group_name(group.name())),
         client_cn: leaf.and_then(|leaf| common_name(leaf)),
+        certificate: plan.certificates().facts(session.server_name()),
     }
 }
 

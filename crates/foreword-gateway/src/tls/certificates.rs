@@ -16,7 +16,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
-use super::directory;
+use super::{algorithms, directory};
+use crate::policy::facts::CertificateFacts;
 
 /// Where the certificates of a listener are.
 #[derive(Clone, Debug)]
@@ -72,11 +73,18 @@ pub struct LoadedCertificate {
 
 /// The certificates of one listener, found by SNI: the exact name, else its wildcard, else the first certificate.
 pub struct CertificateStore {
-    exact: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
-    wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
-    default: Vec<Arc<CertifiedKey>>,
+    exact: HashMap<Box<str>, Vec<Offered>>,
+    wildcard: HashMap<Box<str>, Vec<Offered>>,
+    default: Vec<Offered>,
     loaded: Vec<LoadedCertificate>,
     warnings: Vec<String>,
+}
+
+/// A certificate as it is offered, and what receivers are told of it.
+#[derive(Clone)]
+struct Offered {
+    certificate: Arc<CertifiedKey>,
+    facts: Arc<CertificateFacts>,
 }
 
 /// Loads what `source` names and checks it as a whole. `now` settles what is expired.
@@ -227,24 +235,26 @@ impl CertificateStore {
 
         self.warn_of_names(&parsed, &pair.certificate);
 
-        let certificate = Arc::new(certificate);
+        let facts = Arc::new(algorithms::of(&parsed));
+        let algorithm = certificate.key.algorithm();
+        let offered = Offered { certificate: Arc::new(certificate), facts };
         for name in &names {
             let (map, key) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, &**name),
             };
             let others = map.entry(key.into()).or_default();
-            if others.iter().any(|other| other.key.algorithm() == certificate.key.algorithm()) {
+            if others.iter().any(|other| other.certificate.key.algorithm() == algorithm) {
                 self.warnings.push(format!(
                     "certificate `{}` is never chosen for `{name}`: one before it has the same name and kind of key",
                     pair.certificate.display()
                 ));
             }
-            others.push(Arc::clone(&certificate));
+            others.push(offered.clone());
         }
         // Two certificates with the same names, as RSA and ECDSA, are both there for who knows no better name.
         if self.loaded.first().is_none_or(|first| first.names == names) {
-            self.default.push(certificate);
+            self.default.push(offered);
         }
         self.loaded.push(LoadedCertificate { file: pair.certificate.clone(), names, not_after });
     }
@@ -298,7 +308,16 @@ impl CertificateStore {
         &self.warnings
     }
 
-    fn find(&self, sni: Option<&str>) -> &[Arc<CertifiedKey>] {
+    /// What is told of the certificate for a name. Of several, the client's signatures decide which one it is shown, and
+    /// nobody tells us afterwards.
+    pub(super) fn facts(&self, sni: Option<&str>) -> Option<Arc<CertificateFacts>> {
+        match self.find(sni) {
+            [only] => Some(Arc::clone(&only.facts)),
+            _ => None,
+        }
+    }
+
+    fn find(&self, sni: Option<&str>) -> &[Offered] {
         let Some(sni) = sni else { return &self.default };
         let name = sni.trim_end_matches('.').to_ascii_lowercase();
         let under_wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
@@ -307,8 +326,8 @@ impl CertificateStore {
 
     fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let found = self.find(sni);
-        let fitting = found.iter().find(|certificate| certificate.key.choose_scheme(schemes).is_some());
-        fitting.or_else(|| found.first()).map(Arc::clone)
+        let fitting = found.iter().find(|offered| offered.certificate.key.choose_scheme(schemes).is_some());
+        fitting.or_else(|| found.first()).map(|offered| Arc::clone(&offered.certificate))
     }
 }
 

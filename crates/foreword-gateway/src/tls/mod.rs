@@ -1,6 +1,7 @@
 //! TLS: certificates and their choice by SNI, the acceptor, the hello that passes through, the connectors to endpoints.
 
 pub(crate) mod acceptor;
+mod algorithms;
 pub mod certificates;
 pub mod connector;
 mod directory;

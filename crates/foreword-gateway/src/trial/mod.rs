@@ -268,6 +268,7 @@ impl Trial {
             cipher: "TLS_AES_128_GCM_SHA256",
             group: Some("x25519"),
             client_cn: None,
+            certificate: None,
         }
     }
 }

@@ -244,6 +244,10 @@ fn statement(tls: &TlsFacts, parts: SslParts) -> Vec<u8> {
     let mut statement = SslStatement::new(tls.version, certificate);
     statement.cipher = Some(tls.cipher).filter(|_| parts.has(CIPHER));
     statement.group = tls.group.filter(|_| parts.has(GROUP));
+    if let Some(certificate) = &tls.certificate {
+        statement.sig_alg = certificate.sig_alg.filter(|_| parts.has(SIG_ALG));
+        statement.key_alg = certificate.key_alg.as_deref().filter(|_| parts.has(KEY_ALG));
+    }
     statement.encode()
 }
 
@@ -266,6 +270,8 @@ const TLV_HEADER: usize = 3;
 /// Parts of the SSL TLV, §2.2.6.
 const CN: u8 = 0x22;
 const CIPHER: u8 = 0x23;
+const SIG_ALG: u8 = 0x24;
+const KEY_ALG: u8 = 0x25;
 const GROUP: u8 = 0x26;
 
 #[cfg(test)]
@@ -276,6 +282,7 @@ mod tests {
     use foreword::{Group, HeaderBuf, HeaderPolicy, Parse, Tlv, Trust, Verdict};
 
     use super::*;
+    use crate::policy::facts::CertificateFacts;
 
     fn cluster(lines: &str) -> Arc<Cluster> {
         let file = format!(
@@ -344,6 +351,10 @@ mod tests {
             cipher: "TLS_AES_128_GCM_SHA256",
             group: Some("x25519"),
             client_cn: Some("alice".into()),
+            certificate: Some(Arc::new(CertificateFacts {
+                sig_alg: Some("RSA-SHA256"),
+                key_alg: Some("EC256".into()),
+            })),
         }
     }
 
@@ -437,7 +448,10 @@ mod tests {
             (ssl.tlvs().map(|tlv| tlv.kind).collect::<Vec<u8>>(), ssl.client_verified())
         };
         let direct = from_inet(&[]);
-        assert_eq!(parts_of("\"ssl\"", &direct, Some(&tls())), (vec![0x21, 0x22, 0x23, 0x26], true));
+        assert_eq!(
+            parts_of("\"ssl\"", &direct, Some(&tls())),
+            (vec![0x21, 0x22, 0x23, 0x24, 0x25, 0x26], true)
+        );
         let chosen = "{ kind = \"ssl\", parts = [\"group\"] }";
         assert_eq!(parts_of(chosen, &direct, Some(&tls())), (vec![0x21, 0x26], true), "the version always");
 

@@ -289,6 +289,10 @@ fn what_the_handshake_settled_goes_to_the_endpoint_in_the_header() {
     let ssl = header.tlvs.ssl().unwrap();
     assert_eq!(ssl.version(), Some(Ok("TLSv1.3")));
     assert!(ssl.over_tls() && !ssl.client_verified() && ssl.verify() != 0);
+    assert_eq!(ssl.sig_alg(), Some(Ok("ecdsa-with-SHA256")));
+    assert_eq!(ssl.key_alg(), Some(Ok("EC256")));
+    let group = ssl.group().unwrap().unwrap();
+    assert!(["x25519", "X25519MLKEM768", "secp256r1"].contains(&group), "{group}");
 }
 
 #[test]
