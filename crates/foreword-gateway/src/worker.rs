@@ -128,6 +128,7 @@ impl Doors {
         let NewPlan { generation, doors, taken } = new;
         worker.progress.replace_plan(generation);
         worker.endpoints.forget_the_gone();
+        worker.endpoints.look_up();
         let mut before = std::mem::take(&mut self.open);
         for Door { key, listener, post, socket } in doors {
             let unit = match listener.mode {

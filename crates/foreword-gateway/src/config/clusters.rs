@@ -11,13 +11,14 @@ use super::endpoint_tls;
 use super::endpoints;
 use super::health;
 use super::keepalive;
-use super::keys::{BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_TIMEOUT};
+use super::keys::{BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT};
 use super::problem::Problem;
 use super::rules::inside;
 use super::source::{At, Place};
 use super::tlvs;
 use crate::plan::{
-    Balance, Cluster, ClusterTimeouts, HeaderPlacement, InnerHeader, OwnZone, SendHeader, WhenAllDown,
+    Balance, Cluster, ClusterLimits, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, OwnZone,
+    SendHeader, WhenAllDown,
 };
 use crate::policy::key::Key;
 
@@ -107,6 +108,8 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
     }
     let keepalive = keepalive::read(table, &CLUSTER_KEEPALIVE);
     let timeout = read_timeouts(table);
+    let max = read_limits(table, endpoints.as_deref().unwrap_or_default());
+    let slow_start = table.read("slow_start", |value| value.duration()).map(|at| at.value);
     let retries = table.number("retries").map(|at| at.value as u8);
     let ejection = health::ejection(table);
     let health = health::check(table, send_header);
@@ -138,6 +141,8 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         keepalive,
         timeout,
         retries: retries.unwrap_or(cluster.retries),
+        max,
+        slow_start,
         zone,
         ejection,
         when_all_down,
@@ -171,6 +176,23 @@ fn read_hash(table: &Table<'_, '_>) -> Balance {
     key.map(|key| Balance::Hash(Arc::new(key))).unwrap_or_default()
 }
 
+fn read_limits(cluster: &Table<'_, '_>, endpoints: &[Endpoint]) -> ClusterLimits {
+    let default = ClusterLimits::default();
+    let Some(table) = cluster.table("max", &CLUSTER_MAX) else { return default };
+    let connections = table.number("connections").map(|at| at.value as usize);
+    let queue = table.number("queue");
+    let is_limited =
+        connections.is_some() || endpoints.iter().any(|endpoint| endpoint.max_connections.is_some());
+    if let (Some(queue), false) = (&queue, is_limited) {
+        let problem =
+            queue.place.problem("`queue` has no effect: nothing limits connections to this cluster");
+        cluster
+            .notes()
+            .problem(problem.hint("add `connections` beside it, or `max_connections` to endpoints"));
+    }
+    ClusterLimits { connections, queue: queue.map_or(default.queue, |at| at.value as usize) }
+}
+
 fn read_timeouts(table: &Table<'_, '_>) -> ClusterTimeouts {
     let default = ClusterTimeouts::default();
     let Some(table) = table.table("timeout", &CLUSTER_TIMEOUT) else { return default };
@@ -179,6 +201,7 @@ fn read_timeouts(table: &Table<'_, '_>) -> ClusterTimeouts {
         connect: read("connect").unwrap_or(default.connect),
         response: read("response").unwrap_or(default.response),
         idle: read("idle").unwrap_or(default.idle),
-        ..default
+        queue: read("queue").unwrap_or(default.queue),
+        drain: read("drain").unwrap_or(default.drain),
     }
 }

@@ -48,6 +48,8 @@ fn read_one<'d>(value: &Value<'d>, own: Option<&OwnZone>, notes: &Notes) -> Opti
     let weight = table.number("weight").map(|at| at.value as u32);
     let backup = table.read("backup", |value| value.boolean()).map(|at| at.value);
     let zone = table.read("zone", title);
+    let max_connections = table.number("max_connections").map(|at| at.value as usize);
+    let drain = table.read("drain", |value| value.boolean()).map(|at| at.value);
     if let (Some(zone), None) = (&zone, own) {
         let problem = zone.place.problem("`zone` has no effect: nothing says in which zone this gateway is");
         notes.warning(problem.hint("add `zone = \"…\"` to the top of the file, or to the cluster"));
@@ -58,6 +60,8 @@ fn read_one<'d>(value: &Value<'d>, own: Option<&OwnZone>, notes: &Notes) -> Opti
         weight: weight.unwrap_or(endpoint.weight),
         backup: backup.unwrap_or(endpoint.backup),
         zone: zone.map(|zone| zone.value.into()),
+        max_connections,
+        drain: drain.unwrap_or(endpoint.drain),
         ..endpoint
     };
     Some((text, endpoint))

@@ -64,6 +64,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &ENDPOINT,
     &BALANCE,
     &ZONE,
+    &CLUSTER_MAX,
     &SEND_TLV,
     &CLUSTER_TIMEOUT,
     &HEALTH,
@@ -490,6 +491,13 @@ pub(crate) const CLUSTER: Section = Section {
             "the top level's `zone`",
             "The zone that this gateway is in, for this cluster.",
         ),
+        key("max", Table(&CLUSTER_MAX), "{}", "How much its endpoints are asked at once."),
+        key(
+            "slow_start",
+            Duration,
+            "none",
+            "For how long an endpoint that is usable again, after a failed check, an ejection or a drain, gets less than its weight: a tenth at first, then more in proportion to the time.",
+        ),
         key(
             "retries",
             Number(0, 10),
@@ -649,6 +657,18 @@ pub(crate) const ENDPOINT: Section = Section {
             "none",
             "The zone that it is in; without one it is near to everyone.",
         ),
+        key(
+            "max_connections",
+            Count,
+            "none",
+            "The most connections to it at once, of all workers together: in http mode, the most requests. Kept connections that nobody uses do not count. Each address of a name has it.",
+        ),
+        key(
+            "drain",
+            Flag,
+            "false",
+            "Whether it gets nothing new. Requests that it answers go on to their end; tcp connections and tunnels have `timeout.drain` from the reload on which it was set.",
+        ),
     ],
 };
 
@@ -677,6 +697,20 @@ pub(crate) const ZONE: Section = Section {
     ],
 };
 
+pub(crate) const CLUSTER_MAX: Section = Section {
+    title: "[cluster.NAME] max = { … }",
+    about: "Connections are counted for all workers of the process together: in http mode, requests. Whoever comes when there are as many as there may be waits for one to end; first come, first served.",
+    keys: &[
+        key("connections", Count, "none", "The most connections to all its endpoints at once."),
+        key(
+            "queue",
+            Number(0, 1_000_000),
+            "1024",
+            "How many may wait, here or because of `max_connections`; beyond it, and after `timeout.queue`, 503 is answered, or in tcp mode the connection is closed.",
+        ),
+    ],
+};
+
 pub(crate) const CLUSTER_TIMEOUT: Section = Section {
     title: "[cluster.NAME] timeout = { … }",
     about: "How long an endpoint may take.",
@@ -684,6 +718,13 @@ pub(crate) const CLUSTER_TIMEOUT: Section = Section {
         key("connect", Duration, "\"5s\"", "For a connection to be made."),
         key("response", Duration, "\"60s\"", "For the head of a response."),
         key("idle", Duration, "\"30s\"", "For which a kept connection may be unused."),
+        key("queue", Duration, "\"5s\"", "For a connection to end, where there are as many as there may be."),
+        key(
+            "drain",
+            Duration,
+            "\"30s\"",
+            "For tcp connections and tunnels to an endpoint that has begun to drain.",
+        ),
     ],
 };
 

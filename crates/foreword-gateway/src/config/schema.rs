@@ -264,6 +264,11 @@ pub(crate) mod tests {
                 &["balance = \"least-connections\"", "balance = { hash = \"client.ip\" }"],
                 &["balance = \"random\"", "balance = { hsh = \"client.ip\" }", "balance = {}"],
             ),
+            (
+                "cluster",
+                &["max = { connections = 1, queue = 0 }", "slow_start = \"30s\""],
+                &["max = { connections = 0 }", "slow_start = 30"],
+            ),
             ("cluster", &["retries = 0", "zone = \"a\""], &["retries = 11", "zone = 1"]),
             (
                 "endpoints",

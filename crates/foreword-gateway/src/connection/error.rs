@@ -87,6 +87,9 @@ pub(crate) enum ServeError {
     /// The peer connected and left without a byte, as a TCP health check does.
     #[error("the peer left without a byte")]
     Probe,
+    /// The endpoint was drained, and the time for that is over.
+    #[error("cut off: its endpoint drains")]
+    EndpointDrained,
     /// The drain ended before the connection did.
     #[error("cut off at the end of the drain")]
     CutOff,
@@ -113,7 +116,8 @@ impl ServeError {
             | Self::Downstream(_)
             | Self::Upstream(_)
             | Self::Probe
-            | Self::CutOff => None,
+            | Self::CutOff
+            | Self::EndpointDrained => None,
         }
     }
 
@@ -132,7 +136,7 @@ impl ServeError {
             (Self::Probe, None) => Outcome::Probe,
             (Self::Idle(_) | Self::TooLong(_), None) => Outcome::TimedOut(Side::Downstream),
             (Self::Upstream(_), None) => Outcome::Aborted(Side::Upstream),
-            (Self::CutOff, None) => Outcome::CutOff,
+            (Self::CutOff | Self::EndpointDrained, None) => Outcome::CutOff,
             (_, None) => Outcome::Aborted(Side::Downstream),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foreword::{ClientAddr, PeerAddr};
 
@@ -216,6 +216,13 @@ pub(crate) trait Fill {
     fn retried(&mut self) {
         if let Some((_, exchange)) = self.parts() {
             exchange.retries = exchange.retries.saturating_add(1);
+        }
+    }
+
+    /// Notes for how long it waited for its turn; each attempt may have to.
+    fn waited(&mut self, duration: Duration) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.queued = Some(exchange.queued.unwrap_or_default() + duration);
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) async fn serve(
     let tell = |attempt: Attempt<'_>| match attempt {
         Attempt::To(address) => record.forwarding(address),
         Attempt::Again => record.retried(),
+        Attempt::Waited(duration) => record.waited(duration),
     };
     let connect = async |chosen: &Chosen| open(cluster, chosen).await;
     let mut attempts = Attempts::new(cluster.balance.key(&facts));
@@ -99,7 +100,11 @@ pub(crate) async fn serve(
         headed,
         ahead,
     };
-    let outcome = forward.run(&mut stream, &mut upstream, moved).await;
+    let outcome = tokio::select! {
+        biased;
+        outcome = forward.run(&mut stream, &mut upstream, moved) => outcome,
+        () = chosen.let_go() => Err(ServeError::EndpointDrained),
+    };
     match &outcome {
         _ if answered => chosen.answered(),
         Err(ServeError::Upstream(error)) => chosen.did_not_answer(error),

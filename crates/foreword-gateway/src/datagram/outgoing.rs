@@ -119,9 +119,7 @@ fn choose(
 ) -> Result<(Chosen, UdpSocket), ConnectError> {
     let key = cluster.balance.key(&ConnectionFacts { client, tls: None, hello: None });
     let mut tried = Vec::new();
-    let Some(mut chosen) = endpoints.choose(cluster, Wish { key, tried: &tried }) else {
-        return Err(endpoints.none(cluster));
-    };
+    let mut chosen = endpoints.choose_now(cluster, Wish { key, ..Wish::default() })?;
     loop {
         let error = match connect(&chosen) {
             Ok(socket) => return Ok((chosen, socket)),
@@ -131,7 +129,10 @@ fn choose(
         if tried.len() > usize::from(cluster.retries) {
             return Err(error);
         }
-        let Some(other) = endpoints.choose(cluster, Wish { key, tried: &tried }) else { return Err(error) };
+        // Another one may have the place that this one had.
+        drop(chosen);
+        let wish = Wish { key, tried: &tried, ..Wish::default() };
+        let Ok(other) = endpoints.choose_now(cluster, wish) else { return Err(error) };
         chosen = other;
         chosen.account.retried();
     }

@@ -89,6 +89,20 @@ pub(crate) struct ClusterCounters {
     pub(crate) reuses: Counter,
     pub(crate) tlvs_without_room: Counter,
     pub(crate) tlvs_unfit: Counter,
+    pub(crate) queue_joined: Counter,
+    pub(crate) queue_left: Counter,
+    pub(crate) queue_served: Counter,
+    pub(crate) queue_timed_out: Counter,
+    pub(crate) queue_full: Counter,
+}
+
+/// What one worker has seen of one endpoint.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct EndpointCounters {
+    pub(crate) began: Counter,
+    pub(crate) ended: Counter,
+    pub(crate) failed: Counter,
 }
 
 /// Counts one of a closed set.

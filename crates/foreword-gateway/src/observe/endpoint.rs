@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use super::counters::{Counter, EndpointCounters};
 use super::journal::{Observer, locked};
 
 /// One endpoint of one cluster. It is told of for as long as somebody may connect to it.
@@ -13,6 +14,41 @@ pub(crate) struct EndpointSeries {
     up: AtomicBool,
     checks: [AtomicU64; CheckResult::ALL.len()],
     ejections: AtomicU64,
+    counters: Box<[EndpointCounters]>,
+}
+
+/// What one worker counts about one endpoint.
+#[derive(Debug)]
+pub(crate) struct EndpointAccount {
+    series: Arc<EndpointSeries>,
+    worker: usize,
+}
+
+impl EndpointAccount {
+    pub(crate) fn new(series: &Arc<EndpointSeries>, worker: usize) -> Self {
+        Self { series: Arc::clone(series), worker }
+    }
+
+    fn count(&self, counter: fn(&EndpointCounters) -> &Counter) {
+        if let Some(counters) = self.series.counters.get(self.worker) {
+            counter(counters).add(1);
+        }
+    }
+
+    /// It was chosen.
+    pub(crate) fn began(&self) {
+        self.count(|counters| &counters.began);
+    }
+
+    /// What it was chosen for is over.
+    pub(crate) fn ended(&self) {
+        self.count(|counters| &counters.ended);
+    }
+
+    /// It did not take the connection, or did not answer.
+    pub(crate) fn failed(&self) {
+        self.count(|counters| &counters.failed);
+    }
 }
 
 /// How a health check ended.
@@ -67,6 +103,16 @@ impl EndpointSeries {
             .map(|(result, count)| (result, count.load(Ordering::Relaxed)))
     }
 
+    /// How often it was chosen, how often that is over, and how often it failed.
+    pub(super) fn uses(&self) -> [u64; 3] {
+        // What ended is read first: the other way round, one that ends in between would make it negative.
+        let sum = |read: fn(&EndpointCounters) -> &Counter| -> u64 {
+            self.counters.iter().map(|counters| read(counters).get()).sum()
+        };
+        let ended = sum(|counters| &counters.ended);
+        [sum(|counters| &counters.began), ended, sum(|counters| &counters.failed)]
+    }
+
     pub(super) fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }
@@ -81,6 +127,7 @@ impl Observer {
             up: AtomicBool::new(true),
             checks: Default::default(),
             ejections: AtomicU64::default(),
+            counters: (0..self.workers()).map(|_| EndpointCounters::default()).collect(),
         });
         let mut known = locked(&self.endpoints);
         known.retain(|series| series.strong_count() > 0);

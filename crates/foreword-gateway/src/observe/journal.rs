@@ -11,7 +11,7 @@ use foreword::PeerAddr;
 
 use super::access_log::{AccessLog, AccessLogPlan, Desk, LogCounters, OpenError};
 use super::counters::{ClusterCounters, Counter, ListenerCounters};
-use super::endpoint::EndpointSeries;
+use super::endpoint::{EndpointAccount, EndpointSeries};
 use super::entry::{Entry, Exchange, Known, Outcome};
 use super::name::Wants;
 use super::teller::Teller;
@@ -300,6 +300,11 @@ impl Scribe {
         self.observer.pipes_missed[self.worker].add(1);
     }
 
+    /// Opens the account of an endpoint: once for each plan, and each answer for its name.
+    pub(crate) fn endpoint(&self, series: &Arc<EndpointSeries>) -> EndpointAccount {
+        EndpointAccount::new(series, self.worker)
+    }
+
     fn exchange(&self, begun: Instant) -> Box<Exchange> {
         match self.spare.borrow_mut().pop() {
             Some(mut exchange) => {
@@ -462,6 +467,31 @@ impl ClusterAccount {
         if !self.observer.teller.line(code, line) {
             self.series.gates.not_written(code, now);
         }
+    }
+
+    /// Somebody waits for a connection to end.
+    pub(crate) fn queue_joined(&self) {
+        self.counters().queue_joined.add(1);
+    }
+
+    /// Somebody waits no longer, whatever came of it.
+    pub(crate) fn queue_left(&self) {
+        self.counters().queue_left.add(1);
+    }
+
+    /// Somebody who waited was served.
+    pub(crate) fn queue_served(&self) {
+        self.counters().queue_served.add(1);
+    }
+
+    /// Somebody waited in vain.
+    pub(crate) fn queue_timed_out(&self) {
+        self.counters().queue_timed_out.add(1);
+    }
+
+    /// Somebody could not even wait.
+    pub(crate) fn queue_full(&self) {
+        self.counters().queue_full.add(1);
     }
 
     /// A kept connection was used.

@@ -226,6 +226,8 @@ fn happens_at_a_listener(code: Code) -> bool {
                 | Code::Panicked
                 | Code::FlowLimit
                 | Code::DatagramTooLarge
+                | Code::QueueFull
+                | Code::QueueDeadline
         )
 }
 
@@ -279,6 +281,23 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
             .map(move |&(reason, read)| ([("cluster", &*series.name), ("reason", reason)], series.sum(read)))
     });
     page.counters(&UPSTREAM_TLVS_LEFT_OUT, by_reason)?;
+    let queue: [(&str, Read); 3] = [
+        ("served", |counters| &counters.queue_served),
+        ("timed_out", |counters| &counters.queue_timed_out),
+        ("full", |counters| &counters.queue_full),
+    ];
+    let by_result = clusters.iter().flat_map(|series| {
+        queue
+            .iter()
+            .map(move |&(result, read)| ([("cluster", &*series.name), ("result", result)], series.sum(read)))
+    });
+    page.counters(&CLUSTER_QUEUED, by_result)?;
+    let waiting = clusters.iter().map(|series| {
+        let left = series.sum(|counters| &counters.queue_left);
+        let waiting = series.sum(|counters| &counters.queue_joined).saturating_sub(left);
+        ([("cluster", &*series.name)], waiting as f64)
+    });
+    page.gauges(&CLUSTER_QUEUE, waiting)?;
     let rest: [(&Family, Read); 4] = [
         (&UPSTREAM_REUSES, |counters| &counters.reuses),
         (&UPSTREAM_RETRIES, |counters| &counters.retries),
@@ -298,6 +317,12 @@ fn endpoints(page: &mut Page<'_>, endpoints: &[Arc<EndpointSeries>]) -> fmt::Res
     fn labels(series: &EndpointSeries) -> [(&'static str, &str); 2] {
         [("cluster", &series.cluster), ("endpoint", &series.address)]
     }
+    let uses =
+        |read: fn([u64; 3]) -> u64| endpoints.iter().map(move |series| (labels(series), read(series.uses())));
+    page.counters(&ENDPOINT_CHOSEN, uses(|[began, ..]| began))?;
+    let in_use = uses(|[began, ended, _]| began.saturating_sub(ended));
+    page.gauges(&ENDPOINT_IN_USE, in_use.map(|(labels, count)| (labels, count as f64)))?;
+    page.counters(&ENDPOINT_FAILURES, uses(|[.., failed]| failed))?;
     let up = endpoints.iter().map(|series| (labels(series), f64::from(u8::from(series.up()))));
     page.gauges(&ENDPOINT_UP, up)?;
     let checks = endpoints.iter().flat_map(|series| {
@@ -410,7 +435,12 @@ families! {
     UPSTREAM_RETRIES "foreword_upstream_retries" () Counter ["cluster"] "Attempts on another endpoint after one that could not be reached";
     UPSTREAM_REPLAYS "foreword_upstream_replays" () Counter ["cluster"] "Requests repeated because their kept connection was dead";
     UPSTREAM_ALL_DOWN "foreword_upstream_all_down" () Counter ["cluster"] "Connections that came while no endpoint was up";
-    ENDPOINT_UP "foreword_endpoint_up" () Gauge ["cluster" "endpoint"] "Whether an endpoint may be chosen: 0 while its check fails or it is ejected";
+    CLUSTER_QUEUED "foreword_cluster_queued" () Counter ["cluster" "result"] "Connections or requests for which no connection to an endpoint was free, by what came of it";
+    CLUSTER_QUEUE "foreword_cluster_queue" () Gauge ["cluster"] "Connections or requests that wait for one to end";
+    ENDPOINT_CHOSEN "foreword_endpoint_chosen" () Counter ["cluster" "endpoint"] "Connections in tcp mode, and attempts of requests in http mode, that an endpoint was chosen for";
+    ENDPOINT_IN_USE "foreword_endpoint_in_use" () Gauge ["cluster" "endpoint"] "How many of them it has now";
+    ENDPOINT_FAILURES "foreword_endpoint_failures" () Counter ["cluster" "endpoint"] "Connections that an endpoint did not take, or on which it did not answer";
+    ENDPOINT_UP "foreword_endpoint_up" () Gauge ["cluster" "endpoint"] "Whether an endpoint may be chosen: 0 while its check fails, it is ejected or it drains";
     ENDPOINT_CHECKS "foreword_endpoint_checks" () Counter ["cluster" "endpoint" "result"] "Health checks, by how they ended";
     ENDPOINT_EJECTIONS "foreword_endpoint_ejections" () Counter ["cluster" "endpoint"] "How often an endpoint was left alone for failing those who came";
     RELOADS "foreword_config_reloads" () Counter ["result"] "Reloads of the configuration";

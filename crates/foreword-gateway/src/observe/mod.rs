@@ -14,7 +14,7 @@ mod teller;
 mod termination;
 
 pub use access_log::{AccessLog, AccessLogPlan, LogFormat, LogTarget, LogTemplate, OpenError, Redact};
-pub(crate) use endpoint::{CheckResult, EndpointSeries};
+pub(crate) use endpoint::{CheckResult, EndpointAccount, EndpointSeries};
 pub use journal::Observer;
 pub use metrics::{Family, Kind};
 pub use name::Name;

@@ -78,6 +78,7 @@ names! {
     TimeHandshake "time.handshake" "From there until the TLS handshake was done, in nanoseconds.",
     TimeHead "time.head" "From the request's first byte until its head was whole, in nanoseconds.",
     TimeConnect "time.connect" "From there until a connection to an endpoint was ready, in nanoseconds.",
+    TimeQueue "time.queue" "How much of that it waited since endpoints had as many connections as they may have, in nanoseconds. Absent where it did not.",
     TimeResponse "time.response" "From there until the first byte of the answer, in nanoseconds.",
     Termination "termination" "`complete`, `refused`, `aborted`, `timed_out`, `cut_off` or `panicked`.",
     TerminationState "termination.state" "How it ended, in the four letters of HAProxy.",

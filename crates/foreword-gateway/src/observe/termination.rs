@@ -43,7 +43,12 @@ fn refused(code: Code) -> u8 {
         | Code::AllDown
         | Code::EndpointClosed
         | Code::AnswerCutShort => b'S',
-        Code::OutOfDescriptors | Code::ConnectionLimit | Code::HeadersWaiting | Code::FlowLimit => b'R',
+        Code::QueueDeadline => b's',
+        Code::OutOfDescriptors
+        | Code::ConnectionLimit
+        | Code::HeadersWaiting
+        | Code::FlowLimit
+        | Code::QueueFull => b'R',
         Code::Panicked => b'I',
         _ => b'P',
     }
@@ -56,6 +61,7 @@ fn phase(entry: &Entry<'_>) -> u8 {
         Some(Code::ResponseTimeout | Code::EndpointClosed | Code::MalformedAnswer | Code::AnswerTooLarge) => {
             return b'H';
         }
+        Some(Code::QueueFull | Code::QueueDeadline) => return b'Q',
         _ => {}
     }
     if !exchange.forwarded {

@@ -101,6 +101,22 @@ pub(crate) enum ConnectError {
         /// Why it is not up.
         why: String,
     },
+    /// There are as many connections as there may be, and as many who wait for one to end.
+    #[error("cluster `{cluster}` has no connection free, and as many as {most} wait for one already")]
+    QueueFull {
+        /// Its name.
+        cluster: Box<str>,
+        /// Its `max.queue`.
+        most: usize,
+    },
+    /// No connection ended in time.
+    #[error("cluster `{cluster}` had no connection free within {} s", .after.as_secs_f32())]
+    QueueTimeout {
+        /// Its name.
+        cluster: Box<str>,
+        /// Its `timeout.queue`.
+        after: Duration,
+    },
     /// The header to send cannot be made.
     #[error("the header for endpoint {address} cannot be built: {source}")]
     Header {
@@ -119,6 +135,8 @@ impl ConnectError {
             Self::Timeout { .. } => Code::ConnectTimeout,
             Self::Tls { .. } => Code::EndpointHandshake,
             Self::NoEndpoint { .. } => Code::NoEndpoint,
+            Self::QueueFull { .. } => Code::QueueFull,
+            Self::QueueTimeout { .. } => Code::QueueDeadline,
             Self::AllDown { .. } => Code::AllDown,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::state::EndpointState;
+use crate::observe::EndpointAccount;
 use crate::policy::cluster::Ejection;
 use crate::refusal::Code;
 
@@ -13,6 +14,7 @@ use crate::refusal::Code;
 #[derive(Debug)]
 pub(crate) struct Reports {
     pub(super) state: Arc<EndpointState>,
+    pub(super) account: EndpointAccount,
     pub(super) ejection: Option<Ejection>,
 }
 
@@ -154,7 +156,9 @@ mod tests {
         let cluster = States::new(Observer::new(1)).cluster("app");
         let address = |port| Address::Inet(([127, 0, 0, 1], port).into());
         let members = cluster.has(&(1..=count).map(address).collect::<Vec<_>>(), WhenAllDown::default());
-        let reports = |state| Reports { state, ejection: Some(EJECTION) };
+        let account = |state: &EndpointState| EndpointAccount::new(&state.series, 0);
+        let reports =
+            |state: Arc<EndpointState>| Reports { account: account(&state), state, ejection: Some(EJECTION) };
         (cluster, members.into_iter().map(reports).collect())
     }
 

@@ -6,17 +6,19 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::ptr;
 use std::rc::{Rc, Weak};
+use std::sync::atomic::Ordering;
 use std::sync::{self, Arc};
 use std::time::Duration;
 use std::{fmt, io};
 
 use super::connect::ConnectError;
 use super::ejection::Reports;
+use super::line::{Seat, Waiting};
 use super::load::{Load, Use};
 use super::membership::{ClusterState, States};
 use super::names::{Names, Table};
 use super::resolved::{Member, members};
-use super::standing::{Standing, Tiers};
+use super::standing::{Found, Standing, Tiers};
 use super::state::Admission;
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::balance::digest;
@@ -46,10 +48,46 @@ pub(crate) struct Chosen {
     pub(crate) address: Address,
     /// Where it is counted what becomes of it.
     pub(crate) account: Rc<ClusterAccount>,
-    _in_use: Use,
+    in_use: Use,
     reports: Rc<Reports>,
     /// Whether it decides that others may come; told once.
     is_trial: Cell<bool>,
+    /// Its place among those that are limited. It is given back after all else.
+    _seat: Option<Seat>,
+}
+
+/// What came of a choice.
+#[derive(Debug)]
+pub(crate) enum Choice {
+    /// This one.
+    Endpoint(Chosen),
+    /// There are some, with as many connections as they may have.
+    Full,
+    /// There is no other.
+    Nobody,
+}
+
+/// Who waits for a connection to end, as it is counted.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(super) waiting: Waiting,
+    account: Rc<ClusterAccount>,
+}
+
+impl Queued {
+    pub(super) fn served(&self) {
+        self.account.queue_served();
+    }
+
+    pub(super) fn timed_out(&self) {
+        self.account.queue_timed_out();
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.account.queue_left();
+    }
 }
 
 impl Chosen {
@@ -61,12 +99,14 @@ impl Chosen {
 
     /// The endpoint refused the connection, or could not be reached.
     pub(crate) fn connect_failed(&self, error: &io::Error) {
+        self.reports.account.failed();
         self.account.connect_failed();
         self.reports.connect_failed(self.is_trial.take(), error);
     }
 
     /// The endpoint did not take the connection in time.
     pub(crate) fn connect_timed_out(&self, after: Duration) {
+        self.reports.account.failed();
         self.account.connect_timed_out();
         let why = format_args!("no connection within {} s", after.as_secs_f32());
         self.reports.connect_failed(self.is_trial.take(), &why);
@@ -91,9 +131,33 @@ impl Chosen {
         }
     }
 
+    /// Whether the endpoint lets its connections go, so that none is kept for later.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.reports.state.is_draining()
+    }
+
+    /// Waits until this connection must end since its endpoint drains; mostly for ever.
+    pub(crate) async fn let_go(&self) {
+        loop {
+            match self.reports.state.drains_for() {
+                None => self.in_use.looks_up().await,
+                Some(Duration::ZERO) => return,
+                // Boxed, since few need it and every tunnel would have room for it. It may be told otherwise meanwhile.
+                Some(left) => Box::pin(tokio::time::sleep(left)).await,
+            }
+        }
+    }
+
     /// It took the connection and did not answer.
     pub(crate) fn did_not_answer(&self, why: &dyn fmt::Display) {
+        self.reports.account.failed();
         self.reports.answer_failed(self.is_trial.take(), why);
+    }
+}
+
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        self.reports.account.ended();
     }
 }
 
@@ -104,6 +168,8 @@ pub(crate) struct Wish<'w> {
     pub(crate) key: Option<u64>,
     /// Where it was tried already.
     pub(crate) tried: &'w [Address],
+    /// Whether nobody else has waited for longer.
+    pub(crate) is_first_in_line: bool,
 }
 
 /// The endpoints of every cluster, as one worker counts them.
@@ -122,18 +188,60 @@ impl Endpoints {
         Self { names, states, scribe, views: RefCell::default(), loads: Loads::default() }
     }
 
-    /// Chooses the next endpoint of `cluster` that is up, but for those that were tried already; `None` if there is no other.
-    /// When none is up, the cluster says whether any will do.
-    pub(crate) fn choose(&self, cluster: &Arc<Cluster>, wish: Wish<'_>) -> Option<Chosen> {
-        let (slot, admission, account) = self.view(cluster, |view| view.choose(cluster, wish))?;
-        // It is counted when nobody holds the view any more: whoever follows the count is in there.
-        Some(Chosen {
-            address: slot.address.clone(),
-            account,
-            _in_use: Load::begin(&slot.load),
-            reports: Rc::clone(&slot.reports),
-            is_trial: Cell::new(admission == Admission::Trial),
-        })
+    /// Chooses the next endpoint of `cluster` that is up and has room, but for those that were tried already. When none is up,
+    /// the cluster says whether any will do.
+    pub(crate) fn choose(&self, cluster: &Arc<Cluster>, wish: Wish<'_>) -> Choice {
+        let (picked, account) =
+            self.view(cluster, |view| (view.choose(cluster, wish), Rc::clone(&view.account)));
+        match picked {
+            Picked::Nobody => Choice::Nobody,
+            Picked::Full => Choice::Full,
+            // It is counted when nobody holds the view any more: whoever follows the count is in there.
+            Picked::Slot { slot, admission, seat } => {
+                slot.reports.account.began();
+                Choice::Endpoint(Chosen {
+                    address: slot.address.clone(),
+                    account,
+                    in_use: Load::begin(&slot.load),
+                    reports: Rc::clone(&slot.reports),
+                    is_trial: Cell::new(admission == Admission::Trial),
+                    _seat: seat,
+                })
+            }
+        }
+    }
+
+    /// Chooses for somebody who cannot wait, as a datagram cannot.
+    pub(crate) fn choose_now(&self, cluster: &Arc<Cluster>, wish: Wish<'_>) -> Result<Chosen, ConnectError> {
+        match self.choose(cluster, wish) {
+            Choice::Endpoint(chosen) => Ok(chosen),
+            Choice::Nobody => Err(self.none(cluster)),
+            Choice::Full => {
+                self.view(cluster, |view| view.account.queue_full());
+                Err(ConnectError::QueueFull { cluster: cluster.name.clone(), most: 0 })
+            }
+        }
+    }
+
+    /// A place in the line of `cluster`; `None` if the line is full.
+    pub(super) fn queue(&self, cluster: &Arc<Cluster>) -> Option<Queued> {
+        let (waiting, account) =
+            self.view(cluster, |view| (view.state.line.join(cluster.max.queue), Rc::clone(&view.account)));
+        match &waiting {
+            Some(_) => account.queue_joined(),
+            None => account.queue_full(),
+        }
+        waiting.map(|waiting| Queued { waiting, account })
+    }
+
+    /// Has the connections to endpoints that drain find out about it.
+    pub(crate) fn look_up(&self) {
+        let views = self.views.borrow();
+        let mut slots = views.iter().flatten().flat_map(|view| view.tiers.slots());
+        if slots.any(|slot| slot.reports.state.is_draining()) {
+            let loads = self.loads.0.borrow();
+            loads.values().filter_map(Weak::upgrade).for_each(|load| load.look_up());
+        }
     }
 
     /// Whether there is an endpoint of `cluster` that was not tried.
@@ -152,11 +260,11 @@ impl Endpoints {
         if let Some(views) = views.get_mut(cluster.index)
             && let Some(view) = views.iter_mut().find(|view| view.is_of(cluster))
         {
-            view.refresh(cluster, &table, &self.loads);
+            view.refresh(cluster, &table, &self.loads, &self.scribe);
             return look(view);
         }
         let state = self.states.cluster(&cluster.name);
-        let mut view = View::new(cluster, state, &table, &self.loads, self.scribe.cluster(&cluster.name));
+        let mut view = View::new(cluster, state, &table, &self.loads, &self.scribe);
         let seen = look(&mut view);
         if views.len() <= cluster.index {
             views.resize_with(cluster.index + 1, Vec::new);
@@ -204,6 +312,15 @@ struct View {
     version: u64,
     tiers: Tiers,
     account: Rc<ClusterAccount>,
+    /// Whether there is any limit, so that connections must be counted for all workers together.
+    is_limited: bool,
+}
+
+/// What a view picked.
+enum Picked {
+    Slot { slot: Rc<Slot>, admission: Admission, seat: Option<Seat> },
+    Full,
+    Nobody,
 }
 
 /// An address of a cluster, and what is known of it.
@@ -216,11 +333,17 @@ pub(super) struct Slot {
     pub(super) standing: Standing,
     pub(super) load: Rc<Load>,
     pub(super) reports: Rc<Reports>,
+    /// The most connections of all workers to it.
+    pub(super) most: Option<usize>,
 }
 
 impl Slot {
     pub(super) fn is_usable(&self) -> bool {
         self.reports.state.is_usable()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.most.is_none_or(|most| self.reports.state.taken.load(Ordering::Relaxed) < most)
     }
 }
 
@@ -230,15 +353,18 @@ impl View {
         state: Arc<ClusterState>,
         table: &Table,
         loads: &Loads,
-        account: ClusterAccount,
+        scribe: &Scribe,
     ) -> Self {
-        let slots = slots(cluster, &state, table, loads);
+        let slots = slots(cluster, &state, table, loads, scribe);
+        let account = scribe.cluster(&cluster.name);
         Self {
             cluster: Arc::downgrade(cluster),
             state,
             version: table.version(),
             tiers: Tiers::new(cluster, slots),
             account: Rc::new(account),
+            is_limited: cluster.max.connections.is_some()
+                || cluster.endpoints.iter().any(|endpoint| endpoint.max_connections.is_some()),
         }
     }
 
@@ -247,36 +373,62 @@ impl View {
     }
 
     /// Takes over another answer of the name servers, if it is about this cluster: an order is not made anew for nothing.
-    fn refresh(&mut self, cluster: &Cluster, table: &Table, loads: &Loads) {
+    fn refresh(&mut self, cluster: &Cluster, table: &Table, loads: &Loads, scribe: &Scribe) {
         if self.version == table.version() {
             return;
         }
         self.version = table.version();
-        let slots = slots(cluster, &self.state, table, loads);
+        let slots = slots(cluster, &self.state, table, loads, scribe);
         if !self.tiers.are_of(&slots) {
             self.tiers = Tiers::new(cluster, slots);
             loads.forget_the_gone();
         }
     }
 
-    fn choose(
-        &mut self,
-        cluster: &Cluster,
-        wish: Wish<'_>,
-    ) -> Option<(Rc<Slot>, Admission, Rc<ClusterAccount>)> {
-        // Each worker that takes a trial away from us leaves one endpoint less to choose from.
+    fn choose(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Picked {
+        if self.is_limited && !wish.is_first_in_line && self.state.line.is_there() {
+            return Picked::Full;
+        }
+        // Each worker that takes a trial, or the last room, away from us leaves one endpoint less to choose from.
+        let mut has_full_ones = false;
         for _ in 0..=self.tiers.slots().len() {
-            let Some(slot) = self.tiers.choose(cluster, wish) else { break };
-            if let Some(admission) = slot.reports.state.admit() {
-                return Some((slot, admission, Rc::clone(&self.account)));
+            match self.tiers.choose(cluster, wish) {
+                Found::Slot(slot) => match self.seat(cluster, &slot) {
+                    Ok(seat) => {
+                        if let Some(admission) = slot.reports.state.admit() {
+                            return Picked::Slot { slot, admission, seat };
+                        }
+                    }
+                    Err(Full) => has_full_ones = true,
+                },
+                Found::Full => return Picked::Full,
+                Found::Nobody => break,
+            }
+            if cluster.max.connections.is_some() && has_full_ones {
+                break;
             }
         }
-        if !self.tries_all(cluster) {
-            return None;
+        if has_full_ones {
+            return Picked::Full;
         }
-        let slot = self.tiers.choose_any(wish)?;
+        if !self.tries_all(cluster) {
+            return Picked::Nobody;
+        }
+        let Some(slot) = self.tiers.choose_any(wish) else { return Picked::Nobody };
         self.account.all_down();
-        Some((slot, Admission::Usual, Rc::clone(&self.account)))
+        match self.seat(cluster, &slot) {
+            Ok(seat) => Picked::Slot { slot, admission: Admission::Usual, seat },
+            Err(Full) => Picked::Full,
+        }
+    }
+
+    /// Counts one more connection, where they are limited.
+    fn seat(&self, cluster: &Cluster, slot: &Slot) -> Result<Option<Seat>, Full> {
+        if !self.is_limited {
+            return Ok(None);
+        }
+        let endpoint = slot.most.map(|most| (&slot.reports.state.taken, most));
+        Seat::take(&self.state.line, cluster.max.connections, endpoint).map(Some).ok_or(Full)
     }
 
     /// Whether none is up, and the cluster wants them to be tried all the same.
@@ -298,26 +450,41 @@ impl View {
             return ConnectError::NoEndpoint { cluster };
         };
         self.account.all_down();
-        let why = slot.reports.state.why().unwrap_or_default();
+        let why = match slot.reports.state.is_draining() {
+            true => "it drains".to_owned(),
+            false => slot.reports.state.why().unwrap_or_default(),
+        };
         let count = self.tiers.slots().len();
         ConnectError::AllDown { cluster, count, address: slot.address.clone(), why }
     }
 }
 
-fn slots(cluster: &Cluster, state: &ClusterState, table: &Table, loads: &Loads) -> Vec<Rc<Slot>> {
+fn slots(
+    cluster: &Cluster,
+    state: &ClusterState,
+    table: &Table,
+    loads: &Loads,
+    scribe: &Scribe,
+) -> Vec<Rc<Slot>> {
     let slot = |Member { endpoint, address, weight, is_backup }: Member<'_>| {
-        let reports = Reports { state: state.endpoint(&address), ejection: cluster.ejection };
+        let state = state.endpoint(&address);
+        let account = scribe.endpoint(&state.series);
+        let reports = Reports { state, account, ejection: cluster.ejection };
         Rc::new(Slot {
             weight,
             id: digest::of(address.to_string().as_bytes()),
             standing: Standing::of(endpoint, is_backup, cluster),
             load: loads.of(&address),
             reports: Rc::new(reports),
+            most: endpoint.max_connections,
             address,
         })
     };
     members(cluster, table).into_iter().map(slot).collect()
 }
+
+/// There is no room.
+struct Full;
 
 #[cfg(test)]
 mod tests {
@@ -334,8 +501,16 @@ mod tests {
         Arc::new(Cluster { balance, ..Cluster::new("app", 0, endpoints) })
     }
 
+    #[track_caller]
+    fn some(choice: Choice) -> Chosen {
+        match choice {
+            Choice::Endpoint(chosen) => chosen,
+            other => panic!("expected an endpoint, found {other:?}"),
+        }
+    }
+
     fn choose(endpoints: &Endpoints, cluster: &Arc<Cluster>) -> Chosen {
-        endpoints.choose(cluster, Wish::default()).unwrap()
+        some(endpoints.choose(cluster, Wish::default()))
     }
 
     fn address(text: &str) -> Address {
@@ -398,12 +573,12 @@ mod tests {
         let endpoints = endpoints();
         let two = cluster(Balance::RoundRobin, &["127.0.0.1:1", "127.0.0.1:2"]);
         let tried = [address("127.0.0.1:1")];
-        let wish = Wish { key: None, tried: &tried };
+        let wish = Wish { tried: &tried, ..Wish::default() };
         for _ in 0..4 {
-            assert_ne!(endpoints.choose(&two, wish).unwrap().address, tried[0]);
+            assert_ne!(some(endpoints.choose(&two, wish)).address, tried[0]);
         }
         let one = cluster(Balance::RoundRobin, &["127.0.0.1:1"]);
-        assert!(endpoints.choose(&one, wish).is_none());
+        assert!(matches!(endpoints.choose(&one, wish), Choice::Nobody));
     }
 
     #[test]
@@ -416,7 +591,7 @@ mod tests {
             assert_eq!(choose(&endpoints, &app).address, address("127.0.0.1:2"));
         }
         let tried = [address("127.0.0.1:2")];
-        let backup = endpoints.choose(&app, Wish { key: None, tried: &tried }).unwrap();
+        let backup = some(endpoints.choose(&app, Wish { tried: &tried, ..Wish::default() }));
         assert_eq!(backup.address, address("127.0.0.1:1"));
     }
 
@@ -433,7 +608,7 @@ mod tests {
         for _ in 0..6 {
             assert!(near.contains(&choose(&endpoints, &app).address));
         }
-        let far = endpoints.choose(&app, Wish { key: None, tried: &near }).unwrap();
+        let far = some(endpoints.choose(&app, Wish { tried: &near, ..Wish::default() }));
         assert_eq!(far.address, address("127.0.0.1:1"));
     }
 
@@ -446,5 +621,80 @@ mod tests {
         let heavy = address("127.0.0.1:2");
         let had = (0..400).filter(|_| choose(&endpoints, &app).address == heavy).count();
         assert_eq!(had, 300);
+    }
+
+    fn state(endpoints: &Endpoints, text: &str) -> Arc<crate::upstream::state::EndpointState> {
+        endpoints.states.cluster("app").endpoint(&address(text))
+    }
+
+    #[test]
+    fn whoever_is_down_is_left_out_at_once_and_let_in_again_soon() {
+        use crate::upstream::state::Finding;
+
+        let ways = [Balance::RoundRobin, Balance::LeastConnections, Balance::RandomOfTwo, Balance::First];
+        for balance in ways {
+            let endpoints = endpoints();
+            let app = cluster(balance, &["127.0.0.1:1", "127.0.0.1:2"]);
+            choose(&endpoints, &app);
+            let one = state(&endpoints, "127.0.0.1:1");
+            one.found(Finding::Down("away".into()));
+            for _ in 0..5 {
+                assert_eq!(choose(&endpoints, &app).address, address("127.0.0.1:2"));
+            }
+            one.found(Finding::Up);
+            while choose(&endpoints, &app).address != one.address {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn who_comes_back_starts_slowly_if_the_cluster_says_so() {
+        use crate::upstream::state::Finding;
+
+        let endpoints = endpoints();
+        let app = cluster(Balance::RoundRobin, &["127.0.0.1:1", "127.0.0.1:2"]);
+        let app = Arc::new(Cluster { slow_start: Some(Duration::from_secs(3600)), ..Cluster::clone(&app) });
+        let one = state(&endpoints, "127.0.0.1:1");
+        one.found(Finding::Down("away".into()));
+        one.found(Finding::Up);
+        let had = (0..1100).filter(|_| choose(&endpoints, &app).address == one.address).count();
+        assert!((99..=101).contains(&had), "a tenth of what the other has, found {had} of 1100");
+    }
+
+    #[test]
+    fn when_all_are_down_all_are_tried_or_none() {
+        use crate::upstream::state::Finding;
+
+        for (when_all_down, tries) in [(WhenAllDown::TryAll, true), (WhenAllDown::Refuse, false)] {
+            let endpoints = endpoints();
+            let app = cluster(Balance::RoundRobin, &["127.0.0.1:1", "127.0.0.1:2"]);
+            let app = Arc::new(Cluster { when_all_down, ..Cluster::clone(&app) });
+            let all = ["127.0.0.1:1", "127.0.0.1:2"].map(|text| state(&endpoints, text));
+            all.iter().for_each(|state| state.found(Finding::Down("away".into())));
+            for _ in 0..4 {
+                let found = matches!(endpoints.choose(&app, Wish::default()), Choice::Endpoint(_));
+                assert_eq!(found, tries);
+            }
+            all[1].found(Finding::Up);
+            assert_eq!(
+                choose(&endpoints, &app).address,
+                all[1].address,
+                "one that comes back is noticed at once"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_full_is_passed_over_and_when_all_are_full_that_is_said() {
+        let endpoints = endpoints();
+        let mut app = Cluster::new("app", 0, vec![endpoint("127.0.0.1:1"), endpoint("127.0.0.1:2")]);
+        app.endpoints[0].max_connections = Some(1);
+        app.endpoints[1].max_connections = Some(2);
+        let app = Arc::new(app);
+        let mut held: Vec<_> = (0..3).map(|_| choose(&endpoints, &app)).collect();
+        assert!(matches!(endpoints.choose(&app, Wish::default()), Choice::Full));
+        let freed = held.pop().map(|last| last.address.clone()).unwrap();
+        assert_eq!(choose(&endpoints, &app).address, freed);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::endpoints::Address;
+use super::line::Line;
 use super::state::{Clock, Condition, EndpointState};
 use crate::observe::Observer;
 use crate::policy::cluster::WhenAllDown;
@@ -33,6 +34,7 @@ impl States {
             own: Weak::clone(own),
             observer: Arc::clone(&self.observer),
             clock: self.clock,
+            line: Arc::default(),
             known: Mutex::default(),
         });
         clusters.insert(name.into(), Arc::clone(&cluster));
@@ -61,6 +63,8 @@ pub(crate) struct ClusterState {
     own: Weak<Self>,
     observer: Arc<Observer>,
     clock: Clock,
+    /// Its connections where they are limited, and who waits for one to end.
+    pub(super) line: Arc<Line>,
     /// Locked when endpoints come and go, and when one of them goes down or comes back; never to choose one.
     known: Mutex<Known>,
 }

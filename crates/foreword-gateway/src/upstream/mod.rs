@@ -5,6 +5,7 @@ mod ejection;
 pub(crate) mod endpoints;
 pub(crate) mod header;
 pub(crate) mod health;
+mod line;
 mod load;
 pub(crate) mod membership;
 pub(crate) mod names;

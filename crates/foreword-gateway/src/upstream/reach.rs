@@ -1,9 +1,12 @@
 //! The way to a cluster: an endpoint is chosen, and another one if the first cannot be had.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::connect::ConnectError;
-use super::endpoints::{Address, Chosen, Endpoints, Wish};
+use super::endpoints::{Address, Choice, Chosen, Endpoints, Wish};
 use crate::policy::cluster::Cluster;
 
 /// What is told of on the way, whatever comes of it.
@@ -13,6 +16,8 @@ pub(crate) enum Attempt<'a> {
     To(&'a Address),
     /// It could not be had, and there is another one.
     Again,
+    /// There was room at last.
+    Waited(Duration),
 }
 
 /// The attempts for one request, or one connection: how many there were, and where there is no use in another.
@@ -48,7 +53,7 @@ impl Attempts {
     }
 
     fn wish(&self) -> Wish<'_> {
-        Wish { key: self.key, tried: &self.tried }
+        Wish { key: self.key, tried: &self.tried, is_first_in_line: false }
     }
 }
 
@@ -63,22 +68,66 @@ pub(crate) async fn reach<T>(
     mut told: impl FnMut(Attempt<'_>),
     open: impl AsyncFn(&Chosen) -> Result<T, ConnectError>,
 ) -> Result<(Chosen, T), ConnectError> {
-    let Some(mut chosen) = endpoints.choose(cluster, attempts.wish()) else {
-        return Err(endpoints.none(cluster));
-    };
+    let mut last = None;
     loop {
-        told(Attempt::To(&chosen.address));
-        let error = match open(&chosen).await {
-            Ok(opened) => return Ok((chosen, opened)),
-            Err(error) => error,
+        let chosen = match endpoints.choose(cluster, attempts.wish()) {
+            Choice::Endpoint(chosen) => chosen,
+            Choice::Full => wait(endpoints, cluster, attempts, &mut told).await?,
+            Choice::Nobody => return Err(last.unwrap_or_else(|| endpoints.none(cluster))),
         };
-        attempts.failed_at(&chosen.address);
-        if !attempts.repeat(cluster) {
-            return Err(error);
+        if last.is_some() {
+            told(Attempt::Again);
+            chosen.account.retried();
         }
-        let Some(other) = endpoints.choose(cluster, attempts.wish()) else { return Err(error) };
-        chosen = other;
-        told(Attempt::Again);
-        chosen.account.retried();
+        told(Attempt::To(&chosen.address));
+        match open(&chosen).await {
+            Ok(opened) => return Ok((chosen, opened)),
+            Err(error) => {
+                attempts.failed_at(&chosen.address);
+                if !attempts.repeat(cluster) {
+                    return Err(error);
+                }
+                last = Some(error);
+            }
+        }
     }
 }
+
+/// Waits for its turn where there are as many connections as there may be.
+async fn wait(
+    endpoints: &Endpoints,
+    cluster: &Arc<Cluster>,
+    attempts: &Attempts,
+    told: &mut impl FnMut(Attempt<'_>),
+) -> Result<Chosen, ConnectError> {
+    let name = || cluster.name.clone();
+    let begun = Instant::now();
+    let deadline = begun + cluster.timeout.queue;
+    let Some(queued) = endpoints.queue(cluster) else {
+        return Err(ConnectError::QueueFull { cluster: name(), most: cluster.max.queue });
+    };
+    loop {
+        if queued.waiting.is_first() {
+            let wish = Wish { is_first_in_line: true, ..attempts.wish() };
+            match endpoints.choose(cluster, wish) {
+                Choice::Endpoint(chosen) => {
+                    told(Attempt::Waited(begun.elapsed()));
+                    queued.served();
+                    return Ok(chosen);
+                }
+                Choice::Nobody => return Err(endpoints.none(cluster)),
+                Choice::Full => {}
+            }
+        }
+        if Instant::now() >= deadline {
+            queued.timed_out();
+            return Err(ConnectError::QueueTimeout { cluster: name(), after: cluster.timeout.queue });
+        }
+        // An endpoint that comes up calls nobody: the first looks for itself now and then.
+        let until = if queued.waiting.is_first() { deadline.min(Instant::now() + LOOK) } else { deadline };
+        let _late = timeout_at(until, queued.waiting.called()).await;
+    }
+}
+
+/// How soon it is noticed that an endpoint came up while others are full.
+const LOOK: Duration = Duration::from_millis(100);

@@ -36,6 +36,12 @@ pub(super) fn addresses(cluster: &Cluster, table: &Table) -> Vec<Address> {
     members(cluster, table).into_iter().map(|member| member.address).collect()
 }
 
+/// The addresses that get nothing new.
+pub(super) fn draining(cluster: &Cluster, table: &Table) -> HashSet<Address> {
+    let drains = |member: Member<'_>| member.endpoint.drain.then_some(member.address);
+    members(cluster, table).into_iter().filter_map(drains).collect()
+}
+
 fn members_of<'c>(endpoint: &'c Endpoint, table: &Table) -> Vec<Member<'c>> {
     let member = |address| Member { endpoint, address, weight: endpoint.weight, is_backup: endpoint.backup };
     let found = || Question::of(&endpoint.target).map_or(&[][..], |question| table.found(&question));

@@ -41,6 +41,31 @@ impl Standing {
     }
 }
 
+/// What came of a choice.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// This one.
+    Slot(Rc<Slot>),
+    /// There are usable ones, and none of them has room.
+    Full,
+    /// There is none.
+    Nobody,
+}
+
+impl Found {
+    /// The other choice where this one found no endpoint; that there are full ones is not forgotten.
+    fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Slot(_) => self,
+            Self::Nobody => other(),
+            Self::Full => match other() {
+                Self::Nobody => Self::Full,
+                found => found,
+            },
+        }
+    }
+}
+
 /// The endpoints of a cluster by their standing.
 #[derive(Debug)]
 pub(super) struct Tiers {
@@ -72,20 +97,19 @@ impl Tiers {
     }
 
     /// Chooses one that is usable and was not tried, of the best standing that has one.
-    pub(super) fn choose(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Option<Rc<Slot>> {
+    pub(super) fn choose(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Found {
         self.tiers.iter_mut().for_each(Tier::look_now_and_then);
-        self.next(cluster, wish).or_else(|| {
-            // Somebody may have come back since: it must not be said of those that none is up.
-            let nobody_is_away = self.tiers.iter().all(|tier| tier.look_at.is_none());
-            if nobody_is_away {
-                return None;
-            }
-            self.tiers.iter_mut().for_each(Tier::look);
-            self.next(cluster, wish)
-        })
+        let found = self.next(cluster, wish);
+        // Somebody may have come back since: it must not be said of those that none is up.
+        let somebody_is_away = self.tiers.iter().any(|tier| tier.look_at.is_some());
+        if !matches!(found, Found::Nobody) || !somebody_is_away {
+            return found;
+        }
+        self.tiers.iter_mut().for_each(Tier::look);
+        self.next(cluster, wish)
     }
 
-    fn next(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Option<Rc<Slot>> {
+    fn next(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Found {
         let [near, far, backups @ ..] = &mut self.tiers;
         let stays = match &cluster.zone {
             Some(zone) if far.live > 0 => {
@@ -95,8 +119,14 @@ impl Tiers {
             _ => true,
         };
         let (first, second) = if stays { (near, far) } else { (far, near) };
-        let ordinary = first.choose(wish).or_else(|| second.choose(wish));
-        ordinary.or_else(|| backups.iter_mut().find_map(|tier| tier.choose(wish)))
+        let mut found = first.choose(wish).or_else(|| second.choose(wish));
+        // A backup is for when the others are away, not for when they are busy.
+        for tier in backups {
+            if matches!(found, Found::Nobody) {
+                found = tier.choose(wish);
+            }
+        }
+        found
     }
 
     /// Chooses one that was not tried, usable or not.
@@ -165,17 +195,23 @@ impl Tier {
         self.look_at = (!is_settled || most < WHOLE).then(|| Instant::now() + LOOK);
     }
 
-    fn choose(&mut self, wish: Wish<'_>) -> Option<Rc<Slot>> {
+    fn choose(&mut self, wish: Wish<'_>) -> Found {
         if self.live == 0 {
-            return None;
+            return Found::Nobody;
         }
-        let found_one_down = Cell::new(false);
+        let (found_one_down, found_one_full) = (Cell::new(false), Cell::new(false));
         let is_free = |place: usize| {
-            self.slots.get(place).is_some_and(|slot| {
-                let is_usable = slot.is_usable();
-                found_one_down.set(found_one_down.get() | !is_usable);
-                is_usable && !wish.tried.contains(&slot.address)
-            })
+            let Some(slot) = self.slots.get(place) else { return false };
+            if !slot.is_usable() {
+                found_one_down.set(true);
+                return false;
+            }
+            if wish.tried.contains(&slot.address) {
+                return false;
+            }
+            let has_room = slot.has_room();
+            found_one_full.set(found_one_full.get() | !has_room);
+            has_room
         };
         let connections = |place: usize| self.slots.get(place).map_or(0, |slot| slot.load.connections());
         let place = self.order.borrow_mut().next(wish.key, connections, is_free);
@@ -183,15 +219,22 @@ impl Tier {
         if found_one_down.get() {
             self.look();
         }
-        chosen
+        match chosen {
+            Some(slot) => Found::Slot(slot),
+            None if found_one_full.get() => Found::Full,
+            None => Found::Nobody,
+        }
     }
 
     fn choose_any(&self, wish: Wish<'_>) -> Option<Rc<Slot>> {
         let mut order = self.order.borrow_mut();
         (0..self.slots.len()).for_each(|place| order.set_share(place, WHOLE));
         let connections = |place: usize| self.slots.get(place).map_or(0, |slot| slot.load.connections());
-        let is_free =
-            |place: usize| self.slots.get(place).is_some_and(|slot| !wish.tried.contains(&slot.address));
+        let is_free = |place: usize| {
+            self.slots.get(place).is_some_and(|slot| {
+                !wish.tried.contains(&slot.address) && !slot.reports.state.is_draining() && slot.has_room()
+            })
+        };
         let place = order.next(wish.key, connections, is_free);
         for (place, share) in self.shares.iter().enumerate() {
             order.set_share(place, *share);

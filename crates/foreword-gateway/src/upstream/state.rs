@@ -1,6 +1,6 @@
 //! What all workers know of an endpoint: whether it may be chosen, why not, and since when. Atomics; nobody waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,10 @@ pub(crate) struct EndpointState {
     pub(super) failed_answers: AtomicU32,
     /// How often it was ejected, less what it has lived down since.
     pub(super) ejections: AtomicU32,
+    /// When its last connections are to end; zero while it does not drain.
+    drains_until: AtomicU64,
+    /// How many connections of all workers it has, where it has a limit.
+    pub(super) taken: Arc<AtomicUsize>,
     /// Why it is not usable, for those who look.
     why: ArcSwapOption<String>,
 }
@@ -42,6 +46,8 @@ pub(crate) enum Condition {
     Down,
     /// It failed those who came, and is left alone for a while.
     Ejected,
+    /// The file says that it gets nothing new.
+    Draining,
 }
 
 impl Condition {
@@ -50,6 +56,7 @@ impl Condition {
             Self::Up => "up",
             Self::Down => "down",
             Self::Ejected => "ejected",
+            Self::Draining => "draining",
         }
     }
 }
@@ -72,6 +79,8 @@ impl EndpointState {
             failed_connects: AtomicU32::new(0),
             failed_answers: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
+            drains_until: AtomicU64::new(0),
+            taken: Arc::default(),
             why: ArcSwapOption::empty(),
         }
     }
@@ -83,7 +92,7 @@ impl EndpointState {
 
     /// Whether it may be chosen now. One whose ejection is over may be chosen once: see [`admit`](Self::admit).
     pub(crate) fn is_usable(&self) -> bool {
-        if self.is_down.load(Ordering::Relaxed) {
+        if self.is_down.load(Ordering::Relaxed) || self.is_draining() {
             return false;
         }
         let until = self.ejected_until.load(Ordering::Relaxed);
@@ -117,7 +126,9 @@ impl EndpointState {
 
     /// What it is now.
     pub(crate) fn condition(&self) -> Condition {
-        if self.is_down.load(Ordering::Relaxed) {
+        if self.is_draining() {
+            Condition::Draining
+        } else if self.is_down.load(Ordering::Relaxed) {
             Condition::Down
         } else if self.ejected_until.load(Ordering::Relaxed) > 0 {
             Condition::Ejected
@@ -134,6 +145,34 @@ impl EndpointState {
     /// Why it is what it is; nothing for one that is up.
     pub(crate) fn why(&self) -> Option<String> {
         self.why.load().as_deref().cloned()
+    }
+
+    /// Whether it gets nothing new.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drains_until.load(Ordering::Relaxed) > 0
+    }
+
+    /// For how much longer its last connections may go on, if it drains.
+    pub(super) fn drains_for(&self) -> Option<Duration> {
+        match self.drains_until.load(Ordering::Relaxed) {
+            0 => None,
+            until => Some(Duration::from_millis(until.saturating_sub(self.clock.now()))),
+        }
+    }
+
+    /// Lets its connections go within `patience`, or takes new ones again. Who says the same twice moves no deadline.
+    pub(super) fn drain(&self, patience: Option<Duration>) {
+        match patience {
+            Some(patience) if !self.is_draining() => {
+                self.drains_until.store(self.clock.now() + millis(patience), Ordering::Relaxed);
+                self.changed();
+            }
+            None if self.drains_until.swap(0, Ordering::Relaxed) > 0 => {
+                self.came_back();
+                self.changed();
+            }
+            Some(_) | None => {}
+        }
     }
 
     /// Notes what its check has found. The first to say that it is up again starts its slow start.

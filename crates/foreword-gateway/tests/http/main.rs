@@ -1,5 +1,6 @@
 //! http mode with real sockets: a file per behaviour.
 
+mod balance;
 mod bodies;
 mod failures;
 mod forwarding;

@@ -224,7 +224,11 @@ async fn tunnel<S: Carried>(
     let forward =
         Forward { means, idle, end: None, watch: HeaderWatch::off(), headed: false, ahead: Vec::new() };
     let outcome = match early {
-        Ok(()) => forward.run(&mut talk.stream, &mut upstream, count).await,
+        Ok(()) => tokio::select! {
+            biased;
+            outcome = forward.run(&mut talk.stream, &mut upstream, count) => outcome,
+            () = link.chosen.let_go() => Err(ServeError::EndpointDrained),
+        },
         Err(error) => Err(error),
     };
     match &outcome {

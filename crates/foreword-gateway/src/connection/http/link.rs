@@ -100,6 +100,9 @@ impl Link {
 
     /// Keeps the connection for later: for everyone, if it told nobody's name, else for this client.
     pub(super) fn keep<S>(self, cluster: &Arc<Cluster>, talk: &mut Talk<'_, S>) {
+        if self.chosen.is_draining() {
+            return;
+        }
         match self.upstream {
             Upstream::Shared(shared) => {
                 talk.worker.pool.put(&self.chosen.address, shared, cluster);
@@ -134,6 +137,7 @@ pub(super) async fn find<S>(
     let tell = |attempt: Attempt<'_>| match attempt {
         Attempt::To(address) => note_endpoint(address, endpoint, note),
         Attempt::Again => note.retried(),
+        Attempt::Waited(duration) => note.waited(duration),
     };
     let connection = talk.connection;
     let connect = async |chosen: &Chosen| {
@@ -166,7 +170,7 @@ impl Mine {
     fn again(self) -> Option<Link> {
         let Self { connection, chosen, until, .. } = self;
         let mut upstream = Upstream::Personal(connection);
-        if Instant::now() >= until || !upstream.stream().is_quiet() {
+        if chosen.is_draining() || Instant::now() >= until || !upstream.stream().is_quiet() {
             return None;
         }
         chosen.account.reused();

@@ -147,7 +147,12 @@ impl Refused {
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
-            Self::NoUpstream(ConnectError::NoEndpoint { .. } | ConnectError::AllDown { .. }) => 503,
+            Self::NoUpstream(
+                ConnectError::NoEndpoint { .. }
+                | ConnectError::AllDown { .. }
+                | ConnectError::QueueFull { .. }
+                | ConnectError::QueueTimeout { .. },
+            ) => 503,
             Self::NoUpstream(_)
             | Self::EndpointClosed { .. }
             | Self::Answer { .. }

@@ -87,10 +87,14 @@ fn route(entry: &Entry<'_>, out: &mut Vec<u8>) {
     out.push(b' ');
 }
 
-/// The time in the queue, which we have none of, and the time to connect.
+/// The time in the queue, and the time to connect.
 fn connect_timers(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(if entry.exchange.forwarded { b"0/" } else { b"-1/" });
-    timer(entry.connect_took(), out);
+    let queued = entry.exchange.queued.unwrap_or_default();
+    match entry.exchange.forwarded {
+        true => write(out, format_args!("{}/", millis(queued))),
+        false => out.extend_from_slice(b"-1/"),
+    }
+    timer(entry.connect_took().map(|took| took.saturating_sub(queued)), out);
     out.push(b'/');
 }
 

@@ -77,4 +77,22 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Raise `requests` for the long run, or `burst` for what comes at once. Look at `client.ip` in the access \
                  log: if it is the balancer's, put that into a `[trust.NAME]` group first.",
     },
+    Page {
+        code: Code::QueueFull,
+        meaning: "The endpoints of a cluster have as many connections as `max = { connections = … }` or their own \
+                  `max_connections` allow, and `max = { queue = … }` others wait for one to end. Answered 503 in http mode, \
+                  closed in tcp mode.",
+        cause: "More clients than the endpoints are meant to serve, or endpoints that have become slow.",
+        remedy: "`foreword_endpoint_in_use` shows how busy each endpoint is, `foreword_cluster_queue` how many wait. Add \
+                 endpoints, or raise the limits if the endpoints can bear it.",
+    },
+    Page {
+        code: Code::QueueDeadline,
+        meaning: "The endpoints of a cluster have as many connections as they may have, and none of them ended within \
+                  `timeout = { queue = … }` (5 s unless set otherwise). Answered 503 in http mode, closed in tcp mode.",
+        cause: "More clients than the endpoints are meant to serve, connections that stay open for long, or endpoints that \
+                have become slow.",
+        remedy: "`time.queue` in the access log shows how long those waited who were served. Add endpoints, or raise the \
+                 limits or the time.",
+    },
 ];

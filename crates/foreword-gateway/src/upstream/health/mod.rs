@@ -14,7 +14,7 @@ use self::checking::{Checking, NeededBy};
 use super::endpoints::Address;
 use super::membership::States;
 use super::names::Names;
-use super::resolved::addresses;
+use super::resolved::{addresses, draining};
 use super::state::{Condition, EndpointState, Finding};
 use crate::policy::cluster::Cluster;
 
@@ -64,6 +64,11 @@ impl Watching {
             match &cluster {
                 Some(cluster) => {
                     let members = state.has(&addresses(cluster, &table), cluster.when_all_down);
+                    let draining = draining(cluster, &table);
+                    for member in &members {
+                        let drains = draining.contains(&member.address);
+                        member.drain(drains.then_some(cluster.timeout.drain));
+                    }
                     watched.check(cluster, &members, seats);
                 }
                 None => state.has_none(),
