@@ -97,6 +97,29 @@ fn an_alb_keeps_its_rules_in_their_order_and_what_it_guards_closed() {
 }
 
 #[test]
+fn datagrams_are_balanced_beside_tcp() {
+    let text = "Resources:\n  Dns:\n    Type: AWS::ElasticLoadBalancingV2::Listener\n    Properties:\n      Port: 53\n      \
+                Protocol: TCP_UDP\n      DefaultActions: [{ Type: forward, TargetGroupArn: !Ref Resolvers }]\n  \
+                Resolvers:\n    Type: AWS::ElasticLoadBalancingV2::TargetGroup\n    Properties:\n      Port: 53\n      \
+                Protocol: TCP_UDP\n      Targets: [{ Id: 10.0.2.10 }]\n      HealthCheckProtocol: HTTP\n      \
+                HealthCheckPort: 8080\n      HealthCheckPath: /ready\n      TargetGroupAttributes:\n        \
+                - { Key: proxy_protocol_v2.enabled, Value: true }\n        - { Key: stickiness.enabled, Value: true }\n        \
+                - { Key: stickiness.type, Value: source_ip }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("t.yaml"), text).expect("written");
+    insta::assert_snapshot!("tcp_udp", imported(folder.path(), &["import", "cfn", "t.yaml"]).shown());
+    let text = service(&[("load-balancer.hetzner.cloud/uses-proxyprotocol", "true")])
+        .replace("nodePort: 30443", "protocol: UDP, nodePort: 30443");
+    fs::write(folder.path().join("s.yaml"), text).expect("written");
+    let said = imported(folder.path(), &["import", "k8s", "s.yaml", "--endpoint", "10.0.0.1"]);
+    assert!(
+        said.stdout.contains("mode    = \"udp\"") && said.stderr.contains("datagrams get no header"),
+        "{}",
+        said.shown()
+    );
+}
+
+#[test]
 fn a_service_of_kubernetes_says_which_header_its_nodes_get() {
     let args = ["import", "k8s", "service.yaml", "--endpoint", "10.0.1.10", "--endpoint", "10.0.1.11"];
     insta::assert_snapshot!("k8s", imported(&examples(), &args).shown());

@@ -137,6 +137,8 @@ fn the_file_that_flags_mean_is_printed_and_good() {
          --balance hash:client.ip --send-header v2",
         "balance --bind [::]:80 --to app.internal:443 --to-tls --to-sni app.internal --balance random-of-two",
         "balance --bind [::]:80 --to 10.0.0.1:443 --to-tls --to-insecure --balance first",
+        "balance --bind [::]:53 --mode udp --to 10.0.2.10:53 --send-header v2-first --max-flows 1000 --idle-timeout 10s",
+        "gate --bind [::]:53 --mode udp --to 127.0.0.1:5353 --trust 10.0.0.0/8 --datagrams spp",
         "gate --bind [::]:5432 --mode tcp --trust 10.0.0.0/16 --to 127.0.0.1:15432 --access-log haproxy --log-to file:a.log",
     ];
     insta::assert_snapshot!("print_config", files.map(printed).join("\n"));
@@ -163,6 +165,8 @@ fn what_is_wrong_is_told_of_the_flags() {
         "balance --bind [::]:443 --to 10.0.0.1:1,weight=0 --send-tlv ssl --balance hash:nothing --to-tls --to-ca nowhere.pem",
         "balance --bind [::]:443 --to 10.0.0.1:1 --to 10.0.0.1:1",
         "gate --bind [::]:443 --to 10.0.0.1:1 --certificates nowhere/",
+        "balance --bind [::]:443 --to 10.0.0.1:1 --max-flows 5 --send-header spp",
+        "balance --bind [::]:53 --to 10.0.0.1:1 --mode udp --send-header v1 --datagrams often --trust 10.0.0.0/8",
         "gate --bind [::]:443 --to 10.0.0.1:1 --access-log {nope} --admin x --workers 0 --drain x --max-connections 0",
         "gate --bind [::]:443 --to 10.0.0.1:1 --health http:x --health-header proxi --health-port 0 --health-interval 1 \
          --health-timeout x --health-rise 0 --health-fall 0",

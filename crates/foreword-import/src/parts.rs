@@ -244,8 +244,12 @@ pub mod balance {
 pub enum SentHeader {
     /// The line of text.
     V1,
-    /// The binary format.
+    /// The binary format; in front of every datagram.
     V2,
+    /// The binary format in front of a flow's first datagram.
+    V2First,
+    /// The Simple Proxy Protocol of datagrams.
+    Spp,
 }
 
 impl SentHeader {
@@ -254,9 +258,15 @@ impl SentHeader {
         match self {
             Self::V1 => "v1",
             Self::V2 => "v2",
+            Self::V2First => "v2-first",
+            Self::Spp => "spp",
         }
     }
 }
+
+/// What becomes of a header where datagrams are balanced: what the clouds do then is in none of their documents.
+pub(crate) const DATAGRAMS: &str =
+    "datagrams get no header; `send_header = \"v2\"` would put one in front of each";
 
 /// A trust group.
 #[derive(Debug, Clone)]

@@ -143,7 +143,6 @@ fn mode(listener: &Listener) -> &'static str {
     match (listener.mode, &listener.tls) {
         (Mode::Tcp, None) => "tcp",
         (Mode::Tcp, Some(_)) => "tcp in TLS",
-        (Mode::TlsPassthrough, _) => "tls-passthrough",
         (Mode::Http, None) => "http",
         (Mode::Http, Some(_)) => "https",
         (Mode::TlsPassthrough, _) => "tls-passthrough",

@@ -9,7 +9,9 @@ use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
 use crate::fault::{Fault, Place, shown};
 use crate::health::{Check, CheckKind};
-use crate::parts::{AllDown, Because, Cluster, Mode, Placement, SentHeader, balance, unverified_tls};
+use crate::parts::{
+    AllDown, Because, Cluster, DATAGRAMS, Mode, Placement, SentHeader, balance, unverified_tls,
+};
 
 /// A target group, as far as it is read once for all who forward to it.
 pub(super) struct Group<'i, 't> {
@@ -143,11 +145,17 @@ impl Group<'_, '_> {
             let fault = Fault::expected(self.place, "to know the targets", "none in the template");
             return Err(fault.hint(ENDPOINT_HINT).within(&format!("Resources.{}", self.id)));
         }
+        if mode == Mode::Udp && self.header.is_some() {
+            self.import.note(self.place, self.path("proxy_protocol_v2.enabled"), DATAGRAMS);
+        }
         let cluster = Cluster {
             name: name.clone(),
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             balance: self.balance(mode),
-            header: self.header.map(|_| Because::of(SentHeader::V2, "proxy_protocol_v2.enabled")),
+            header: self
+                .header
+                .filter(|_| mode != Mode::Udp)
+                .map(|_| Because::of(SentHeader::V2, "proxy_protocol_v2.enabled")),
             placement: self.header.filter(|_| mode == Mode::Tcp).map(|placement| match placement {
                 Placement::Connect => Because::of(placement, "on_first_ack"),
                 Placement::FirstPayload => Because::of(placement, "on_first_ack_with_payload"),
@@ -156,7 +164,7 @@ impl Group<'_, '_> {
             health: self
                 .check
                 .as_ref()
-                .map(|check| self.import.health(check, self.id, self.port, self.check_header())),
+                .map(|check| self.import.health(check, self.id, self.port, self.check_header(mode))),
             all_down: Some(Because::of(AllDown::TryAll, "a target group fails open")),
             ..Cluster::default()
         };
@@ -165,10 +173,12 @@ impl Group<'_, '_> {
     }
 
     /// The header of a check: an NLB sends LOCAL where it sends headers at all.
-    fn check_header(&self) -> (&'static str, &'static str) {
+    fn check_header(&self, mode: Mode) -> (&'static str, &'static str) {
         match self.header {
-            Some(_) => ("local-addresses", "an NLB's checks carry LOCAL and an address block"),
-            None => ("none", "no header is sent"),
+            Some(_) if mode != Mode::Udp => {
+                ("local-addresses", "an NLB's checks carry LOCAL and an address block")
+            }
+            _ => ("none", "no header is sent"),
         }
     }
 

@@ -155,7 +155,6 @@ impl<'i, 't> V2<'i, 't> {
             match (protocol, balancer.and_then(|id| self.idle.get(id.as_str()).copied())) {
                 (Protocol::Http | Protocol::Https, Some(idle)) => (idle, "idle_timeout.timeout_seconds"),
                 (Protocol::Http | Protocol::Https, None) => (60, "the default of an ALB"),
-                (Protocol::Udp, _) => (120, "as an NLB has it"),
                 _ => (350, "the default of an NLB"),
             };
         for (key, value, place) in attributes(&properties, "ListenerAttributes")? {
@@ -179,8 +178,11 @@ impl<'i, 't> V2<'i, 't> {
                 bind: self.import.binds(resource.id, port),
                 mode: *mode,
                 certificates: certificates.clone(),
-                timeouts: vec![("idle", format!("{idle}s").into())],
-                timeouts_why: Some(why.to_owned()),
+                timeouts: vec![(
+                    "idle",
+                    format!("{}s", if *mode == Mode::Udp { UDP_IDLE } else { idle }).into(),
+                )],
+                timeouts_why: Some(if *mode == Mode::Udp { "as an NLB has it" } else { why }.to_owned()),
                 ..Listener::default()
             };
             if *mode == Mode::Http {
@@ -237,6 +239,9 @@ pub(super) fn attributes(
 pub(super) fn number(text: &str, place: Place, properties: &Properties<'_, '_>) -> Result<u64, Fault> {
     text.parse().map_err(|_| Fault::expected(place, "a number", shown(text)).within(&properties.path))
 }
+
+/// Of flows of datagrams at an NLB, which cannot be changed.
+const UDP_IDLE: u64 = 120;
 
 const BALANCER_REASONS: &[(&str, &str)] = &[
     ("Scheme", "`bind` and the firewall decide who can connect"),

@@ -6,7 +6,7 @@ use super::wishes::Wishes;
 use crate::deployment::{Deployment, has_port, with_port};
 use crate::draft::{Draft, Value};
 use crate::fault::{Fault, Note, Place, shown};
-use crate::parts::{Because, Cluster, Listener, Mode, Rule, balance, rule_text, unverified_tls};
+use crate::parts::{Because, Cluster, DATAGRAMS, Listener, Mode, Rule, balance, rule_text, unverified_tls};
 use crate::tree::{Kind, Node};
 
 /// A Service of type LoadBalancer.
@@ -142,7 +142,11 @@ impl<'t> Service<'t> {
                 format!("port {}: requests tell the client in fields; no header is sent", port.number);
             notes.push(Note { place: port.place, path: self.path.clone(), message });
         }
-        let header = header.filter(|_| port.mode != Mode::Http);
+        if header.is_some() && port.mode == Mode::Udp {
+            let message = format!("port {}: {DATAGRAMS}", port.number);
+            notes.push(Note { place: port.place, path: self.path.clone(), message });
+        }
+        let header = header.filter(|_| port.mode == Mode::Tcp);
         let check = self.wishes.check.as_ref().zip(self.wishes.check_header);
         let check = check
             .map(|(check, header)| check.health(check.port.filter(|own| Some(*own) != port.target), header));

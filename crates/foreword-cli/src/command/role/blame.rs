@@ -10,7 +10,11 @@ pub(super) fn flag(text: &str, problem: &Problem) -> Option<&'static str> {
     let key = before.last()?.split('=').next()?.trim();
     let of_key = |(name, wanted, _): &&(&str, &str, &str)| table.starts_with(name) && key == *wanted;
     let (_, _, flag) = FLAGS.iter().find(of_key)?;
-    Some(flag)
+    // A table on one line, and two flags for it.
+    match *flag {
+        "--max-connections" if problem.message().contains("`flows`") => Some("--max-flows"),
+        flag => Some(flag),
+    }
 }
 
 /// A hint, as it is done with flags.
@@ -38,6 +42,8 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("listener.", "tls", "--certificates"),
     ("listener.", "timeout", "--idle-timeout"),
     ("listener.", "max", "--max-connections"),
+    ("listener.", "cluster", "--send-header"),
+    ("listener.", "header", "--datagrams"),
     ("cluster.", "endpoints", "--to"),
     ("cluster.", "balance", "--balance"),
     ("cluster.", "send_header", "--send-header"),

@@ -24,7 +24,8 @@ impl Parts {
             trust: groups(args).into_iter().map(|group| group.name).collect(),
             certificates: args.certificates.clone(),
             timeouts: args.idle_timeout.iter().map(|idle| ("idle", idle.as_str().into())).collect(),
-            max: args.max_connections.iter().map(|&count| ("connections", count.into())).collect(),
+            header: args.datagrams.iter().map(|every| ("datagrams", every.as_str().into())).collect(),
+            max: max(args),
             cluster: Some(CLUSTER.to_owned()),
             ..Listener::default()
         };
@@ -79,6 +80,11 @@ impl Parts {
         }
         draft
     }
+}
+
+fn max(args: &RoleArgs) -> Vec<(&'static str, Value)> {
+    let counts = [("connections", args.max_connections), ("flows", args.max_flows)];
+    counts.into_iter().filter_map(|(key, count)| Some((key, count?.into()))).collect()
 }
 
 fn top(args: &RoleArgs) -> Table {

@@ -34,6 +34,12 @@ pub(super) struct RoleArgs {
     /// The most connections at once
     #[arg(long, value_name = "COUNT", help_heading = "Where from")]
     pub(super) max_connections: Option<u64>,
+    /// The most flows of datagrams at once
+    #[arg(long, value_name = "COUNT", help_heading = "Where from")]
+    pub(super) max_flows: Option<u64>,
+    /// Of datagrams, where the header is: `every`, `first` or `spp`
+    #[arg(long, value_name = "WHERE", help_heading = "Where from")]
+    pub(super) datagrams: Option<String>,
 
     /// An endpoint: `10.0.0.1:443`, `app.internal:8080`, `unix:/path`, with more to say `10.0.0.1:443,weight=3` or
     /// `10.0.0.1:443,backup`; repeatable
@@ -156,6 +162,8 @@ pub(super) enum ModeArg {
     Http,
     /// Bytes of TLS that ends elsewhere
     TlsPassthrough,
+    /// Datagrams
+    Udp,
 }
 
 impl From<ModeArg> for Mode {
@@ -164,6 +172,7 @@ impl From<ModeArg> for Mode {
             ModeArg::Tcp => Self::Tcp,
             ModeArg::Http => Self::Http,
             ModeArg::TlsPassthrough => Self::TlsPassthrough,
+            ModeArg::Udp => Self::Udp,
         }
     }
 }
@@ -177,6 +186,10 @@ pub(super) enum HeaderArg {
     V1,
     /// The binary format
     V2,
+    /// Of datagrams: v2 in front of a flow's first one
+    V2First,
+    /// Of datagrams: the Simple Proxy Protocol
+    Spp,
 }
 
 impl HeaderArg {
@@ -185,6 +198,8 @@ impl HeaderArg {
             Self::None => None,
             Self::V1 => Some(SentHeader::V1),
             Self::V2 => Some(SentHeader::V2),
+            Self::V2First => Some(SentHeader::V2First),
+            Self::Spp => Some(SentHeader::Spp),
         }
     }
 }
