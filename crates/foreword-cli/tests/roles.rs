@@ -136,7 +136,7 @@ fn the_file_that_flags_mean_is_printed_and_good() {
         "balance --bind [::]:443 --mode tls-passthrough --to 10.0.0.1:443,weight=3 --to 10.0.0.2:443 --to 10.0.0.3:443,backup \
          --balance hash:client.ip --send-header v2",
         "balance --bind [::]:80 --to app.internal:443 --to-tls --to-sni app.internal --balance random-of-two",
-        "balance --bind [::]:80 --to 10.0.0.1:443 --to-tls --to-insecure --balance first",
+        "balance --bind [::]:80 --to 10.0.0.1:443,max_connections=100 --to-tls --to-insecure --balance first --slow-start 30s",
         "balance --bind [::]:53 --mode udp --to 10.0.2.10:53 --send-header v2-first --max-flows 1000 --idle-timeout 10s",
         "gate --bind [::]:53 --mode udp --to 127.0.0.1:5353 --trust 10.0.0.0/8 --datagrams spp",
         "gate --bind [::]:5432 --mode tcp --trust 10.0.0.0/16 --to 127.0.0.1:15432 --access-log haproxy --log-to file:a.log",
@@ -162,7 +162,7 @@ fn what_is_wrong_is_told_of_the_flags() {
     let mut told = String::new();
     for command in [
         "balance --bind 127.0.0.1 --to 10.0.0.1 --idle-timeout 5 --connect-timeout x --trust 10.0.0.0/99",
-        "balance --bind [::]:443 --to 10.0.0.1:1,weight=0 --send-tlv ssl --balance hash:nothing --to-tls --to-ca nowhere.pem",
+        "balance --bind [::]:443 --to 10.0.0.1:1,weight=0 --send-tlv ssl --balance hash:nothing --slow-start 1 --to-tls --to-ca nowhere.pem",
         "balance --bind [::]:443 --to 10.0.0.1:1 --to 10.0.0.1:1",
         "gate --bind [::]:443 --to 10.0.0.1:1 --certificates nowhere/",
         "balance --bind [::]:443 --to 10.0.0.1:1 --max-flows 5 --send-header spp",

@@ -104,6 +104,8 @@ pub struct Cluster {
     pub tls: Option<Vec<(&'static str, Value)>>,
     /// `timeout = { … }`.
     pub timeouts: Vec<(&'static str, Value)>,
+    /// For how long an endpoint that is usable again gets less.
+    pub slow_start: Option<Because<Value>>,
     /// Whether connections are tried or refused where no endpoint is up.
     pub all_down: Option<Because<AllDown>>,
     /// How endpoints are asked whether they are up.
@@ -142,6 +144,8 @@ pub struct Endpoint {
     pub address: String,
     /// How much it gets, against the others.
     pub weight: Option<u64>,
+    /// The most connections to it at once.
+    pub max_connections: Option<u64>,
     /// Whether it is used only where no other one is usable.
     pub backup: bool,
 }
@@ -156,7 +160,8 @@ impl From<Endpoint> for Value {
     fn from(endpoint: Endpoint) -> Self {
         let weight = endpoint.weight.map(|weight| ("weight", Self::Number(weight)));
         let backup = endpoint.backup.then_some(("backup", Self::Flag(true)));
-        let more: Vec<_> = weight.into_iter().chain(backup).collect();
+        let max = endpoint.max_connections.map(|max| ("max_connections", Self::Number(max)));
+        let more: Vec<_> = weight.into_iter().chain(max).chain(backup).collect();
         match more.is_empty() {
             true => Self::Text(endpoint.address),
             false => Self::table([("address", Self::Text(endpoint.address))].into_iter().chain(more)),
@@ -342,6 +347,7 @@ impl Cluster {
         if !self.timeouts.is_empty() {
             table.set("timeout", Value::table(self.timeouts));
         }
+        set(&mut table, "slow_start", self.slow_start);
         let all_down = self.all_down.map(|all_down| {
             all_down.map(|all_down| match all_down {
                 AllDown::TryAll => "try-all".into(),

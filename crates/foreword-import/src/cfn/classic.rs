@@ -21,6 +21,8 @@ struct Balancer<'i, 't> {
     /// Instance ports that get a header.
     headers: BTreeSet<u16>,
     check: Option<Check>,
+    /// For how long an instance that leaves may end what it has.
+    drain: Option<u64>,
     idle: String,
     idle_why: &'static str,
 }
@@ -38,6 +40,7 @@ pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<()
         instances: properties.list("Instances")?,
         headers: read_policies(&properties)?,
         check: read_check(&properties)?,
+        drain: read_drain(&properties)?,
         idle: format!("{}s", idle.as_ref().map_or(DEFAULT_IDLE, |idle| idle.value)),
         idle_why: if idle.is_some() {
             "ConnectionSettings.IdleTimeout"
@@ -155,6 +158,7 @@ impl Balancer<'_, '_> {
             health: self.check.as_ref().map(|check| {
                 self.import.health(check, self.id, port.value, ("none", "a classic ELB's checks carry none"))
             }),
+            timeouts: self.drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
             all_down: Some(Because::of(AllDown::Refuse, "as a classic ELB does")),
             ..Cluster::default()
         });
@@ -245,6 +249,14 @@ fn read_check(properties: &Properties<'_, '_>) -> Result<Option<Check>, Fault> {
     }))
 }
 
+/// `ConnectionDrainingPolicy`: its timeout, if it is enabled.
+fn read_drain(properties: &Properties<'_, '_>) -> Result<Option<u64>, Fault> {
+    let Some(policy) = properties.map("ConnectionDrainingPolicy")? else { return Ok(None) };
+    let enabled = policy.flag("Enabled")?.unwrap_or(false);
+    let timeout = policy.number("Timeout")?.map_or(DEFAULT_DRAIN, |timeout| timeout.value);
+    Ok(enabled.then_some(timeout))
+}
+
 /// What a protocol speaks, and whether in TLS.
 fn protocol_of(
     text: &At<String>,
@@ -265,6 +277,8 @@ fn protocol_of(
 
 const DEFAULT_IDLE: u64 = 60;
 
+const DEFAULT_DRAIN: u64 = 300;
+
 const POLICIES: &[(&str, &str)] = &[
     ("SSLNegotiationPolicyType", "is not carried over: TLS 1.2 and 1.3 are spoken, with safe ciphers only"),
     ("PublicKeyPolicyType", "is not carried over: the instances' certificates are not pinned"),
@@ -280,7 +294,6 @@ const REASONS: &[(&str, &str)] = &[
     ("AppCookieStickinessPolicy", "no stickiness by cookie"),
     ("LBCookieStickinessPolicy", "no stickiness by cookie"),
     ("AvailabilityZones", ""),
-    ("ConnectionDrainingPolicy", "not carried over"),
     ("CrossZone", "there are no zones here: every endpoint gets its share"),
     ("LoadBalancerName", ""),
     ("Scheme", "`bind` and the firewall decide who can connect"),

@@ -24,6 +24,8 @@ pub(super) struct Group<'i, 't> {
     header: Option<Placement>,
     by_client: bool,
     least: bool,
+    drain: Option<u64>,
+    slow_start: Option<u64>,
     check: Option<Check>,
     /// Whether anyone forwards to it.
     pub(super) used: Cell<bool>,
@@ -65,6 +67,8 @@ pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Re
         header: None,
         by_client: false,
         least: false,
+        drain: None,
+        slow_start: None,
         check: check(&properties, protocol)?,
         used: Cell::new(false),
     };
@@ -99,12 +103,11 @@ impl Group<'_, '_> {
                 ("load_balancing.algorithm.type", "least_outstanding_requests") => self.least = true,
                 ("load_balancing.algorithm.type", "round_robin") => {}
                 ("deregistration_delay.timeout_seconds", _) => {
-                    number(&value, place, properties)?;
-                    self.import.note(
-                        place,
-                        self.path(&key),
-                        "not carried over: `drain` is for the whole gateway",
-                    );
+                    self.drain = Some(number(&value, place, properties)?)
+                }
+                ("slow_start.duration_seconds", "0") => {}
+                ("slow_start.duration_seconds", _) => {
+                    self.slow_start = Some(number(&value, place, properties)?)
                 }
                 _ => self.import.note(place, self.path(&key), "not carried over"),
             }
@@ -165,6 +168,10 @@ impl Group<'_, '_> {
                 .check
                 .as_ref()
                 .map(|check| self.import.health(check, self.id, self.port, self.check_header(mode))),
+            timeouts: self.drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
+            slow_start: self
+                .slow_start
+                .map(|slow| Because::of(format!("{slow}s").into(), "slow_start.duration_seconds")),
             all_down: Some(Because::of(AllDown::TryAll, "a target group fails open")),
             ..Cluster::default()
         };

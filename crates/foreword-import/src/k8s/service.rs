@@ -166,6 +166,7 @@ impl<'t> Service<'t> {
                 .filter(|_| header.is_some() && port.mode == Mode::Tcp)
                 .map(Because::plain),
             tls: self.wishes.endpoint_tls.then(unverified_tls),
+            timeouts: self.wishes.drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
             health: check,
             ..Cluster::default()
         })

@@ -19,6 +19,8 @@ pub(super) struct Wishes {
     /// Whether endpoints are spoken to in TLS.
     pub(super) endpoint_tls: bool,
     pub(super) balance: Option<(&'static str, String)>,
+    /// Seconds in which an endpoint that leaves may end what it has.
+    pub(super) drain: Option<u64>,
     pub(super) check: Option<Check>,
     pub(super) check_header: Option<(&'static str, &'static str)>,
     /// Whether endpoints are pods rather than nodes.
@@ -127,6 +129,9 @@ fn aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) 
                 placement = Placement::Connect
             }
             ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack_with_payload") => {}
+            ("deregistration_delay.timeout_seconds", seconds) if seconds.parse::<u64>().is_ok() => {
+                wishes.drain = seconds.parse().ok();
+            }
             (key, _) => wishes.left_out.extend(attributes.map(|said| Note {
                 place: said.place,
                 path: format!("{}.{key}", annotations.path_of(&name("target-group-attributes"))),
@@ -136,6 +141,9 @@ fn aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) 
     }
     let why =
         if attributes.is_some() && on { name("target-group-attributes") } else { name("proxy-protocol") };
+    if annotations.flag(&name("connection-draining-enabled"))? {
+        wishes.drain = annotations.number(&name("connection-draining-timeout"))?;
+    }
     let idle = annotations.number(&name("connection-idle-timeout"))?;
     let backend = annotations.get(&name("backend-protocol")).map(|said| said.text.to_ascii_lowercase());
     wishes.http = !nlb && backend.as_deref().is_some_and(|backend| backend.starts_with("http"));

@@ -8,6 +8,10 @@ pub(super) fn flag(text: &str, problem: &Problem) -> Option<&'static str> {
     let before: Vec<&str> = text.lines().take(line).collect();
     let table = before.iter().rev().find_map(|line| line.strip_prefix('[')).unwrap_or_default();
     let key = before.last()?.split('=').next()?.trim();
+    // What a listener and its cluster do not agree on stands at the head of the listener.
+    if key.starts_with("[listener.") && problem.message().contains(" sends ") {
+        return Some("--send-header");
+    }
     let of_key = |(name, wanted, _): &&(&str, &str, &str)| table.starts_with(name) && key == *wanted;
     let (_, _, flag) = FLAGS.iter().find(of_key)?;
     // A table on one line, and two flags for it.
@@ -23,7 +27,14 @@ pub(super) fn in_flags(hint: &str) -> String {
 }
 
 /// What hints say of keys, and the flags for it.
-const HINTS: &[(&str, &str)] = &[("`send_header = \"v2\"`", "`--send-header v2`")];
+const HINTS: &[(&str, &str)] = &[
+    (
+        "take a cluster with `send_header = \"v2\"`, `\"v1\"` or `\"none\"`",
+        "give `--send-header v2`, `v1` or `none`",
+    ),
+    ("write `send_header = \"v2\"` there", "give `--send-header v2`"),
+    ("`send_header = \"v2\"`", "`--send-header v2`"),
+];
 
 /// How a table begins, a key in it, and the flag that it came from.
 const FLAGS: &[(&str, &str, &str)] = &[
@@ -36,6 +47,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("cluster.endpoints.health", "rise", "--health-rise"),
     ("cluster.endpoints.health", "fall", "--health-fall"),
     ("cluster.", "tls", "--to-tls"),
+    ("cluster.", "slow_start", "--slow-start"),
     ("cluster.", "pass_tlvs", "--pass-tlv"),
     ("listener.", "bind", "--bind"),
     ("listener.", "mode", "--mode"),

@@ -38,6 +38,7 @@ impl Parts {
             tlvs: args.send_tlv.iter().map(|tlv| tlv.as_str().into()).collect(),
             passed: args.pass_tlv.clone(),
             tls: tls(args),
+            slow_start: args.slow_start.as_deref().map(|slow| Because::plain(slow.into())),
             health: health(&args.health),
             timeouts: args
                 .connect_timeout

@@ -41,8 +41,8 @@ pub(super) struct RoleArgs {
     #[arg(long, value_name = "WHERE", help_heading = "Where from")]
     pub(super) datagrams: Option<String>,
 
-    /// An endpoint: `10.0.0.1:443`, `app.internal:8080`, `unix:/path`, with more to say `10.0.0.1:443,weight=3` or
-    /// `10.0.0.1:443,backup`; repeatable
+    /// An endpoint: `10.0.0.1:443`, `app.internal:8080`, `unix:/path`, with more to say `10.0.0.1:443,weight=3`,
+    /// `…,max_connections=100` or `…,backup`; repeatable
     #[arg(long, value_name = "ENDPOINT", required = true, help_heading = "Where to")]
     pub(super) to: Vec<To>,
     /// Which endpoint is next: round-robin, least-connections, random-of-two, first, or `hash:VALUE` as `hash:client.ip`
@@ -72,6 +72,9 @@ pub(super) struct RoleArgs {
     /// Take any certificate from them
     #[arg(long, requires = "to_tls", conflicts_with = "to_ca", help_heading = "Where to")]
     pub(super) to_insecure: bool,
+    /// For how long an endpoint that is usable again gets less than its share
+    #[arg(long, value_name = "DURATION", help_heading = "Where to")]
+    pub(super) slow_start: Option<String>,
     /// For how long a connection may take to be made
     #[arg(long, value_name = "DURATION", help_heading = "Where to")]
     pub(super) connect_timeout: Option<String>,
@@ -274,14 +277,18 @@ impl FromStr for To {
         for part in parts {
             match part.split_once('=') {
                 None if part == "backup" => endpoint.backup = true,
-                Some(("weight", weight)) => {
-                    let weight =
-                        weight.parse().map_err(|_| format!("expected a number, found `{weight}`"))?;
-                    endpoint.weight = Some(weight);
+                Some(("weight", number)) => endpoint.weight = Some(count(number)?),
+                Some(("max_connections", number)) => endpoint.max_connections = Some(count(number)?),
+                _ => {
+                    let expected = "`weight=NUMBER`, `max_connections=NUMBER` or `backup`";
+                    return Err(format!("expected {expected}, found `{part}`"));
                 }
-                _ => return Err(format!("expected `weight=NUMBER` or `backup`, found `{part}`")),
             }
         }
         Ok(Self(endpoint))
     }
+}
+
+fn count(number: &str) -> Result<u64, String> {
+    number.parse().map_err(|_| format!("expected a number, found `{number}`"))
 }
