@@ -2,7 +2,7 @@
 
 use clap::Args;
 use foreword_gateway::config::Problems;
-use foreword_gateway::plan::{Listener, Mode, Plan};
+use foreword_gateway::plan::{Bind, Listener, Mode, Plan};
 use foreword_gateway::{Gateway, config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -124,7 +124,12 @@ fn announce(gateway: &Gateway) {
     tracing::info!("foreword {}, {} workers", env!("CARGO_PKG_VERSION"), gateway.workers());
     for bound in gateway.addresses() {
         let mode = plan.listener(&bound.listener).map_or("", |listener| mode(listener));
-        tracing::info!("listener {}: {mode} on {}", bound.listener, bound.address);
+        let address = match &bound.address {
+            // The mode has said it already.
+            Bind::Udp(address) => address.to_string(),
+            address => address.to_string(),
+        };
+        tracing::info!("listener {}: {mode} on {address}", bound.listener);
     }
     if let Some(address) = gateway.admin_address() {
         tracing::info!("admin on {address}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod apache;
 pub(crate) mod caddy;
+pub(crate) mod dns;
 pub(crate) mod dovecot;
 pub(crate) mod gunicorn;
 pub(crate) mod haproxy;
