@@ -21,13 +21,12 @@ pub(super) struct Carried {
 /// Reads what a header of this version carries.
 pub(super) fn read(table: &Table<'_, '_>, send_header: SendHeader) -> Carried {
     let max = table.size("max_header").map_or(DEFAULT_MAX_HEADER, |max| max.value);
-    let send = table.read("send_tlvs", |value| value.list()).map(|list| list.value).unwrap_or_default();
-    if send.len() > MAX_TLVS {
-        let found = format!("{} of them", send.len());
-        let list = table.get("send_tlvs").map(|list| list.place.expected("at most 64 TLVs", found));
-        list.into_iter().for_each(|problem| table.notes().problem(problem));
+    let list = table.read("send_tlvs", |value| value.list());
+    if let Some(list) = list.as_ref().filter(|list| list.value.len() > MAX_TLVS) {
+        let expected = format!("at most {MAX_TLVS} TLVs");
+        table.notes().problem(list.place.expected(expected, list.value.len()));
     }
-    let send = read_sent(&send, max, table.notes());
+    let send = list.map(|list| read_sent(&list.value, max, table.notes())).unwrap_or_default();
     let pass = table.get("pass_tlvs");
     let pass = pass.as_ref().and_then(|value| read_passed(value, table.notes())).unwrap_or_default();
     if !matches!(send_header, SendHeader::V2 | SendHeader::V2First) {
@@ -87,7 +86,7 @@ fn read_given(value: &Value<'_>, max: usize, notes: &Notes) -> Option<SendTlv> {
             notes.problem(value.place.problem(format!("`{key}` has no effect: {why}")));
         }
     };
-    if kind.value.to_string() == "ssl" {
+    if kind.value.number == foreword::kind::SSL {
         no_effect("value", "`ssl` says what is known of the client's TLS");
         let parts = table.get("parts").map(|parts| read_parts(&parts, notes));
         return Some(SendTlv::Ssl(parts.unwrap_or(SslParts::DEFAULT)));
@@ -97,8 +96,8 @@ fn read_given(value: &Value<'_>, max: usize, notes: &Notes) -> Option<SendTlv> {
         let problem = kind
             .place
             .expected(format_args!("{} as a kind with a value", givable()), shown(&kind.value.to_string()));
-        let hint = match kind.value.to_string().as_str() {
-            "crc32c" => {
+        let hint = match kind.value.number {
+            foreword::kind::CHECKSUM => {
                 "the checksum is made from the finished header: write `\"crc32c\"` in place of the table"
             }
             _ => "nobody reads padding",

@@ -187,11 +187,9 @@ pub(crate) fn introduction(
         .map_err(|source| ConnectError::Header { address: chosen.address.clone(), source })?;
     Ok(made.map(|made| {
         if !made.left_out.is_empty() {
-            let unfit = made.left_out.iter().filter(|tlv| tlv.unfit.is_some()).count();
-            let without_room = made.left_out.len() - unfit;
-            let (left_out, max) = (&*made.left_out, cluster.max_header);
-            let told = Told { left_out, max, client: &who.client.address };
-            chosen.account.tlvs_left_out(without_room as u64, unfit as u64, &told);
+            let left_out = &made.left_out;
+            let told = Told { left_out, max: cluster.max_header, client: &who.client.address };
+            chosen.account.tlvs_left_out(left_out.without_room, left_out.unfit, &told);
         }
         made.bytes
     }))

@@ -13,7 +13,7 @@ use foreword::{
 use crate::policy::cluster::{Cluster, SendHeader};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};
 use crate::policy::send_tlv::{SendTlv, SslParts, TlvValue};
-use crate::policy::tlv_kind::{Called, Unfit};
+use crate::policy::tlv_kind::{Called, TlvKind, Unfit};
 
 /// What a header to an endpoint says of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -49,42 +49,62 @@ impl<'c> Introduced<'c> {
 pub(crate) struct Made {
     pub(crate) bytes: Vec<u8>,
     /// Empty unless something is amiss: then it is told.
-    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) left_out: LeftOut,
 }
 
-/// A TLV that stayed behind, whole.
-#[derive(Debug, PartialEq, Eq)]
+/// The TLVs that stayed behind, each whole.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOut {
-    what: String,
-    /// What its kind expects; `None` where only the room was lacking.
-    pub(crate) unfit: Option<&'static str>,
+    /// How many had no room.
+    pub(crate) without_room: u64,
+    /// How many had a value that does not fit their kind.
+    pub(crate) unfit: u64,
+    /// Of those that had no room the first, by name and length: a header may hold thousands.
+    lacking: Vec<String>,
+    /// What was expected of the others, and what was found.
+    misfits: Vec<String>,
+}
+
+impl LeftOut {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.without_room + self.unfit == 0
+    }
+
+    fn has_no_room(&mut self, tlv: Called<'_>) {
+        self.without_room += 1;
+        if self.lacking.len() < NAMED {
+            self.lacking.push(tlv.to_string());
+        }
+    }
+
+    fn does_not_fit(&mut self, kind: &TlvKind, len: usize, expected: &str) {
+        self.unfit += 1;
+        self.misfits.push(format!("expected {expected}, found {len} bytes for {kind}"));
+    }
 }
 
 /// Says what was left out of a header, and why.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
-    pub(crate) left_out: &'a [LeftOut],
+    pub(crate) left_out: &'a LeftOut,
     pub(crate) max: usize,
     pub(crate) client: &'a ClientAddr,
 }
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the header of {}: ", self.client)?;
-        let (unfit, lacking): (Vec<_>, Vec<_>) = self.left_out.iter().partition(|tlv| tlv.unfit.is_some());
-        for (place, tlv) in unfit.iter().enumerate() {
-            let between = if place == 0 { "" } else { "; " };
-            write!(f, "{between}expected {}, found {}", tlv.unfit.unwrap_or_default(), tlv.what)?;
-        }
+        let LeftOut { without_room, lacking, misfits, .. } = self.left_out;
+        write!(f, "the header of {}: {}", self.client, misfits.join("; "))?;
         if lacking.is_empty() {
             return Ok(());
         }
-        let between = if unfit.is_empty() { "" } else { "; " };
-        write!(f, "{between}expected at most {} bytes, found no room left for ", self.max)?;
-        for (place, tlv) in lacking.iter().enumerate() {
-            write!(f, "{}{}", if place == 0 { "" } else { ", " }, tlv.what)?;
+        let between = if misfits.is_empty() { "" } else { "; " };
+        let named = lacking.join(", ");
+        write!(f, "{between}expected at most {} bytes, found no room left for {named}", self.max)?;
+        match without_room - lacking.len() as u64 {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
-        Ok(())
     }
 }
 
@@ -105,7 +125,7 @@ pub(crate) fn header(cluster: &Cluster, who: Introduced<'_>) -> Result<Option<Ma
         SendHeader::V2 | SendHeader::V2First => Version::Two,
     };
     let builder = say_who(Builder::new(version).max_len(cluster.max_header), version, who);
-    let mut draft = Draft { builder, max: cluster.max_header, left_out: Vec::new() };
+    let mut draft = Draft { builder, max: cluster.max_header, left_out: LeftOut::default() };
     if version == Version::Two {
         draft.builder = draft.builder.checksum(cluster.send_tlvs.contains(&SendTlv::Crc32c));
         let said = draft.say_ours(&cluster.send_tlvs, who);
@@ -136,7 +156,7 @@ fn say_who<'a>(builder: Builder<'a>, version: Version, who: Introduced<'a>) -> B
 struct Draft<'a> {
     builder: Builder<'a>,
     max: usize,
-    left_out: Vec<LeftOut>,
+    left_out: LeftOut,
 }
 
 impl Draft<'_> {
@@ -160,15 +180,14 @@ impl Draft<'_> {
                         true => match kind.write(&made, &mut value) {
                             Ok(()) => self.put(kind.number, Some(&value)),
                             Err(Unfit(expected)) => {
-                                let what = format!("{} bytes for {kind}", made.len());
-                                self.left_out.push(LeftOut { what, unfit: Some(expected) });
+                                self.left_out.does_not_fit(kind, made.len(), expected);
                                 true
                             }
                         },
                     }
                 }
             };
-            said |= u64::from(is_said).checked_shl(place as u32).unwrap_or_default();
+            said |= if is_said { bit(place) } else { 0 };
         }
         said
     }
@@ -178,7 +197,7 @@ impl Draft<'_> {
     fn pass_on(&mut self, cluster: &Cluster, header: &Header<'_>, said: u64) {
         let ours = |tlv: &RawTlv<'_>| {
             let of = |(place, ours): (usize, &SendTlv)| {
-                said >> place & 1 != 0 && ours.kind().holds(tlv.kind, tlv.value)
+                said & bit(place) != 0 && ours.kind().holds(tlv.kind, tlv.value)
             };
             cluster.send_tlvs.iter().enumerate().any(of)
         };
@@ -203,11 +222,15 @@ impl Draft<'_> {
             let builder = std::mem::replace(&mut self.builder, Builder::v2());
             self.builder = builder.raw_tlv(kind, value);
         } else {
-            let what = Called { number: kind, value }.to_string();
-            self.left_out.push(LeftOut { what, unfit: None });
+            self.left_out.has_no_room(Called { number: kind, value });
         }
         true
     }
+}
+
+/// The bit of a place in `send_tlvs`, which has 64 of them at most.
+fn bit(place: usize) -> u64 {
+    u32::try_from(place).ok().and_then(|place| 1_u64.checked_shl(place)).unwrap_or_default()
 }
 
 /// The protocol agreed on in our handshake; where TLS did not end here, in the one that the trusted proxy saw.
@@ -263,6 +286,9 @@ fn said_again(ssl: &Ssl<'_>, parts: SslParts) -> Vec<u8> {
     }
     value
 }
+
+/// How many of the TLVs that had no room are named.
+const NAMED: usize = 16;
 
 /// Its kind and its length.
 const TLV_HEADER: usize = 3;
@@ -321,7 +347,7 @@ mod tests {
         introduced_by(&tlvs.iter().fold(builder, add).build().unwrap())
     }
 
-    fn made(cluster: &Cluster, client: &Client, tls: Option<&TlsFacts>) -> (Vec<u8>, Vec<LeftOut>) {
+    fn made(cluster: &Cluster, client: &Client, tls: Option<&TlsFacts>) -> (Vec<u8>, LeftOut) {
         let made = header(
             cluster,
             Introduced {
@@ -393,7 +419,7 @@ mod tests {
         assert!(before.iter().map(|(kind, value)| (*kind, &value[..])).eq(expected), "{said:?}");
         // The parser above has found it right.
         assert_eq!(checksum.0, 0x03);
-        assert_eq!(left_out, []);
+        assert!(left_out.is_empty());
     }
 
     #[test]
@@ -415,7 +441,17 @@ mod tests {
                      send_tlvs = [{ kind = 0xE0, value = \"01234567890123456789012345678901234567890\" }]";
         let (bytes, left_out) = made(&cluster(lines), &client, None);
         assert_eq!(tlvs(&bytes).iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [0xe0, 0xe2, 0xe4]);
-        assert_eq!(left_out.len(), 1, "what comes later and is shorter still fits: {left_out:?}");
+        assert_eq!(left_out.without_room, 1, "what comes later and is shorter still fits: {left_out:?}");
+    }
+
+    #[test]
+    fn of_very_many_that_have_no_room_the_first_are_named() {
+        let tlvs: Vec<(u8, &[u8])> = (0..30).map(|_| (0xe5, &[0; 300][..])).collect();
+        let client = from_inet(&tlvs);
+        let (_, left_out) = made(&cluster("send_header = \"v2\"\npass_tlvs = \"all\""), &client, None);
+        assert_eq!(left_out.without_room, 29);
+        let told = Told { left_out: &left_out, max: 536, client: &client.address }.to_string();
+        assert!(told.ends_with(", 0xE5 (300 bytes) and 13 more"), "{told}");
     }
 
     #[test]
@@ -435,7 +471,7 @@ mod tests {
         );
         let (bytes, left_out) = made(&cluster, &from_inet(&[(0x05, b"7")]), Some(&tls()));
         let kinds: Vec<u8> = tlvs(&bytes).iter().map(|(kind, _)| *kind).collect();
-        assert_eq!((kinds, left_out.len()), (vec![0xee, 0xe2, 0xe0, 0xe3], 0));
+        assert_eq!((kinds, left_out.unfit), (vec![0xee, 0xe2, 0xe0, 0xe3], 0));
     }
 
     #[test]
