@@ -13,7 +13,7 @@ use foreword_http1::path::PathPolicy;
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
 pub use crate::policy::cluster::{
     Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, EndpointTls, HeaderPlacement,
-    InnerHeader, Keepalive, OwnZone, SendHeader, Target, WhenAllDown,
+    InnerHeader, Keepalive, OwnZone, Protocol, SendHeader, Target, WhenAllDown,
 };
 pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
 use crate::policy::rules::Rules;

@@ -18,7 +18,7 @@ use super::source::{At, Place};
 use super::tlvs;
 use crate::plan::{
     Balance, Cluster, ClusterLimits, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, OwnZone,
-    SendHeader, WhenAllDown,
+    Protocol, SendHeader, WhenAllDown,
 };
 use crate::policy::key::Key;
 
@@ -85,6 +85,9 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
     let zone = endpoints::zone(table).or_else(|| zone.cloned());
     let endpoints = endpoints::read(table, zone.as_ref());
     let balance = read_balance(table);
+    let protocols = [("http/1.1", Protocol::Http1), ("h2", Protocol::Http2)];
+    let protocol =
+        table.read("protocol", |value| value.one_of(&protocols)).map(|at| at.value).unwrap_or_default();
     let headers = [
         ("none", SendHeader::None),
         ("v1", SendHeader::V1),
@@ -118,7 +121,7 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         table.read("when_all_down", |value| value.one_of(&words)).map(|at| at.value).unwrap_or_default();
 
     let endpoints = endpoints?;
-    let tls = endpoint_tls::read(table, &endpoints);
+    let tls = endpoint_tls::read(table, &endpoints, protocol);
     let placement = header_placement.as_ref().filter(|at| at.value == HeaderPlacement::FirstPayload);
     if let (Some(placement), Some(tls)) = (placement, &tls)
         && !tls.header_inside
@@ -130,6 +133,7 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
     let cluster = Cluster::new(name, index, endpoints);
     Some(Cluster {
         balance,
+        protocol,
         send_header,
         send_tlvs: carried.send,
         pass_tlvs: carried.pass,

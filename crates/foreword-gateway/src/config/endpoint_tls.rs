@@ -7,12 +7,16 @@ use rustls::pki_types::ServerName;
 use super::document::{Table, Value, shown};
 use super::keys::CLUSTER_TLS;
 use super::problem::{Problem, ProblemKind};
-use crate::plan::{Endpoint, EndpointTls, Target};
+use crate::plan::{Endpoint, EndpointTls, Protocol, Target};
 use crate::tls::certificates::CertificatePair;
 use crate::tls::connector::{self, EndpointTlsProblem, EndpointTlsSource};
 
 /// Reads the `tls` of a cluster with these endpoints, its files included. The table must be right for `Some`.
-pub(crate) fn read(cluster: &Table<'_, '_>, endpoints: &[Endpoint]) -> Option<EndpointTls> {
+pub(crate) fn read(
+    cluster: &Table<'_, '_>,
+    endpoints: &[Endpoint],
+    protocol: Protocol,
+) -> Option<EndpointTls> {
     let table = cluster.table("tls", &CLUSTER_TLS)?;
     let notes = table.notes();
     let place = cluster.get("tls")?.place;
@@ -42,6 +46,7 @@ pub(crate) fn read(cluster: &Table<'_, '_>, endpoints: &[Endpoint]) -> Option<En
         certificate: pair(&table),
         name,
         header_inside,
+        http2: protocol == Protocol::Http2,
     };
     let settled = connector::settle(source).map_err(|problem| {
         let hint = match &problem {

@@ -505,6 +505,12 @@ pub(crate) const CLUSTER: Section = Section {
             "How many more attempts there may be after the first, each at an endpoint that was not tried: where nothing was sent, always; where a request was sent and its connection ended before a byte of the answer, if its method is idempotent and it has no body.",
         ),
         key(
+            "protocol",
+            Word(&["http/1.1", "h2"]),
+            "\"http/1.1\"",
+            "What endpoints speak with http listeners; `h2` is HTTP/2 from the first byte, and what gRPC needs. An `Upgrade` does not go there.",
+        ),
+        key(
             "send_header",
             Word(&["none", "v1", "v2", "v2-first", "spp"]),
             "\"none\"",

@@ -15,6 +15,7 @@ use crate::upstream::endpoints::Endpoints;
 use crate::upstream::membership::States;
 use crate::upstream::names::Names;
 use crate::upstream::pool::Pool;
+use crate::upstream::streams::Streams;
 
 /// What the connections of one worker share. It never leaves its thread.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Worker {
     pub(crate) shelf: Shelf,
     /// Connections to endpoints that wait for a request.
     pub(crate) pool: Rc<Pool>,
+    /// Those that carry many requests at once.
+    pub(crate) streams: Rc<Streams>,
     /// How far the drain is, and which plan is in force.
     pub(crate) progress: Rc<Progress>,
     open: Cell<usize>,
@@ -53,6 +56,7 @@ impl Worker {
             scratch: Scratch::new(),
             shelf: Shelf::default(),
             pool: Pool::new(kept),
+            streams: Rc::default(),
             progress: Progress::new(0),
             open: Cell::new(0),
             all_ended: Notify::new(),

@@ -26,6 +26,8 @@ pub struct Cluster {
     pub endpoints: Vec<Endpoint>,
     /// Which endpoint is next.
     pub balance: Balance,
+    /// What endpoints of http listeners speak.
+    pub protocol: Protocol,
     /// The header that an endpoint is sent.
     pub send_header: SendHeader,
     /// The TLVs that the header carries; only with [`SendHeader::V2`] and [`SendHeader::V2First`].
@@ -68,6 +70,7 @@ impl Cluster {
             index,
             endpoints,
             balance: Balance::default(),
+            protocol: Protocol::default(),
             send_header: SendHeader::default(),
             send_tlvs: Vec::new(),
             header_placement: HeaderPlacement::default(),
@@ -86,6 +89,16 @@ impl Cluster {
             when_all_down: WhenAllDown::default(),
         }
     }
+}
+
+/// What is spoken with endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, one request after the other.
+    #[default]
+    Http1,
+    /// HTTP/2, many requests at once. The endpoint is known to speak it.
+    Http2,
 }
 
 /// One address of a cluster.

@@ -27,6 +27,14 @@ impl Outgoing {
         }
     }
 
+    /// Whether nothing speaks against HTTP/2: in the clear it is known to be spoken, under TLS the endpoint must have agreed.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Whether the connection is open and nothing unasked came over it. Tickets and new keys, which TLS sends unasked, are
     /// taken in passing.
     pub(crate) fn is_quiet(&mut self) -> bool {

@@ -39,6 +39,8 @@ pub struct EndpointTlsSource {
     pub name: Option<ServerName<'static>>,
     /// Whether the PROXY header goes inside.
     pub header_inside: bool,
+    /// Whether HTTP/2 is asked for.
+    pub http2: bool,
 }
 
 /// Why no TLS can be spoken with a cluster's endpoints.
@@ -87,13 +89,16 @@ pub fn settle(source: EndpointTlsSource) -> Result<EndpointTls, EndpointTlsProbl
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let config = match &source.certificate {
+    let mut config = match &source.certificate {
         None => builder.with_no_client_auth(),
         Some(pair) => {
             let certificate = load_pair(pair)?;
             builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certificate)))
         }
     };
+    if source.http2 {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+    }
     // Each is an identity of its own: what was agreed on under another plan is not taken over.
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     Ok(EndpointTls {

@@ -14,3 +14,4 @@ pub(crate) mod reach;
 mod resolved;
 mod standing;
 pub(crate) mod state;
+pub(crate) mod streams;

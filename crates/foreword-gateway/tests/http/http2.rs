@@ -14,15 +14,15 @@ use tokio::net::TcpStream;
 
 use crate::support::*;
 
-const CLEAR: &str = "http2 = \"prior-knowledge\"";
+pub(crate) const CLEAR: &str = "http2 = \"prior-knowledge\"";
 
 /// A gateway that speaks HTTP/2 in the clear and forwards everything to `endpoint`.
-fn in_clear(endpoint: &Endpoint) -> Gateway {
+pub(crate) fn in_clear(endpoint: &Endpoint) -> Gateway {
     gateway(&file(&[endpoint.address], &format!("{CLEAR}\ncluster = \"app\""), ""))
 }
 
 /// Has `story` told by a client of `gateway`. Nothing takes longer than patience.
-fn tell<F: Future<Output = ()>>(gateway: &Gateway, story: impl FnOnce(SendRequest<Bytes>) -> F) {
+pub(crate) fn tell<F: Future<Output = ()>>(gateway: &Gateway, story: impl FnOnce(SendRequest<Bytes>) -> F) {
     let address = address(gateway);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -34,12 +34,12 @@ fn tell<F: Future<Output = ()>>(gateway: &Gateway, story: impl FnOnce(SendReques
     });
 }
 
-fn get(path: &str) -> Request<()> {
+pub(crate) fn get(path: &str) -> Request<()> {
     Request::get(format!("http://www.example.com{path}")).body(()).unwrap()
 }
 
 /// Asks with a body in one piece.
-async fn ask(
+pub(crate) async fn ask(
     client: &mut SendRequest<Bytes>,
     request: Request<()>,
     body: &[u8],
@@ -52,7 +52,7 @@ async fn ask(
     response.await
 }
 
-async fn content(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
+pub(crate) async fn content(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut all = Vec::new();
     while let Some(data) = body.data().await {
         let data = data?;
@@ -62,7 +62,7 @@ async fn content(body: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
     Ok(all)
 }
 
-async fn text(response: Response<RecvStream>) -> String {
+pub(crate) async fn text(response: Response<RecvStream>) -> String {
     String::from_utf8(content(&mut response.into_body()).await.unwrap()).unwrap()
 }
 

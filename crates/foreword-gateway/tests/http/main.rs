@@ -7,6 +7,8 @@ mod forwarding;
 mod frames;
 mod going;
 mod http2;
+mod http2_upstream;
+mod http2_websocket;
 mod keep_alive;
 mod limits;
 mod rates;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -66,6 +67,9 @@ impl Answering<'_, '_, '_, '_> {
             if response.status() == 101 {
                 return self.switch(len, target).await;
             }
+            if self.asked.must_switch && (200..300).contains(&response.status()) {
+                return Err(self.refused(|endpoint| Refused::NotSwitched { endpoint }));
+            }
             if !response.is_interim() {
                 return self.pass_final(len, source, target).await;
             }
@@ -98,6 +102,10 @@ impl Answering<'_, '_, '_, '_> {
             match read {
                 Ok(1..) if is_silent => self.note.borrow_mut().first_byte(),
                 Ok(1..) => {}
+                // An endpoint that resets one stream of many has looked at it: it would do so again.
+                Err(error) if is_silent && error.kind() == io::ErrorKind::ConnectionAborted => {
+                    return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }));
+                }
                 Ok(0) | Err(_) if is_silent => return Err(Failed::Unanswered),
                 Ok(0) | Err(_) => return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint })),
             }

@@ -97,7 +97,11 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
         connection.listener.rules.decide(&facts, take, &mut |change| changes.push(change));
     let id_field = &*connection.listener.request_id.field;
     let id = RequestId::of(&request, id_field, talk.may_forward);
-    let asked = Asked { facts, changes, id, id_field };
+    let asked = {
+        // Over HTTP/2 nobody asks for another protocol but by CONNECT, RFC 8441 §4.
+        let must_switch = talk.spoken == Spoken::Http2 && request.connection().upgrade;
+        Asked { facts, changes, id, must_switch, id_field }
+    };
     note_decision(&asked, rule, &mut note);
     match ending {
         Ending::Forward(cluster) => {

@@ -17,6 +17,8 @@ pub(super) struct Asked<'r> {
     pub(super) facts: RequestFacts<'r>,
     pub(super) changes: Changes<'r>,
     pub(super) id: RequestId<'r>,
+    /// Whether the client has no use for an answer of success but the one that changes the protocol.
+    pub(super) must_switch: bool,
     /// The field that carries the id.
     pub(super) id_field: &'r str,
 }

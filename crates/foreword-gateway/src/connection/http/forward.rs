@@ -17,6 +17,7 @@ use super::link::{self, Link};
 use super::refused::Refused;
 use super::sending::{Failed, Progress, Terms, send};
 use super::shelf::Buffer;
+use super::wire::Wire;
 use crate::connection::error::ServeError;
 use crate::connection::forward::{Forward, Traffic};
 use crate::connection::header_watch::HeaderWatch;
@@ -138,7 +139,7 @@ async fn converse<S: Carried>(
         body_rate: listener.min.body_rate,
         response: cluster.timeout.response,
     };
-    let (down, up) = (Shared::new(&mut talk.stream), Shared::new(link.upstream.stream()));
+    let (down, up) = (Shared::new(&mut talk.stream), Shared::new(&mut link.wire));
     let ((mut from_client, mut to_client), (mut from_endpoint, mut to_endpoint)) =
         (down.halves(), up.halves());
     let request = asked.request();
@@ -204,7 +205,9 @@ async fn tunnel<S: Carried>(
     mut note: RequestRecord<'_>,
 ) -> After {
     let idle = talk.connection.listener.timeout.idle;
-    let mut upstream = link.upstream.into_stream();
+    // No stream of HTTP/2 changes its protocol: `Ask` tells of none that would.
+    let Wire::Http1(upstream) = link.wire else { return After::Cut };
+    let mut upstream = upstream.into_stream();
     upstream.socket().keep_alive(cluster.keepalive.within(idle));
     let early = async {
         write_together(&mut talk.stream, [said.bytes()]).await.map_err(ServeError::Downstream)?;

@@ -2,23 +2,28 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
+use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Talk;
+use super::wire::Wire;
 use crate::connection::Connection;
+use crate::connection::http2::Ask;
 use crate::connection::record::{Fill, RequestRecord};
 use crate::observe::Name;
-use crate::plan::{Cluster, SendHeader};
+use crate::plan::{Cluster, Protocol, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::{Address, Chosen};
 use crate::upstream::reach::{Attempt, Attempts, reach};
+use crate::upstream::streams::{Multiplexed, Streams};
 
 /// A connection to an endpoint, for one request.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) upstream: Upstream,
+    pub(super) wire: Wire,
     /// The header that goes out first, in one write with the request; empty where there is none to say (R-SEND-02).
     pub(super) introduction: Vec<u8>,
     pub(super) chosen: Chosen,
@@ -34,7 +39,11 @@ pub(in crate::connection) struct Own(Cell<Option<Box<Kept>>>);
 
 /// Boxed, since most connections have none of them and all have room for some.
 #[derive(Default)]
-struct Kept(Vec<Mine>);
+struct Kept {
+    mine: Vec<Mine>,
+    /// Those that carry many requests of this client at once.
+    streams: Rc<Streams>,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -61,19 +70,27 @@ impl Own {
 
     fn put(&self, mine: Mine) {
         let mut kept = self.0.take().unwrap_or_default();
-        if kept.0.len() >= MOST_OWN {
-            kept.0.remove(0);
+        if kept.mine.len() >= MOST_OWN {
+            kept.mine.remove(0);
         }
-        kept.0.push(mine);
+        kept.mine.push(mine);
         self.0.set(Some(kept));
     }
 
     /// Has `look` look at those that are kept, if any are.
     fn look<T>(&self, look: impl FnOnce(&mut Vec<Mine>) -> T) -> Option<T> {
         let mut kept = self.0.take()?;
-        let found = look(&mut kept.0);
-        self.0.set(Some(kept).filter(|kept| !kept.0.is_empty()));
+        let found = look(&mut kept.mine);
+        self.0.set(Some(kept));
         Some(found)
+    }
+
+    /// Those that carry many requests at once.
+    fn streams(&self) -> Rc<Streams> {
+        let kept = self.0.take().unwrap_or_default();
+        let streams = Rc::clone(&kept.streams);
+        self.0.set(Some(kept));
+        streams
     }
 
     /// When the next of them will have been unused for too long.
@@ -103,7 +120,8 @@ impl Link {
         if self.chosen.is_draining() {
             return;
         }
-        match self.upstream {
+        let Wire::Http1(upstream) = self.wire else { return };
+        match upstream {
             Upstream::Shared(shared) => {
                 talk.worker.pool.put(&self.chosen.address, shared, cluster);
             }
@@ -141,22 +159,68 @@ pub(super) async fn find<S>(
     };
     let connection = talk.connection;
     let connect = async |chosen: &Chosen| {
+        if cluster.protocol == Protocol::Http2 {
+            let (ask, is_reused) = stream(talk, cluster, chosen, kept_is_welcome).await?;
+            return Ok((Wire::Http2(Box::new(ask)), Vec::new(), is_reused));
+        }
         if kept_is_welcome
             && cluster.send_header == SendHeader::None
             && let Some(shared) = talk.worker.pool.take(&chosen.address, cluster)
         {
             chosen.account.reused();
-            return Ok((Upstream::Shared(shared), Vec::new(), true));
+            return Ok((Wire::Http1(Upstream::Shared(shared)), Vec::new(), true));
         }
         let opened = open(cluster, chosen).await?;
         let (upstream, introduction) = opened.introducing(cluster, chosen, connection.introduced()).await?;
-        Ok((upstream, introduction, false))
+        Ok((Wire::Http1(upstream), introduction, false))
     };
-    let (chosen, (upstream, introduction, is_reused)) =
+    let (chosen, (wire, introduction, is_reused)) =
         reach(&talk.worker.endpoints, cluster, attempts, tell, connect).await?;
-    let link = Link { upstream, introduction, chosen, is_reused };
+    let link = Link { wire, introduction, chosen, is_reused };
     link.note(connection, note);
     Ok(link)
+}
+
+/// Finds a stream for one request to the endpoint that was chosen, and tells whether its connection was used before.
+///
+/// Where connections begin with a header, they are this client's alone, as in HTTP/1.
+async fn stream<S>(
+    talk: &Talk<'_, S>,
+    cluster: &Cluster,
+    chosen: &Chosen,
+    kept_is_welcome: bool,
+) -> Result<(Ask, bool), ConnectError> {
+    let (address, is_secure) = (&chosen.address, cluster.tls.is_some());
+    let streams = match cluster.send_header {
+        SendHeader::None => Rc::clone(&talk.worker.streams),
+        _ => talk.own.streams(),
+    };
+    let kept = || {
+        let kept = streams.take(cluster, address).filter(|_| kept_is_welcome);
+        kept.inspect(|_| chosen.account.reused())
+    };
+    if let Some(connection) = kept() {
+        return Ok((Ask::over(&connection, is_secure), true));
+    }
+    // Those who wait here have room on the connection that the first of them opens. Nobody closes the gate.
+    let gate = streams.gate(cluster, address);
+    let _alone = gate.acquire().await;
+    if let Some(connection) = kept() {
+        return Ok((Ask::over(&connection, is_secure), true));
+    }
+    let opened = open(cluster, chosen).await?;
+    let upstream = opened.introduce(cluster, chosen, talk.connection.introduced(), b"").await?.into_stream();
+    let failed = |source| ConnectError::Failed { address: address.clone(), source };
+    if !upstream.may_speak_http2() {
+        return Err(failed(io::Error::other("expected it to agree on `h2` by ALPN, found that it does not")));
+    }
+    let begun = timeout(cluster.timeout.connect, Multiplexed::begin(upstream, cluster.timeout.idle)).await;
+    let connection = match begun {
+        Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
+        Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
+    };
+    streams.put(cluster, address, &connection);
+    Ok((Ask::over(&connection, is_secure), false))
 }
 
 impl Mine {
@@ -174,7 +238,7 @@ impl Mine {
             return None;
         }
         chosen.account.reused();
-        Some(Link { upstream, introduction: Vec::new(), chosen, is_reused: true })
+        Some(Link { wire: Wire::Http1(upstream), introduction: Vec::new(), chosen, is_reused: true })
     }
 }
 

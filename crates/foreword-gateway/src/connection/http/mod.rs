@@ -16,6 +16,7 @@ mod request_id;
 mod sending;
 mod settled;
 mod shelf;
+mod wire;
 
 use tokio::time::{Instant, sleep_until};
 

@@ -116,6 +116,13 @@ pub(crate) enum Refused {
         /// Its address.
         endpoint: String,
     },
+    /// The endpoint answers a client that opens a WebSocket over HTTP/2 as if it had asked for a page: to the client that
+    /// would be the WebSocket.
+    #[error("expected {endpoint} to change to WebSocket or to refuse, found another answer of success")]
+    NotSwitched {
+        /// Its address.
+        endpoint: String,
+    },
     /// The endpoint broke off inside its answer.
     #[error("expected the whole answer of {endpoint}, found {found}")]
     AnswerCutShort {
@@ -158,6 +165,7 @@ impl Refused {
             | Self::Answer { .. }
             | Self::AnswerBody { .. }
             | Self::Unasked { .. }
+            | Self::NotSwitched { .. }
             | Self::AnswerCutShort { .. } => 502,
         }
     }
@@ -195,7 +203,10 @@ impl Refused {
             Self::ResponseTimeout { .. } => Code::ResponseTimeout,
             Self::EndpointClosed { .. } => Code::EndpointClosed,
             Self::Answer { fault, .. } if fault.fault() == HeadFault::HeadTooLong => Code::AnswerTooLarge,
-            Self::Answer { .. } | Self::AnswerBody { .. } | Self::Unasked { .. } => Code::MalformedAnswer,
+            Self::Answer { .. }
+            | Self::AnswerBody { .. }
+            | Self::NotSwitched { .. }
+            | Self::Unasked { .. } => Code::MalformedAnswer,
             Self::AnswerCutShort { .. } => Code::AnswerCutShort,
         }
     }

@@ -1,6 +1,8 @@
 //! HTTP/2: many requests at once over one connection, each told as HTTP/1.1 and served as if it had come so.
 
+mod ask;
 mod budget;
+mod content;
 mod frames;
 mod incoming;
 mod outgoing;
@@ -36,6 +38,7 @@ use crate::refusal::Refusal;
 use crate::stream::linger::close_lingering;
 use crate::stream::{Downstream, Duplex};
 
+pub(in crate::connection) use self::ask::Ask;
 pub(crate) use self::told::ToldFault;
 
 /// Serves a connection on which HTTP/2 was agreed. `leftover` was read behind the header.

@@ -1,0 +1,165 @@
+//! Connections to endpoints that carry many requests at once: HTTP/2, known to be spoken there.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
+
+use super::endpoints::Address;
+use crate::policy::cluster::Cluster;
+use crate::stream::Duplex;
+
+/// Connections to endpoints, by cluster and address: those of a worker, which told nobody's name, or those that speak for
+/// one client.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(RefCell<HashMap<Key, Kept>>);
+
+/// A cluster's name, the number of its TLS, and the address of an endpoint.
+type Key = (Box<str>, Option<u64>, Address);
+
+/// Those to one endpoint.
+#[derive(Debug)]
+struct Kept {
+    connections: Vec<Multiplexed>,
+    gate: Rc<Semaphore>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { connections: Vec::new(), gate: Rc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Streams {
+    /// A connection of this cluster to this endpoint that has room for one more request.
+    pub(crate) fn take(&self, cluster: &Cluster, address: &Address) -> Option<Multiplexed> {
+        let mut kept = self.0.borrow_mut();
+        let list = &mut kept.get_mut(&key(cluster, address))?.connections;
+        list.retain(|connection| !connection.state.is_over.get());
+        list.iter().find(|connection| connection.has_room()).cloned()
+    }
+
+    /// One at a time opens a connection: those who wait have room on it when it is there.
+    pub(crate) fn gate(&self, cluster: &Cluster, address: &Address) -> Rc<Semaphore> {
+        let mut kept = self.0.borrow_mut();
+        Rc::clone(&kept.entry(key(cluster, address)).or_default().gate)
+    }
+
+    /// Keeps a connection for those who come while it lasts.
+    pub(crate) fn put(&self, cluster: &Cluster, address: &Address, connection: &Multiplexed) {
+        let mut kept = self.0.borrow_mut();
+        let list = &mut kept.entry(key(cluster, address)).or_default().connections;
+        list.retain(|connection| !connection.state.is_over.get());
+        if list.len() < MOST_PER_ENDPOINT {
+            list.push(connection.clone());
+        }
+    }
+}
+
+fn key(cluster: &Cluster, address: &Address) -> Key {
+    (cluster.name.clone(), cluster.tls.as_ref().map(|tls| tls.number), address.clone())
+}
+
+/// A connection that carries many requests at once.
+#[derive(Clone)]
+pub(crate) struct Multiplexed {
+    requests: SendRequest<Bytes>,
+    state: Rc<State>,
+}
+
+impl fmt::Debug for Multiplexed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Multiplexed").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    is_over: Cell<bool>,
+    running: Cell<usize>,
+    /// When the last request ended.
+    rested: Cell<Instant>,
+}
+
+impl Multiplexed {
+    /// Begins to speak HTTP/2 on `stream`, on which nothing but a PROXY header was said, and goes on until the endpoint ends it or
+    /// it was unused for `idle`.
+    pub(crate) async fn begin(stream: impl Duplex + 'static, idle: Duration) -> Result<Self, h2::Error> {
+        let (requests, connection) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(ANSWER_HEAD)
+            .handshake(stream)
+            .await?;
+        let state = Rc::new(State {
+            is_over: Cell::new(false),
+            running: Cell::new(0),
+            rested: Cell::new(Instant::now()),
+        });
+        tokio::task::spawn_local(drive(connection, Rc::clone(&state), idle));
+        Ok(Self { requests, state })
+    }
+
+    /// What one request is sent with. The connection is in use until the guard is dropped.
+    pub(crate) fn enter(&self) -> (SendRequest<Bytes>, Turn) {
+        self.state.running.set(self.state.running.get() + 1);
+        (self.requests.clone(), Turn(Rc::clone(&self.state)))
+    }
+
+    fn has_room(&self) -> bool {
+        let most = self.requests.current_max_send_streams().min(MOST_AT_ONCE);
+        !self.state.is_over.get() && self.state.running.get() < most
+    }
+}
+
+/// A request that goes over a connection.
+#[derive(Debug)]
+pub(crate) struct Turn(Rc<State>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        self.0.rested.set(Instant::now());
+    }
+}
+
+/// Moves what goes over the connection. An endpoint that answers SETTINGS and PING has no more to ask of us.
+async fn drive<S: Duplex>(connection: Connection<S, Bytes>, state: Rc<State>, idle: Duration) {
+    let unused = async {
+        loop {
+            sleep_until(state.rested.get() + idle).await;
+            if state.running.get() > 0 {
+                state.rested.set(Instant::now());
+            } else if state.rested.get().elapsed() >= idle {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        // However it ended, whoever has a request on it is told there.
+        _ended = connection => {}
+        () = unused => {}
+    }
+    state.is_over.set(true);
+}
+
+/// One endpoint does not keep the others out.
+const MOST_PER_ENDPOINT: usize = 64;
+/// What most servers allow, and few allow less.
+const MOST_AT_ONCE: usize = 100;
+/// What one answer may send ahead of its client.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What all of a connection may.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What of one request waits for the endpoint.
+const SEND_BUFFER: usize = 64 * 1024;
+/// As long as an answer's head may be in HTTP/1.1.
+const ANSWER_HEAD: u32 = 32 * 1024;

@@ -1,0 +1,311 @@
+//! HTTP/2 towards endpoints: what gRPC needs, and whose connection is whose.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use foreword_gateway::Gateway;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Method, Request, Response};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use crate::http2::*;
+use crate::support::*;
+
+/// An endpoint that speaks HTTP/2.
+struct Multiplexed {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    /// The PROXY header of each connection, in the order in which they came.
+    introductions: Arc<Mutex<Vec<String>>>,
+    /// Its certificate, if it ends TLS.
+    certificate: String,
+}
+
+/// What it is like.
+#[derive(Clone, Copy, Default)]
+struct Manner {
+    /// Reads a version 1 header first.
+    introduced: bool,
+    /// Goes away after each request.
+    once: bool,
+    /// Ends TLS, and agrees on these protocols.
+    tls: Option<&'static [&'static str]>,
+}
+
+impl Multiplexed {
+    fn new(manner: Manner) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let named = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let tls = manner.tls.map(|protocols| acceptor(&named, protocols));
+        let made = Self {
+            certificate: named.cert.pem(),
+            address: listener.local_addr().unwrap(),
+            connections: Arc::default(),
+            introductions: Arc::default(),
+        };
+        let (connections, introductions) = (Arc::clone(&made.connections), Arc::clone(&made.introductions));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                loop {
+                    let (mut tcp, _) = listener.accept().await.unwrap();
+                    connections.fetch_add(1, Ordering::Relaxed);
+                    let introductions = Arc::clone(&introductions);
+                    let tls = tls.clone();
+                    tokio::spawn(async move {
+                        if manner.introduced {
+                            let mut line = Vec::new();
+                            while !line.ends_with(b"\r\n") {
+                                line.push(tcp.read_u8().await.unwrap());
+                            }
+                            introductions.lock().unwrap().push(String::from_utf8(line).unwrap());
+                        }
+                        match tls {
+                            None => speak(tcp, manner).await,
+                            Some(tls) => {
+                                if let Ok(tls) = tls.accept(tcp).await {
+                                    speak(tls, manner).await;
+                                }
+                            }
+                        }
+                    });
+                }
+            });
+        });
+        made
+    }
+
+    fn gateway(&self, listener: &str, cluster: &str) -> Gateway {
+        let keys = format!("{listener}\ncluster = \"app\"");
+        gateway(&file(&[self.address], &keys, &format!("protocol = \"h2\"\n{cluster}")))
+    }
+}
+
+fn acceptor(named: &rcgen::CertifiedKey<rcgen::KeyPair>, protocols: &[&str]) -> TlsAcceptor {
+    let key = PrivateKeyDer::try_from(named.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![named.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, manner: Manner) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        tokio::spawn(serve(request, respond));
+        if manner.once {
+            connection.graceful_shutdown();
+        }
+    }
+}
+
+/// Answers by the path.
+async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let (head, mut body) = request.into_parts();
+    assert!(!head.headers.contains_key("connection") && !head.headers.contains_key("host"));
+    let answer = |fields: &[(&str, &str)]| {
+        let mut answer = Response::new(());
+        for (name, value) in fields {
+            answer
+                .headers_mut()
+                .insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        answer
+    };
+    match head.uri.path() {
+        "/trailers-only" => {
+            respond.send_response(answer(&[("grpc-status", "5")]), true).unwrap();
+        }
+        "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+        "/head" => {
+            let text = format!("{} {} {:?}", head.method, head.uri, head.headers);
+            let mut stream = respond.send_response(answer(&[]), false).unwrap();
+            stream.send_data(text.into(), true).unwrap();
+        }
+        _ => {
+            let mut stream =
+                respond.send_response(answer(&[("content-type", "application/grpc")]), false).unwrap();
+            while let Some(data) = body.data().await {
+                let Ok(data) = data else { return };
+                let _ = body.flow_control().release_capacity(data.len());
+                let mut left = data;
+                while !left.is_empty() {
+                    stream.reserve_capacity(left.len());
+                    let Some(Ok(room)) = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await else {
+                        return;
+                    };
+                    let piece = left.split_to(room.min(left.len()));
+                    if stream.send_data(piece, false).is_err() {
+                        return;
+                    }
+                }
+            }
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", "0".parse().unwrap());
+            let told = body.trailers().await.unwrap().unwrap_or_default();
+            trailers.extend(told);
+            stream.send_trailers(trailers).unwrap();
+        }
+    }
+}
+
+fn post(path: &str) -> Request<()> {
+    let mut request = get(path);
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert("te", "trailers".parse().unwrap());
+    request
+}
+
+#[test]
+fn messages_go_both_ways_as_they_come_and_trailers_behind_them() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway(CLEAR, "");
+    tell(&gateway, |mut client| async move {
+        client = client.ready().await.unwrap();
+        let (response, mut stream) = client.send_request(post("/talk"), false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/grpc");
+        let mut body = response.into_body();
+        // A stream in both directions: each word is answered before the next is said.
+        for word in ["one", "two", "three"] {
+            stream.send_data(Bytes::from_static(word.as_bytes()), false).unwrap();
+            let mut said = Vec::new();
+            while said.len() < word.len() {
+                said.extend_from_slice(&body.data().await.unwrap().unwrap());
+            }
+            assert_eq!(said, word.as_bytes());
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "3".parse().unwrap());
+        stream.send_trailers(trailers).unwrap();
+        assert!(body.data().await.is_none());
+        let trailers = body.trailers().await.unwrap().unwrap();
+        assert_eq!(
+            (&trailers["grpc-status"], &trailers["x-sum"]),
+            (&"0".parse().unwrap(), &"3".parse().unwrap())
+        );
+
+        let answer = ask(&mut client, post("/trailers-only"), b"").await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "5");
+        assert_eq!(text(answer).await, "");
+    });
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn clients_of_http_1_are_served_by_endpoints_of_http_2() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway("", "");
+    // An echo may begin before its request has ended, and then its connection ends with it.
+    let ask = |request: &str| Wire::to(&gateway).ask(request);
+    let body = "x".repeat(100_000);
+    for _ in 0..3 {
+        let head =
+            ask("GET /head?a=b HTTP/1.1\r\nHost: www.example.com\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n")
+                .text();
+        assert!(head.starts_with("GET http://www.example.com/head?a=b "), "{head}");
+        assert!(head.contains("x-forwarded-for") && !head.contains("x-hop"), "{head}");
+        let answer =
+            ask(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        assert!((answer.status, answer.text() == body) == (200, true), "{}", answer.head);
+        let answer =
+            ask("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+        assert_eq!(ask("HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        assert_eq!(ask("GET /reset HTTP/1.1\r\nHost: a\r\n\r\n").status, 502);
+    }
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn requests_at_once_share_a_connection() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway(CLEAR, "");
+    tell(&gateway, |client| async move {
+        let body = vec![b'x'; 50_000];
+        let asked = (0..80).map(|_| {
+            let (mut client, body) = (client.clone(), body.clone());
+            tokio::spawn(async move {
+                let (response, mut stream) = client.send_request(post("/"), false).unwrap();
+                stream.send_data(body.clone().into(), true).unwrap();
+                assert!(content(response.await.unwrap().body_mut()).await.unwrap() == body);
+            })
+        });
+        for answered in asked.collect::<Vec<_>>() {
+            answered.await.unwrap();
+        }
+    });
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_endpoint_that_goes_away_is_connected_to_again() {
+    let endpoint = Multiplexed::new(Manner { once: true, ..Manner::default() });
+    let gateway = endpoint.gateway("", "");
+    for _ in 0..5 {
+        let answer = Wire::to(&gateway).ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[test]
+fn a_connection_that_began_with_a_header_speaks_for_one_client() {
+    let endpoint = Multiplexed::new(Manner { introduced: true, ..Manner::default() });
+    let gateway = endpoint.gateway("", "send_header = \"v1\"");
+    let mut clients = [Wire::to(&gateway), Wire::to(&gateway)];
+    for _ in 0..3 {
+        for client in &mut clients {
+            assert_eq!(client.ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+        }
+    }
+    let introductions = endpoint.introductions.lock().unwrap().clone();
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 2);
+    for (client, line) in clients.iter().zip(&introductions) {
+        let port = client.stream.local_addr().unwrap().port();
+        assert!(
+            line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 ") && line.contains(&format!(" {port} ")),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_that_speaks_http_1_after_all_is_told_of() {
+    let endpoint = Endpoint::polite();
+    let gateway = gateway(&file(
+        &[endpoint.address],
+        "cluster = \"app\"",
+        "protocol = \"h2\"\ntimeout = { connect = \"1s\" }",
+    ));
+    assert_eq!(Wire::to(&gateway).ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 502);
+}
+
+#[test]
+fn under_tls_the_endpoint_must_agree() {
+    for (protocols, status) in [(["h2"].as_slice(), 200), (&[], 502), (&["http/1.1"], 502)] {
+        let endpoint = Multiplexed::new(Manner { tls: Some(protocols), ..Manner::default() });
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, &endpoint.certificate).unwrap();
+        let tls = format!("tls = {{ ca = \"{}\", sni = \"localhost\" }}", ca.display());
+        let gateway = endpoint.gateway("", &tls);
+        let answer = Wire::to(&gateway).ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status, status, "{protocols:?}");
+        if status == 200 {
+            assert!(answer.text().starts_with("GET https://a/head "), "{}", answer.text());
+        }
+    }
+}
