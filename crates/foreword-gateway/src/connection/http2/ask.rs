@@ -90,7 +90,7 @@ impl Ask {
         // The same task writes the request, so this is asked again once it is sent.
         let Some(response) = &mut self.response else { return Poll::Pending };
         if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-            let (head, ()) = interim.map_err(broken)?.into_parts();
+            let (head, ()) = interim.map_err(refused)?.into_parts();
             self.write_head(&head, Framing::Tunnel);
             return Poll::Ready(Ok(()));
         }
