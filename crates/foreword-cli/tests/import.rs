@@ -181,6 +181,16 @@ fn every_cloud_says_in_its_own_words_which_header_is_sent() {
 }
 
 #[test]
+fn a_service_attachment_asks_for_the_header_of_its_service() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let attachment = "---\napiVersion: networking.gke.io/v1\nkind: ServiceAttachment\nmetadata: { name: psc }\nspec:\n  \
+                      proxyProtocol: true\n  resourceRef: { kind: Service, name: web }\n";
+    fs::write(folder.path().join("s.yaml"), service(&[]) + attachment).expect("written");
+    let said = imported(folder.path(), &["import", "k8s", "s.yaml", "--endpoint", "10.0.0.1"]);
+    assert!(said.stdout.contains("send_header = \"v2\""), "{}", said.shown());
+}
+
+#[test]
 fn what_is_no_service_is_told_with_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut shown = String::new();
@@ -278,6 +288,27 @@ fn endpoints_and_listeners_go_where_the_flags_say() {
     {
         assert!(said.stdout.contains(line), "{line}: {}", said.stdout);
     }
+}
+
+#[test]
+fn ports_and_instances_may_be_parameters() {
+    let text = "\u{feff}Parameters:\n  Port: { Type: Number, Default: 443 }\n  Ids: { Type: \"List<AWS::EC2::Instance::Id>\" }\n"
+        .to_owned()
+        + &elb("      Instances: !Ref Ids\n      Policies:\n        - PolicyType: ProxyProtocolPolicyType\n          \
+                Attributes: [{ Name: ProxyProtocol, Value: true }]\n          InstancePorts: [!Ref Port]\n")
+            .replace("Port: 443", "Port: !Ref Port");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("t.yaml"), text).expect("written");
+    let flags = ["--param", "Port=8443", "--param", "Ids=10.0.0.1,10.0.0.2"];
+    let said = imported(folder.path(), &[&["import", "cfn", "t.yaml"], &flags[..]].concat());
+    for line in
+        ["bind    = [\"[::]:8443\"]", "[\"10.0.0.1:8443\", \"10.0.0.2:8443\"]", "send_header   = \"v1\""]
+    {
+        assert!(said.stdout.contains(line), "{line}: {}", said.shown());
+    }
+    imported(folder.path(), &["import", "cfn", "t.yaml", "--endpoint", "10.0.0.3"]);
+    let said = foreword(folder.path(), &["import", "cfn", "t.yaml"]);
+    assert!(said.stderr.contains("hint: give `--param Ids=…`"), "{}", said.shown());
 }
 
 #[test]

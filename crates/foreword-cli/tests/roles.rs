@@ -152,7 +152,12 @@ fn the_balancers_of_aws_are_files_too() {
     let vpce = printed("balance --as nlb --vpce vpce-08d2bf15fac5001c9 --bind [::]:443 --to 10.0.0.1:443");
     let tlv = "send_tlvs        = [{ kind = \"aws.vpce\", value = \"vpce-08d2bf15fac5001c9\" }]\n";
     assert!(vpce.contains(tlv), "{vpce}");
-    let own = printed("balance --as nlb --bind [::]:443 --to 10.0.0.1:443 --idle-timeout 10s");
+    let own =
+        printed("balance --as nlb --bind [::]:443 --to 10.0.0.1:443 --idle-timeout 10s --health-interval 1s");
+    assert!(
+        own.contains("interval = \"1s\"") && !own.contains("\"30s\"") && own.contains("check    = \"tcp\""),
+        "{own}"
+    );
     assert!(own.contains("timeout = { idle = \"10s\" }\n"), "{own}");
 }
 
@@ -189,6 +194,7 @@ fn what_is_wrong_is_told_of_the_flags() {
         "balance --bind [::]:443 --to 10.0.0.1:1 --health tcp:/x",
         "balance --bind [::]:443 --to 10.0.0.1:1 --health icmp",
         "balance --bind [::]:443 --to 10.0.0.1:1 --health-rise 2",
+        "gate --bind [::]:443 --to 10.0.0.1:1 --health-port 2 --health-fall 2",
         "balance --as classic-elb --vpce vpce-1 --bind [::]:443 --to 10.0.0.1:1",
     ] {
         let args: Vec<&str> = command.split(' ').collect();

@@ -12,6 +12,7 @@ mod origin;
 mod program;
 mod python;
 mod receivers;
+mod roles;
 mod senders;
 mod server;
 mod signals;

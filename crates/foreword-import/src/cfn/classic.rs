@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::properties::{At, Properties};
 use super::template::Resource;
-use super::value::Value;
+use super::value::{Value, ValueKind};
 use super::{ENDPOINT_HINT, Import};
 use crate::fault::{Fault, shown};
 use crate::health::{Check, CheckKind};
@@ -37,7 +37,7 @@ pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<()
         import,
         id: resource.id,
         path: format!("Resources.{}", resource.id),
-        instances: properties.list("Instances")?,
+        instances: instances(&properties)?,
         headers: read_policies(&properties)?,
         check: read_check(&properties)?,
         drain: read_drain(&properties)?,
@@ -169,6 +169,14 @@ impl Balancer<'_, '_> {
         let arn = properties.get("SSLCertificateId");
         let place = arn.map_or(properties.place, |arn| arn.place);
         self.import.certificates(place, &properties.path)
+    }
+}
+
+/// The instances behind a balancer. A list that only the stack knows is no matter where endpoints are given.
+fn instances(properties: &Properties<'_, '_>) -> Result<Vec<Value>, Fault> {
+    match properties.get("Instances") {
+        Some(value @ Value { kind: ValueKind::Unknown(_), .. }) => Ok(vec![value.clone()]),
+        _ => properties.list("Instances"),
     }
 }
 

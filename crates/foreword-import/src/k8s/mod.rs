@@ -18,6 +18,7 @@ pub(crate) fn import(text: &str, deployment: &Deployment) -> Result<Imported, Fa
     let objects: Vec<&Node> = documents.iter().flat_map(items).collect();
     let mut import =
         Import { deployment, draft: Draft::default(), notes: Vec::new(), names: BTreeSet::new() };
+    let attached: BTreeSet<&str> = objects.iter().filter_map(|object| attached_to(object)).collect();
     let mut faults = Vec::new();
     let mut found = false;
     let mut others = Vec::new();
@@ -25,8 +26,9 @@ pub(crate) fn import(text: &str, deployment: &Deployment) -> Result<Imported, Fa
         match (text_of(object, "kind"), object.get("spec")) {
             (Some("Service"), Some(spec)) if text_of(spec, "type") == Some("LoadBalancer") => {
                 found = true;
-                faults.extend(import.service(object, spec).err());
+                faults.extend(import.service(object, spec, &attached).err());
             }
+            (Some("ServiceAttachment"), _) if attached_to(object).is_some() => {}
             (kind, _) => others.push((kind.unwrap_or("nothing with a `kind`").to_owned(), object)),
         }
     }
@@ -72,12 +74,13 @@ struct Import<'d> {
 }
 
 impl Import<'_> {
-    fn service(&mut self, object: &Node, spec: &Node) -> Result<(), Fault> {
+    fn service(&mut self, object: &Node, spec: &Node, attached: &BTreeSet<&str>) -> Result<(), Fault> {
         let metadata = object.get("metadata");
         let name = metadata.and_then(|metadata| text_of(metadata, "name"));
         let (Some(metadata), Some(name)) = (metadata, name) else {
             return Err(Fault::expected(object.place, "`metadata.name`", "none"));
         };
+        let attached = attached.contains(name);
         let namespace = text_of(metadata, "namespace").unwrap_or("default");
         // Names are unique in a namespace only.
         let name = if self.names.contains(name) { format!("{namespace}.{name}") } else { name.to_owned() };
@@ -88,7 +91,7 @@ impl Import<'_> {
                 format!("{} again", shown(&name)),
             ));
         }
-        let service = Service::read(&name, metadata, spec)?;
+        let service = Service::read(&name, metadata, spec, attached)?;
         service.write(self.deployment, &mut self.draft, &mut self.notes)
     }
 }
@@ -99,6 +102,13 @@ fn items(document: &Node) -> Vec<&Node> {
         (Some("List" | "ServiceList"), Some(Kind::List(items))) => items.iter().collect(),
         _ => vec![document],
     }
+}
+
+/// The Service that a ServiceAttachment of Google's Private Service Connect sends headers to.
+fn attached_to(object: &Node) -> Option<&str> {
+    let spec = object.get("spec").filter(|_| text_of(object, "kind") == Some("ServiceAttachment"))?;
+    let service = text_of(spec.get("resourceRef")?, "name")?;
+    (text_of(spec, "proxyProtocol") == Some("true")).then_some(service)
 }
 
 /// The text of a key, if it is one.

@@ -6,7 +6,9 @@ use super::wishes::Wishes;
 use crate::deployment::{Deployment, has_port, with_port};
 use crate::draft::{Draft, Value};
 use crate::fault::{Fault, Note, Place, shown};
-use crate::parts::{Because, Cluster, DATAGRAMS, Listener, Mode, Rule, balance, rule_text, unverified_tls};
+use crate::parts::{
+    Because, Cluster, DATAGRAMS, Listener, Mode, Rule, SentHeader, balance, rule_text, unverified_tls,
+};
 use crate::tree::{Kind, Node};
 
 /// A Service of type LoadBalancer.
@@ -34,10 +36,18 @@ struct Port<'t> {
 }
 
 impl<'t> Service<'t> {
-    pub(super) fn read(name: &'t str, metadata: &'t Node, spec: &'t Node) -> Result<Self, Fault> {
+    pub(super) fn read(
+        name: &'t str,
+        metadata: &'t Node,
+        spec: &'t Node,
+        attached: bool,
+    ) -> Result<Self, Fault> {
         let path = format!("Service {name}");
         let annotations = Annotations::of(metadata, &path);
-        let wishes = Wishes::of(&annotations, text_of(spec, "loadBalancerClass"))?;
+        let mut wishes = Wishes::of(&annotations, text_of(spec, "loadBalancerClass"))?;
+        if attached {
+            wishes.all(SentHeader::V2, "proxyProtocol of a ServiceAttachment");
+        }
         let ports = match spec.get("ports").map(|ports| &ports.kind) {
             Some(Kind::List(ports)) if !ports.is_empty() => ports.iter(),
             _ => return Err(Fault::expected(spec.place, "`spec.ports`", "none").within(&path)),

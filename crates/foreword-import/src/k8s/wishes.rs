@@ -81,7 +81,8 @@ impl Wishes {
         Ok(wishes)
     }
 
-    fn all(&mut self, header: SentHeader, why: &str) {
+    /// One header for every port.
+    pub(super) fn all(&mut self, header: SentHeader, why: &str) {
         self.header.push(PortHeader { port: None, header, why: why.to_owned() });
     }
 }

@@ -3,10 +3,10 @@
 use clap::Args;
 use foreword_import::parts::Mode;
 
-use super::carry_out;
 use super::draft::Parts;
 use super::emulate::As;
 use super::flags::RoleArgs;
+use super::{carry_out, no_check};
 use crate::output::{Exit, Failure};
 
 /// Stands in front of servers, as an ELB, an NLB or HAProxy in TCP mode does.
@@ -48,6 +48,9 @@ pub(crate) fn run(args: &BalanceArgs) -> Result<Exit, Failure> {
         }
         let applied = emulate.apply(args.vpce.as_deref(), &mut parts);
         applied.map_err(|message| Failure::new(Exit::NOT_ASKED, message))?;
+    }
+    if let (None, Some(flag)) = (args.emulate, args.role.health.detail_of_none()) {
+        return Err(no_check(flag));
     }
     carry_out(&args.role, &parts.draft(&args.role))
 }

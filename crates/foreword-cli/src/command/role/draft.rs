@@ -139,11 +139,16 @@ fn tls(args: &RoleArgs) -> Option<Vec<(&'static str, Value)>> {
 
 /// The checks that were asked for.
 fn health(args: &HealthArgs) -> Option<Health> {
-    let asked = args.health.as_ref()?;
+    if args.health.is_none() && args.detail_of_none().is_none() {
+        return None;
+    }
     let mut health = Health::default();
-    health.set("check", asked.check);
+    if let Some(asked) = &args.health {
+        health.set("check", asked.check);
+    }
+    let path = args.health.as_ref().and_then(|asked| asked.path.clone());
     let texts = [
-        ("path", &asked.path),
+        ("path", &path),
         ("header", &args.health_header),
         ("interval", &args.health_interval),
         ("timeout", &args.health_timeout),

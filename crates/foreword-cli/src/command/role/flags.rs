@@ -107,7 +107,7 @@ pub(super) struct RoleArgs {
     pub(super) log: LogArgs,
 }
 
-/// How endpoints are asked whether they are up.
+/// How endpoints are asked whether they are up. Without `--health` the others change what `--as` asks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Health")]
 pub(super) struct HealthArgs {
@@ -115,23 +115,39 @@ pub(super) struct HealthArgs {
     #[arg(long, value_name = "CHECK")]
     pub(super) health: Option<HealthArg>,
     /// The PROXY header of a check: `none`, `local`, `local-noop`, `local-addresses` or `proxy`
-    #[arg(long, value_name = "HEADER", requires = "health")]
+    #[arg(long, value_name = "HEADER")]
     pub(super) health_header: Option<String>,
     /// Another port that is asked
-    #[arg(long, value_name = "PORT", requires = "health")]
+    #[arg(long, value_name = "PORT")]
     pub(super) health_port: Option<u64>,
     /// From the end of a check to the next
-    #[arg(long, value_name = "DURATION", requires = "health")]
+    #[arg(long, value_name = "DURATION")]
     pub(super) health_interval: Option<String>,
     /// For the whole check
-    #[arg(long, value_name = "DURATION", requires = "health")]
+    #[arg(long, value_name = "DURATION")]
     pub(super) health_timeout: Option<String>,
     /// So many good checks in a row bring an endpoint back
-    #[arg(long, value_name = "COUNT", requires = "health")]
+    #[arg(long, value_name = "COUNT")]
     pub(super) health_rise: Option<u64>,
     /// So many bad checks in a row take it out
-    #[arg(long, value_name = "COUNT", requires = "health")]
+    #[arg(long, value_name = "COUNT")]
     pub(super) health_fall: Option<u64>,
+}
+
+impl HealthArgs {
+    /// The first flag that says more of checks, if no flag asks for them.
+    pub(super) fn detail_of_none(&self) -> Option<&'static str> {
+        let details = [
+            ("--health-header", self.health_header.is_some()),
+            ("--health-port", self.health_port.is_some()),
+            ("--health-interval", self.health_interval.is_some()),
+            ("--health-timeout", self.health_timeout.is_some()),
+            ("--health-rise", self.health_rise.is_some()),
+            ("--health-fall", self.health_fall.is_some()),
+        ];
+        let detail = details.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag);
+        detail.filter(|_| self.health.is_none())
+    }
 }
 
 /// What `--health` can be.

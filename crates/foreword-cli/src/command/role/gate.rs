@@ -3,9 +3,9 @@
 use clap::Args;
 use foreword_import::parts::Mode;
 
-use super::carry_out;
 use super::draft::Parts;
 use super::flags::RoleArgs;
+use super::{carry_out, no_check};
 use crate::output::{Exit, Failure};
 
 /// Stands behind a balancer that sends the header, and in front of servers that never heard of it.
@@ -27,6 +27,9 @@ pub(crate) struct GateArgs {
 }
 
 pub(crate) fn run(args: &GateArgs) -> Result<Exit, Failure> {
+    if let Some(flag) = args.role.health.detail_of_none() {
+        return Err(no_check(flag));
+    }
     let parts = Parts::of("gate", Mode::Http, &args.role);
     carry_out(&args.role, &parts.draft(&args.role))
 }

@@ -46,6 +46,11 @@ fn carry_out(args: &RoleArgs, draft: &Draft) -> Result<Exit, Failure> {
     }
 }
 
+/// A flag that says more of checks where there are none.
+fn no_check(flag: &str) -> Failure {
+    Failure::new(Exit::NOT_ASKED, format!("expected `--health` with `{flag}`"))
+}
+
 /// Relative paths start where the command was given.
 fn parse(text: &str) -> Result<Configuration, Problems> {
     config::parse(text, NAME, Path::new(""))
