@@ -396,4 +396,7 @@ fn varnish_finds_the_checksum_right_and_shows_the_authority_and_tls() {
     let tlv = answer.field("x-tlv").unwrap_or_default();
     assert!(tlv.starts_with("authority=shop.test "), "{tlv}");
     assert!(tlv.ends_with("ssl=true version=TLSv1.3"), "{tlv}");
+    let parts = answer.field("x-tls").unwrap_or_default();
+    assert!(parts.starts_with("cipher=TLS_"), "{parts}");
+    assert!(parts.ends_with(" key=EC256 signed=ecdsa-with-SHA256"), "{parts}");
 }

@@ -22,6 +22,7 @@ sub vcl_synth {
   set resp.http.x-destination = server.ip + ":" + std.port(server.ip);
   set resp.http.x-tlv = "authority=" + proxy.authority() + " alpn=" + proxy.alpn()
     + " ssl=" + proxy.is_ssl() + " version=" + proxy.ssl_version();
+  set resp.http.x-tls = "cipher=" + proxy.ssl_cipher() + " key=" + proxy.cert_key() + " signed=" + proxy.cert_sign();
   return (deliver);
 }
 "#,
