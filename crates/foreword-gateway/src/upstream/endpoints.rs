@@ -4,10 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::ptr;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::Ordering;
-use std::sync::{self, Arc};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -15,14 +13,12 @@ use super::connect::ConnectError;
 use super::ejection::Reports;
 use super::line::{Seat, Waiting};
 use super::load::{Load, Use};
-use super::membership::{ClusterState, States};
-use super::names::{Names, Table};
-use super::resolved::{Member, members};
-use super::standing::{Found, Standing, Tiers};
+use super::membership::States;
+use super::names::Names;
 use super::state::Admission;
+use super::view::{Picked, View};
 use crate::observe::journal::{ClusterAccount, Scribe};
-use crate::policy::balance::digest;
-use crate::policy::cluster::{Cluster, WhenAllDown};
+use crate::policy::cluster::Cluster;
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -285,10 +281,10 @@ impl Endpoints {
 
 /// How many connections of this worker go to each address, whichever cluster or plan they belong to.
 #[derive(Debug, Default)]
-struct Loads(RefCell<HashMap<Address, Weak<Load>>>);
+pub(super) struct Loads(RefCell<HashMap<Address, Weak<Load>>>);
 
 impl Loads {
-    fn of(&self, address: &Address) -> Rc<Load> {
+    pub(super) fn of(&self, address: &Address) -> Rc<Load> {
         let mut known = self.0.borrow_mut();
         if let Some(load) = known.get(address).and_then(Weak::upgrade) {
             return load;
@@ -298,199 +294,17 @@ impl Loads {
         load
     }
 
-    fn forget_the_gone(&self) {
+    pub(super) fn forget_the_gone(&self) {
         self.0.borrow_mut().retain(|_, load| load.strong_count() > 0);
     }
 }
-
-/// One cluster of one plan: its addresses as of a version of the names.
-#[derive(Debug)]
-struct View {
-    /// It does not keep the cluster alive: when all its connections are gone, so is its need for names.
-    cluster: sync::Weak<Cluster>,
-    state: Arc<ClusterState>,
-    version: u64,
-    tiers: Tiers,
-    account: Rc<ClusterAccount>,
-    /// Whether there is any limit, so that connections must be counted for all workers together.
-    is_limited: bool,
-}
-
-/// What a view picked.
-enum Picked {
-    Slot { slot: Rc<Slot>, admission: Admission, seat: Option<Seat> },
-    Full,
-    Nobody,
-}
-
-/// An address of a cluster, and what is known of it.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) address: Address,
-    pub(super) weight: u32,
-    /// By which a hash knows it wherever the same cluster is balanced.
-    pub(super) id: u64,
-    pub(super) standing: Standing,
-    pub(super) load: Rc<Load>,
-    pub(super) reports: Rc<Reports>,
-    /// The most connections of all workers to it.
-    pub(super) most: Option<usize>,
-}
-
-impl Slot {
-    pub(super) fn is_usable(&self) -> bool {
-        self.reports.state.is_usable()
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.most.is_none_or(|most| self.reports.state.taken.load(Ordering::Relaxed) < most)
-    }
-}
-
-impl View {
-    fn new(
-        cluster: &Arc<Cluster>,
-        state: Arc<ClusterState>,
-        table: &Table,
-        loads: &Loads,
-        scribe: &Scribe,
-    ) -> Self {
-        let slots = slots(cluster, &state, table, loads, scribe);
-        let account = scribe.cluster(&cluster.name);
-        Self {
-            cluster: Arc::downgrade(cluster),
-            state,
-            version: table.version(),
-            tiers: Tiers::new(cluster, slots),
-            account: Rc::new(account),
-            is_limited: cluster.max.connections.is_some()
-                || cluster.endpoints.iter().any(|endpoint| endpoint.max_connections.is_some()),
-        }
-    }
-
-    fn is_of(&self, cluster: &Arc<Cluster>) -> bool {
-        ptr::eq(self.cluster.as_ptr(), Arc::as_ptr(cluster))
-    }
-
-    /// Takes over another answer of the name servers, if it is about this cluster: an order is not made anew for nothing.
-    fn refresh(&mut self, cluster: &Cluster, table: &Table, loads: &Loads, scribe: &Scribe) {
-        if self.version == table.version() {
-            return;
-        }
-        self.version = table.version();
-        let slots = slots(cluster, &self.state, table, loads, scribe);
-        if !self.tiers.are_of(&slots) {
-            self.tiers = Tiers::new(cluster, slots);
-            loads.forget_the_gone();
-        }
-    }
-
-    fn choose(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Picked {
-        if self.is_limited && !wish.is_first_in_line && self.state.line.is_there() {
-            return Picked::Full;
-        }
-        // Each worker that takes a trial, or the last room, away from us leaves one endpoint less to choose from.
-        let mut has_full_ones = false;
-        for _ in 0..=self.tiers.slots().len() {
-            match self.tiers.choose(cluster, wish) {
-                Found::Slot(slot) => match self.seat(cluster, &slot) {
-                    Ok(seat) => {
-                        if let Some(admission) = slot.reports.state.admit() {
-                            return Picked::Slot { slot, admission, seat };
-                        }
-                    }
-                    Err(Full) => has_full_ones = true,
-                },
-                Found::Full => return Picked::Full,
-                Found::Nobody => break,
-            }
-            if cluster.max.connections.is_some() && has_full_ones {
-                break;
-            }
-        }
-        if has_full_ones {
-            return Picked::Full;
-        }
-        if !self.tries_all(cluster) {
-            return Picked::Nobody;
-        }
-        let Some(slot) = self.tiers.choose_any(wish) else { return Picked::Nobody };
-        self.account.all_down();
-        match self.seat(cluster, &slot) {
-            Ok(seat) => Picked::Slot { slot, admission: Admission::Usual, seat },
-            Err(Full) => Picked::Full,
-        }
-    }
-
-    /// Counts one more connection, where they are limited.
-    fn seat(&self, cluster: &Cluster, slot: &Slot) -> Result<Option<Seat>, Full> {
-        if !self.is_limited {
-            return Ok(None);
-        }
-        let endpoint = slot.most.map(|most| (&slot.reports.state.taken, most));
-        Seat::take(&self.state.line, cluster.max.connections, endpoint).map(Some).ok_or(Full)
-    }
-
-    /// Whether none is up, and the cluster wants them to be tried all the same.
-    fn tries_all(&self, cluster: &Cluster) -> bool {
-        cluster.when_all_down == WhenAllDown::TryAll
-            && !self.tiers.slots().iter().any(|slot| slot.is_usable())
-    }
-
-    fn has_other(&self, cluster: &Cluster, tried: &[Address]) -> bool {
-        let tries_all = self.tries_all(cluster);
-        let mut others = self.tiers.slots().iter().filter(|slot| !tried.contains(&slot.address));
-        others.any(|slot| tries_all || slot.is_usable())
-    }
-
-    fn none(&self, cluster: &Cluster) -> ConnectError {
-        let cluster = cluster.name.clone();
-        let Some(slot) = self.tiers.slots().first() else {
-            self.account.unresolved();
-            return ConnectError::NoEndpoint { cluster };
-        };
-        self.account.all_down();
-        let why = match slot.reports.state.is_draining() {
-            true => "it drains".to_owned(),
-            false => slot.reports.state.why().unwrap_or_default(),
-        };
-        let count = self.tiers.slots().len();
-        ConnectError::AllDown { cluster, count, address: slot.address.clone(), why }
-    }
-}
-
-fn slots(
-    cluster: &Cluster,
-    state: &ClusterState,
-    table: &Table,
-    loads: &Loads,
-    scribe: &Scribe,
-) -> Vec<Rc<Slot>> {
-    let slot = |Member { endpoint, address, weight, is_backup }: Member<'_>| {
-        let state = state.endpoint(&address);
-        let account = scribe.endpoint(&state.series);
-        let reports = Reports { state, account, ejection: cluster.ejection };
-        Rc::new(Slot {
-            weight,
-            id: digest::of(address.to_string().as_bytes()),
-            standing: Standing::of(endpoint, is_backup, cluster),
-            load: loads.of(&address),
-            reports: Rc::new(reports),
-            most: endpoint.max_connections,
-            address,
-        })
-    };
-    members(cluster, table).into_iter().map(slot).collect()
-}
-
-/// There is no room.
-struct Full;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::observe::Observer;
-    use crate::policy::cluster::{Balance, Endpoint, OwnZone, Target};
+    use crate::policy::cluster::{Balance, Endpoint, OwnZone, Target, WhenAllDown};
+    use crate::upstream::state::{EndpointState, Finding};
 
     fn endpoint(text: &str) -> Endpoint {
         Endpoint::new(text, Target::Address(text.parse().unwrap()))
@@ -623,14 +437,12 @@ mod tests {
         assert_eq!(had, 300);
     }
 
-    fn state(endpoints: &Endpoints, text: &str) -> Arc<crate::upstream::state::EndpointState> {
+    fn state(endpoints: &Endpoints, text: &str) -> Arc<EndpointState> {
         endpoints.states.cluster("app").endpoint(&address(text))
     }
 
     #[test]
     fn whoever_is_down_is_left_out_at_once_and_let_in_again_soon() {
-        use crate::upstream::state::Finding;
-
         let ways = [Balance::RoundRobin, Balance::LeastConnections, Balance::RandomOfTwo, Balance::First];
         for balance in ways {
             let endpoints = endpoints();
@@ -650,8 +462,6 @@ mod tests {
 
     #[test]
     fn who_comes_back_starts_slowly_if_the_cluster_says_so() {
-        use crate::upstream::state::Finding;
-
         let endpoints = endpoints();
         let app = cluster(Balance::RoundRobin, &["127.0.0.1:1", "127.0.0.1:2"]);
         let app = Arc::new(Cluster { slow_start: Some(Duration::from_secs(3600)), ..Cluster::clone(&app) });
@@ -664,8 +474,6 @@ mod tests {
 
     #[test]
     fn when_all_are_down_all_are_tried_or_none() {
-        use crate::upstream::state::Finding;
-
         for (when_all_down, tries) in [(WhenAllDown::TryAll, true), (WhenAllDown::Refuse, false)] {
             let endpoints = endpoints();
             let app = cluster(Balance::RoundRobin, &["127.0.0.1:1", "127.0.0.1:2"]);

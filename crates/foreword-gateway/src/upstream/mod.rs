@@ -15,3 +15,4 @@ mod resolved;
 mod standing;
 pub(crate) mod state;
 pub(crate) mod streams;
+mod view;

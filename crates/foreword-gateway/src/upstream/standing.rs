@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::endpoints::{Slot, Wish};
+use super::endpoints::Wish;
+use super::view::Slot;
 use crate::policy::balance::digest::mix;
 use crate::policy::balance::{Member, Order, WHOLE, ramp, stays_near};
 use crate::policy::cluster::{Cluster, Endpoint};

@@ -356,3 +356,65 @@ fn a_client_that_connects_too_often_is_closed() {
     let line = running.log.line_with("FW711");
     assert!(line.contains("rule `slowly` takes the next one in "), "{line}");
 }
+
+#[test]
+fn connections_to_an_endpoint_that_drains_end_by_its_deadline_and_no_new_ones_come() {
+    let (leaving, staying) = (named(1), named(2));
+    let text = |drain: bool| {
+        let leaving = format!("{{ address = {}, drain = {drain} }}", to(&leaving));
+        let endpoints = format!("{leaving}, {{ address = {}, backup = true }}", to(&staying));
+        let cluster = "timeout = { drain = \"200ms\" }";
+        format!("workers = 2\n{}", file("", &endpoints, cluster))
+    };
+    let running = Running::start(&text(false));
+    let come = || {
+        let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+        stream.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+        let name = whose(&mut stream);
+        (stream, name)
+    };
+    let mut before: Vec<_> = (0..4).map(|_| come()).collect();
+    assert!(before.iter().all(|(_, name)| *name == 1));
+    running.reload(&text(true));
+    let (_held, name) = come();
+    assert_eq!(name, 2);
+    for (stream, _) in &mut before {
+        assert_eq!(read_all(stream), b"", "it ends, and nothing is said");
+    }
+    running.reload(&text(false));
+    assert_eq!(come().1, 1, "it takes connections again");
+}
+
+#[test]
+fn a_tcp_connection_waits_for_its_turn_and_the_log_says_how_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = named(1);
+    let endpoints = format!("{{ address = {}, max_connections = 1 }}", to(&endpoint));
+    let log = "[log.access]\nto = \"file:access.log\"\nformat = \"{endpoint} {time.queue}\"\n";
+    let text = format!("workers = 2\n{}{log}", file("", &endpoints, ""));
+    let running = Running::start_in(folder.path(), &text);
+    let come = || {
+        let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
+        stream.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+        stream
+    };
+    let mut first = come();
+    assert_eq!(whose(&mut first), 1);
+    let mut second = come();
+    let queue = || {
+        let mut text = String::new();
+        running.gateway.observer().write_metrics(&mut text).unwrap();
+        text
+    };
+    crate::support::wait_until("it waits", || {
+        queue().contains("foreword_cluster_queue{cluster=\"app\"} 1.0")
+    });
+    drop(first);
+    assert_eq!(whose(&mut second), 1);
+    drop(second);
+    let path = folder.path().join("access.log");
+    let lines = || std::fs::read_to_string(&path).unwrap_or_default();
+    crate::support::wait_until("both are told of", || lines().lines().count() == 2);
+    let waited: Vec<_> = lines().lines().map(|line| line.rsplit(' ').next() != Some("-")).collect();
+    assert_eq!(waited, [false, true]);
+}

@@ -6,7 +6,7 @@ use super::{Member, TRIES, WHOLE};
 /// Every member is due at moments that lie apart the less the more it weighs; whoever is due first is next.
 ///
 /// The first moment is half such a distance away, so that heavy members do not all come before light ones: of weights 5, 1
-/// and 1 the order is `a a b c a a a`, not `a a a a a b c`.
+/// and 1 the order is `a a a b c a a`, not `a a a a a b c`.
 #[derive(Debug)]
 pub(crate) struct RoundRobin {
     due: Tournament<u64>,
