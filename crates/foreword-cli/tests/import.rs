@@ -108,6 +108,14 @@ fn datagrams_are_balanced_beside_tcp() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("t.yaml"), text).expect("written");
     insta::assert_snapshot!("tcp_udp", imported(folder.path(), &["import", "cfn", "t.yaml"]).shown());
+    // Without stickiness each flow is taken by itself.
+    let text = text.replace("source_ip", "none").replace(
+        "Value: true }\n        - { Key: stickiness.type",
+        "Value: false }\n        - { Key: stickiness.type",
+    );
+    fs::write(folder.path().join("t.yaml"), text).expect("written");
+    let said = imported(folder.path(), &["import", "cfn", "t.yaml"]);
+    assert_eq!(said.stdout.matches("{client.ip} {client.port}").count(), 2, "{}", said.shown());
     let text = service(&[("load-balancer.hetzner.cloud/uses-proxyprotocol", "true")])
         .replace("nodePort: 30443", "protocol: UDP, nodePort: 30443");
     fs::write(folder.path().join("s.yaml"), text).expect("written");

@@ -71,20 +71,11 @@ fn forward(v2: &V2<'_, '_>, action: &Properties<'_, '_>, mode: Mode) -> Result<T
     let Some((arn, _)) = heaviest else {
         return Err(Fault::expected(action.place, "a target group", "none").within(&action.path));
     };
-    let group = arn.resource().and_then(|id| v2.groups.get(id));
-    match group {
+    match arn.resource().and_then(|id| v2.groups.get(id)) {
         Some(group) => Ok(vec![("forward", group.cluster(mode)?.into())]),
-        None if arn.resource().is_some_and(|id| {
-            v2.import.template.resource(id).is_some_and(|found| found.kind == super::v2::TARGET_GROUP)
-        }) =>
-        {
-            // What is wrong with it is told already, or its condition does not hold.
-            Err(Fault::expected(arn.place, "a target group that is there and good", arn.found())
-                .within(&action.path))
-        }
         None => {
-            Err(Fault::expected(arn.place, "a target group of the template", arn.found())
-                .within(&action.path))
+            let expected = "a target group of the template that is there and good";
+            Err(Fault::expected(arn.place, expected, arn.found()).within(&action.path))
         }
     }
 }

@@ -147,7 +147,8 @@ impl<'t> Import<'t> {
             return given;
         }
         let own = described.iter().filter_map(|(value, port)| {
-            let address = self.keep(self.address(value).map_err(|fault| fault.within(name)))?;
+            let address =
+                self.keep(self.address(value).map_err(|fault| fault.within(&format!("Resources.{name}"))))?;
             Some(deployment::with_port(&address, *port))
         });
         own.collect()
@@ -194,6 +195,8 @@ impl<'t> Import<'t> {
         }
         let mut notes = self.notes.into_inner();
         notes.sort_by(|one, other| (one.place, &one.path).cmp(&(other.place, &other.path)));
+        // What two listeners share is told once.
+        notes.dedup();
         let mut draft = Draft::default();
         self.listeners.into_inner().into_iter().for_each(|listener| listener.push(&mut draft));
         self.clusters.into_inner().into_iter().for_each(|cluster| cluster.push(&mut draft));

@@ -228,6 +228,11 @@ fn check(properties: &Properties<'_, '_>, protocol: Protocol) -> Result<Option<C
         None => None,
     };
     let default = if protocol.is_http() { "200" } else { "200-399" };
+    let timeout = match (protocol.is_http(), kind) {
+        (true, _) => 5,
+        (false, CheckKind::Http) => 6,
+        (false, _) => 10,
+    };
     let check = Check {
         kind,
         port,
@@ -239,7 +244,7 @@ fn check(properties: &Properties<'_, '_>, protocol: Protocol) -> Result<Option<C
             .map(|code| code.trim().to_owned())
             .collect(),
         interval: seconds("HealthCheckIntervalSeconds", 30)?,
-        timeout: seconds("HealthCheckTimeoutSeconds", if kind == CheckKind::Http { 5 } else { 10 })?,
+        timeout: seconds("HealthCheckTimeoutSeconds", timeout)?,
         rise: seconds("HealthyThresholdCount", 5)?,
         fall: seconds("UnhealthyThresholdCount", 2)?,
     };

@@ -131,13 +131,10 @@ impl<'i, 't> V2<'i, 't> {
             match key.as_str() {
                 "idle_timeout.timeout_seconds" => idle = Some(number(&value, place, &properties)?),
                 "load_balancing.cross_zone.enabled" => {
-                    properties.import.note(
-                        place,
-                        key,
-                        "there are no zones here: every endpoint gets its share",
-                    );
+                    let why = "there are no zones here: every endpoint gets its share";
+                    self.import.note(place, properties.path_of(&key), why);
                 }
-                _ => properties.import.note(place, key, "not carried over"),
+                _ => self.import.note(place, properties.path_of(&key), "not carried over"),
             }
         }
         properties.note_the_rest(BALANCER_REASONS);
