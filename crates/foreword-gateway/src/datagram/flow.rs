@@ -258,8 +258,8 @@ impl Flow {
         }
     }
 
-    /// When it has been quiet for long enough. While the gateway lets go, that is soon after an answer: there is nothing
-    /// else by which a flow could show that it is done.
+    /// When it has been quiet for long enough. Once its door is closed, that is soon after an answer: there is nothing else
+    /// by which a flow could show that it is done.
     fn quiet_at(&self, letting_go: bool) -> Instant {
         let idle = self.served.listener.timeout.idle;
         let is_answered = matches!(self.stage.get(), Stage::Answered | Stage::ProvenAndAnswered);
@@ -348,7 +348,7 @@ pub(super) async fn run(flow: Rc<Flow>, hall: Rc<Hall>, _present: Present) {
                 }
                 quiet.as_mut().reset(flow.quiet_at(letting_go));
             }
-            () = drain.idle_over(), if !letting_go => letting_go = true,
+            () = hall.has_closed(), if !letting_go => letting_go = true,
         }
         if letting_go {
             quiet.as_mut().reset(flow.quiet_at(letting_go));

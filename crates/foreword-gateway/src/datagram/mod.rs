@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 
+use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
 
 pub(crate) use self::buffers::Buffers;
@@ -48,14 +49,21 @@ pub(crate) async fn serve(
             return;
         }
     };
-    let hall =
-        Rc::new(Hall { incoming, door, worker, buffers, flows: Flows::default(), closed: Cell::default() });
+    let hall = Rc::new(Hall {
+        incoming,
+        door,
+        worker,
+        buffers,
+        flows: Flows::default(),
+        closed: Cell::default(),
+        closing: Notify::new(),
+    });
     let mut closing = pin!(hall.door.closing());
     loop {
         let readable = tokio::select! {
             biased;
             () = &mut closing, if !hall.closed.get() => {
-                hall.closed.set(true);
+                hall.close();
                 continue;
             }
             () = hall.flows.all_gone(), if hall.closed.get() => break,
@@ -79,9 +87,23 @@ pub(crate) struct Hall {
     buffers: Rc<Buffers>,
     flows: Flows,
     closed: Cell<bool>,
+    closing: Notify,
 }
 
 impl Hall {
+    /// Begins no more flows.
+    fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify_waiters();
+    }
+
+    /// Waits until no more flows begin: those that are there should not hold the port for long.
+    async fn has_closed(&self) {
+        while !self.closed.get() {
+            self.closing.notified().await;
+        }
+    }
+
     /// Takes in what is there, up to a measure.
     fn take_in(self: &Rc<Self>) {
         for _ in 0..BATCHES_AT_ONCE {

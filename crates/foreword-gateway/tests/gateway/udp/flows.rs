@@ -192,6 +192,21 @@ fn a_flow_lives_under_the_plan_that_it_began_with() {
 }
 
 #[test]
+fn a_listener_that_is_taken_away_lets_its_flows_end_and_its_port_go() {
+    let echo = Echo::new();
+    let text = file("timeout = { idle = \"20s\" }", "", &[echo.address]);
+    let running = Running::start(&text);
+    let address = running.address("dns");
+    let old = client(address);
+    ask(&old, b"before");
+    running.reload(&text.replace("[listener.dns]", "[listener.other]"));
+    assert_ne!(running.address("other"), address);
+    assert_eq!(ask(&old, b"after"), b"after");
+    // As long as somebody has it, nobody else can.
+    wait_until("the port is free", || UdpSocket::bind(address).is_ok());
+}
+
+#[test]
 fn a_drain_lets_flows_end_takes_no_new_ones_and_is_over_when_they_are_quiet() {
     let echo = Echo::new();
     let text = format!("drain = \"20s\"\n{}", file("timeout = { idle = \"20s\" }", "", &[echo.address]));
