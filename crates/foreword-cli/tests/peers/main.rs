@@ -2,6 +2,7 @@
 //! A program that is not installed is named, and its test is not run; with `CI` set, it fails.
 
 mod caller;
+mod checks;
 mod dns;
 mod gateway;
 mod ground;

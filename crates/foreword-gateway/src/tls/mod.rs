@@ -6,7 +6,6 @@ pub mod certificates;
 pub mod connector;
 mod directory;
 pub(crate) mod hello;
-pub(crate) mod unverified;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -7,6 +7,7 @@ mod drain;
 mod endpoint_tls;
 mod health;
 mod identify;
+mod killed;
 mod limits;
 mod metrics;
 mod passthrough;

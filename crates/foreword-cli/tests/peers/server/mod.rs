@@ -12,4 +12,5 @@ pub(crate) mod nats;
 pub(crate) mod nghttpx;
 pub(crate) mod nginx;
 pub(crate) mod postfix;
+pub(crate) mod unbound;
 pub(crate) mod varnish;

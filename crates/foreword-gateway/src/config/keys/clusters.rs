@@ -280,7 +280,7 @@ pub(crate) const HEALTH: Section = Section {
             "check",
             Word(&["tcp", "tls", "http", "https", "send-expect"]),
             "required",
-            "What is asked: a connection, a TLS handshake, an answer to a request, or some bytes. Certificates are not verified.",
+            "What is asked: a connection, a TLS handshake, an answer to a request, or some bytes. Through TLS whoever answers is believed, unless the cluster has `tls`: then whoever that believes.",
         ),
         key(
             "header",

@@ -51,10 +51,14 @@ async fn keep_checking(
     seats: Rc<Semaphore>,
 ) {
     let mut judge = Judge::new(&check, state.condition() == Condition::Down);
-    while needed_by.borrow().strong_count() > 0 {
+    loop {
+        let Some(cluster) = needed_by.borrow().upgrade() else { return };
+        // Of the newest plan, and without keeping it alive.
+        let tls = cluster.tls.clone();
+        drop(cluster);
         // The seats are never taken away.
         let Ok(seat) = seats.acquire().await else { return };
-        let outcome = probe(&check, &state.address).await;
+        let outcome = probe(&check, tls.as_ref(), &state.address).await;
         drop(seat);
         state.series.checked(match &outcome {
             Ok(()) => CheckResult::Passed,

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use foreword::{BuildError, Builder, Tlv};
 use foreword_http1::HeadError;
@@ -10,11 +10,13 @@ use foreword_tokio::write_together;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use super::http;
+use crate::policy::cluster::EndpointTls;
 use crate::policy::health::{Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck};
 use crate::stream::Stream;
-use crate::tls::unverified;
+use crate::tls::connector::{self, EndpointTlsSource};
 use crate::upstream::connect::connect_to;
 use crate::upstream::endpoints::Address;
 
@@ -36,7 +38,7 @@ pub(super) enum Fault {
     #[error("the header of the check cannot be built: {0}")]
     Header(#[from] BuildError),
     /// The handshake failed.
-    #[error("expected a TLS handshake, found {0}")]
+    #[error("the TLS handshake failed: {}", connector::reason(.0))]
     Handshake(io::Error),
     /// The connection broke.
     #[error("expected {awaited}, found {error}")]
@@ -67,10 +69,16 @@ pub(super) enum Fault {
     },
 }
 
-/// Asks an endpoint once, and takes no longer than the check may.
-pub(super) async fn probe(check: &HealthCheck, address: &Address) -> Result<(), Fault> {
+/// Asks an endpoint once, and takes no longer than the check may. Where the cluster speaks `tls` with its endpoints, a check
+/// through TLS believes whom that believes; else it believes everybody, since it asks whether a server is there and says
+/// nothing worth keeping from others.
+pub(super) async fn probe(
+    check: &HealthCheck,
+    tls: Option<&EndpointTls>,
+    address: &Address,
+) -> Result<(), Fault> {
     let awaited = Cell::new("a connection");
-    match timeout(check.timeout, Probe { check, awaited: &awaited }.run(address)).await {
+    match timeout(check.timeout, Probe { check, tls, awaited: &awaited }.run(address)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Fault::TimedOut { awaited: awaited.get(), after: check.timeout.as_secs_f32() }),
     }
@@ -78,6 +86,7 @@ pub(super) async fn probe(check: &HealthCheck, address: &Address) -> Result<(), 
 
 struct Probe<'p> {
     check: &'p HealthCheck,
+    tls: Option<&'p EndpointTls>,
     /// What is waited for, for whoever ends the wait.
     awaited: &'p Cell<&'static str>,
 }
@@ -90,13 +99,12 @@ impl Probe<'_> {
         match &self.check.check {
             Check::Tcp => self.say(&mut stream, &header, &[]).await,
             Check::Tls { host } => {
-                self.say(&mut stream, &header, &[]).await?;
-                self.handshake(stream, host.as_deref(), &address).await.map(drop)
+                let (mut stream, header) = self.handshake(stream, header, host.as_deref(), &address).await?;
+                self.say(&mut stream, &header, &[]).await
             }
             Check::Http(http) if http.tls => {
-                self.say(&mut stream, &header, &[]).await?;
-                let stream = self.handshake(stream, http.host.as_deref(), &address).await?;
-                self.ask(stream, &[], http, &address).await
+                let (stream, header) = self.handshake(stream, header, http.host.as_deref(), &address).await?;
+                self.ask(stream, &header, http, &address).await
             }
             Check::Http(http) => self.ask(stream, &header, http, &address).await,
             Check::SendExpect { send, expect } => {
@@ -118,26 +126,27 @@ impl Probe<'_> {
         write_together(stream, [header, then]).await.map_err(|error| Fault::Broken { awaited, error })
     }
 
+    /// Says the header and makes the handshake behind it; where the header goes inside, it is given back.
     async fn handshake(
         &self,
-        stream: Stream,
+        mut stream: Stream,
+        header: Vec<u8>,
         host: Option<&str>,
         address: &Address,
-    ) -> Result<tokio_rustls::client::TlsStream<Stream>, Fault> {
+    ) -> Result<(Box<TlsStream<Stream>>, Vec<u8>), Fault> {
+        let is_inside = self.tls.is_some_and(|tls| tls.header_inside);
+        let (first, inside) = if is_inside { (Vec::new(), header) } else { (header, Vec::new()) };
+        self.say(&mut stream, &first, &[]).await?;
         self.awaited.set("a TLS handshake");
-        let unusable = |error: &dyn std::error::Error| Fault::Handshake(io::Error::other(error.to_string()));
-        let name = match (host, address) {
-            (Some(host), _) => {
-                let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-                ServerName::try_from(name.to_owned()).map_err(|error| unusable(&error))?
-            }
-            (None, Address::Inet(address)) => ServerName::from(address.ip()),
-            (None, Address::Unix(_)) => {
-                ServerName::try_from("localhost").map_err(|error| unusable(&error))?
-            }
+        let ip = match address {
+            Address::Inet(address) => Some(address.ip()),
+            Address::Unix(_) => None,
         };
-        let connector = unverified::connector().map_err(|error| unusable(&error))?;
-        connector.connect(name, stream).await.map_err(Fault::Handshake)
+        let stream = match self.tls {
+            Some(tls) => connector::connect(tls, ip, stream).await,
+            None => connector::connect(&with_anyone(host, ip)?, ip, stream).await,
+        };
+        Ok((stream.map_err(Fault::Handshake)?, inside))
     }
 
     async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
@@ -175,6 +184,20 @@ impl Probe<'_> {
         }
         Ok(())
     }
+}
+
+/// TLS with whoever answers.
+fn with_anyone(host: Option<&str>, ip: Option<IpAddr>) -> Result<EndpointTls, Fault> {
+    let unusable = |error: String| Fault::Handshake(io::Error::other(error));
+    let host = match (host, ip) {
+        (Some(host), _) => Some(host.rsplit_once(':').map_or(host, |(name, _)| name)),
+        (None, Some(_)) => None,
+        (None, None) => Some("localhost"),
+    };
+    let name = host.map(|host| ServerName::try_from(host.to_owned())).transpose();
+    let name = name.map_err(|error| unusable(error.to_string()))?;
+    let source = EndpointTlsSource { anyone: true, name, ..EndpointTlsSource::default() };
+    connector::settle(source).map_err(|error| unusable(error.to_string()))
 }
 
 fn with_port(address: &Address, port: Option<u16>) -> Address {
