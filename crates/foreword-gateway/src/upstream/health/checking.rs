@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
-use super::probe::{Fault, probe};
+use super::once::{Fault, check_once};
 use crate::observe::CheckResult;
 use crate::policy::cluster::Cluster;
 use crate::policy::health::{HealthCheck, Judge};
@@ -58,7 +58,7 @@ async fn keep_checking(
         drop(cluster);
         // The seats are never taken away.
         let Ok(seat) = seats.acquire().await else { return };
-        let outcome = probe(&check, tls.as_ref(), &state.address).await;
+        let outcome = check_once(&check, tls.as_ref(), &state.address).await;
         drop(seat);
         state.series.checked(match &outcome {
             Ok(()) => CheckResult::Passed,

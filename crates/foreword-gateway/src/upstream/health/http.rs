@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use foreword_http1::{Chunked, Framing, HeadEnd, ResponseHead};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::probe::{Fault, shown};
+use super::once::{Fault, shown};
 use crate::policy::health::{Body, HttpCheck};
 use crate::upstream::endpoints::Address;
 

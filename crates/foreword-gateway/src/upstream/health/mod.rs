@@ -2,7 +2,7 @@
 
 mod checking;
 mod http;
-mod probe;
+mod once;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;

@@ -10,7 +10,7 @@ use foreword_rule::Matcher;
 use rcgen::{CertificateParams, KeyPair};
 
 use super::super::endpoints::Address;
-use super::probe::probe;
+use super::once::check_once;
 use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
 use crate::tls::connector::{self, EndpointTlsSource};
 use crate::tls::provider;
@@ -74,13 +74,13 @@ fn listening() -> (Address, Receiver<Vec<u8>>) {
 
 /// What is told of an endpoint that does not pass.
 async fn told(check: &HealthCheck, address: &Address) -> String {
-    probe(check, None, address).await.expect_err("it does not pass").to_string()
+    check_once(check, None, address).await.expect_err("it does not pass").to_string()
 }
 
 #[tokio::test]
 async fn a_connection_is_all_that_a_tcp_check_wants() {
     let (address, _heard) = listening();
-    probe(&check(Check::Tcp), None, &address).await.unwrap();
+    check_once(&check(Check::Tcp), None, &address).await.unwrap();
     let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let told = told(&check(Check::Tcp), &Address::Inet(gone)).await;
     assert!(told.starts_with("Connection refused"), "{told}");
@@ -91,7 +91,7 @@ async fn another_port_may_be_asked() {
     let (Address::Inet(asked), _heard) = listening() else { panic!("over TCP") };
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let check = HealthCheck { port: Some(asked.port()), ..check(Check::Tcp) };
-    probe(&check, None, &Address::Inet(nobody)).await.unwrap();
+    check_once(&check, None, &Address::Inet(nobody)).await.unwrap();
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn each_header_is_what_some_server_needs() {
     ];
     for (header, bytes, len) in cases {
         let (address, heard) = listening();
-        probe(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
+        check_once(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
         let heard = heard.recv().unwrap();
         assert_eq!((heard.as_slice(), heard.len()), (bytes, len), "{header:?}");
     }
@@ -114,7 +114,7 @@ async fn each_header_is_what_some_server_needs() {
 async fn local_with_addresses_has_a_block_of_twelve_bytes_and_proxy_names_us() {
     let (address, heard) = listening();
     let header = CheckHeader::LocalAddresses;
-    probe(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
+    check_once(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
     let bytes = heard.recv().unwrap();
     assert_eq!((&bytes[12..16], bytes.len()), (&[0x20, 0x11, 0x00, 0x0c][..], 28));
     let Ok(Parse::Complete { header, .. }) = Header::parse(&bytes) else { panic!("a header") };
@@ -123,7 +123,7 @@ async fn local_with_addresses_has_a_block_of_twelve_bytes_and_proxy_names_us() {
     for version in [HeaderVersion::V1, HeaderVersion::V2] {
         let (address, heard) = listening();
         let header = CheckHeader::Proxy(version);
-        probe(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
+        check_once(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
         let bytes = heard.recv().unwrap();
         let Ok(Parse::Complete { header, len }) = Header::parse(&bytes) else { panic!("a header") };
         assert_eq!((header.command, len), (Command::Proxy, bytes.len()));
@@ -143,7 +143,7 @@ async fn header_and_request_come_as_one() {
     });
     let header = CheckHeader::Local(HeaderVersion::V1);
     let check = HealthCheck { header, ..check(Check::Http(Box::new(http(None)))) };
-    probe(&check, None, &address).await.unwrap();
+    check_once(&check, None, &address).await.unwrap();
     let expected = format!(
         "PROXY UNKNOWN\r\nGET /health HTTP/1.1\r\nHost: {address}\r\nUser-Agent: foreword-health\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n"
@@ -169,7 +169,7 @@ async fn good_answers_pass() {
     ];
     for (body, answer) in cases {
         let address = answering(answer);
-        probe(&check(Check::Http(Box::new(http(body)))), None, &address)
+        check_once(&check(Check::Http(Box::new(http(body)))), None, &address)
             .await
             .unwrap_or_else(|fault| panic!("{answer:?}: {fault}"));
     }
@@ -213,8 +213,8 @@ async fn an_answer_that_is_not_good_is_told_with_what_was_expected() {
 #[tokio::test]
 async fn bytes_are_looked_for_anywhere_in_what_comes() {
     let greeting = server(|mut stream| stream.write_all(b"220 mail.test ESMTP\r\n").unwrap());
-    probe(&send_expect("", "220 "), None, &greeting).await.unwrap();
-    probe(&send_expect("PING\r\n", "+PONG"), None, &answering("+PONG\r\n")).await.unwrap();
+    check_once(&send_expect("", "220 "), None, &greeting).await.unwrap();
+    check_once(&send_expect("PING\r\n", "+PONG"), None, &answering("+PONG\r\n")).await.unwrap();
     let cases = [
         ("-ERR\r\n".to_owned(), "expected `+PONG`, found `-ERR\\r\\n`"),
         (String::new(), "expected the bytes of `expect`, found the connection closed after 0 bytes"),
@@ -268,14 +268,14 @@ async fn tls_is_spoken_behind_the_header_and_whoever_answers_is_good_enough() {
         }
     });
     let with_header = |what| HealthCheck { header: CheckHeader::Local(HeaderVersion::V1), ..check(what) };
-    probe(&with_header(Check::Tls { host: None }), None, &address).await.unwrap();
+    check_once(&with_header(Check::Tls { host: None }), None, &address).await.unwrap();
     assert_eq!(names.recv().unwrap(), None, "an address is not a name");
     let asked = HttpCheck { tls: true, host: Some("app.test:8443".into()), ..http(None) };
-    probe(&with_header(Check::Http(Box::new(asked))), None, &address).await.unwrap();
+    check_once(&with_header(Check::Http(Box::new(asked))), None, &address).await.unwrap();
     assert_eq!(names.recv().unwrap().as_deref(), Some("app.test"));
     let source = EndpointTlsSource { anyone: true, pins: vec![[7; 32]], ..EndpointTlsSource::default() };
     let of_cluster = connector::settle(source).unwrap();
-    let fault = probe(&with_header(Check::Tls { host: None }), Some(&of_cluster), &address).await;
+    let fault = check_once(&with_header(Check::Tls { host: None }), Some(&of_cluster), &address).await;
     let told_of_pins = fault.expect_err("the cluster believes another key").to_string();
     let expected = "the TLS handshake failed: expected one of the keys in `pins`, found sha256/";
     assert!(told_of_pins.starts_with(expected), "{told_of_pins}");

@@ -72,26 +72,26 @@ pub(super) enum Fault {
 /// Asks an endpoint once, and takes no longer than the check may. Where the cluster speaks `tls` with its endpoints, a check
 /// through TLS believes whom that believes; else it believes everybody, since it asks whether a server is there and says
 /// nothing worth keeping from others.
-pub(super) async fn probe(
+pub(super) async fn check_once(
     check: &HealthCheck,
     tls: Option<&EndpointTls>,
     address: &Address,
 ) -> Result<(), Fault> {
     let awaited = Cell::new("a connection");
-    match timeout(check.timeout, Probe { check, tls, awaited: &awaited }.run(address)).await {
+    match timeout(check.timeout, Once { check, tls, awaited: &awaited }.run(address)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Fault::TimedOut { awaited: awaited.get(), after: check.timeout.as_secs_f32() }),
     }
 }
 
-struct Probe<'p> {
+struct Once<'p> {
     check: &'p HealthCheck,
     tls: Option<&'p EndpointTls>,
     /// What is waited for, for whoever ends the wait.
     awaited: &'p Cell<&'static str>,
 }
 
-impl Probe<'_> {
+impl Once<'_> {
     async fn run(self, address: &Address) -> Result<(), Fault> {
         let address = with_port(address, self.check.port);
         let mut stream = connect_to(&address).await.map_err(Fault::Unreachable)?;
@@ -177,9 +177,10 @@ impl Probe<'_> {
             let mut limited = (&mut stream).take((MOST_HEARD - heard.len()) as u64);
             match limited.read_buf(&mut heard).await {
                 Ok(0) if heard.is_empty() => return Err(Fault::Closed { awaited, after: 0 }),
-                Ok(0) => return Err(other(&heard)),
+                Err(error) if heard.is_empty() => return Err(Fault::Broken { awaited, error }),
+                // What it said before it went tells more than how it went.
+                Ok(0) | Err(_) => return Err(other(&heard)),
                 Ok(_) => {}
-                Err(error) => return Err(Fault::Broken { awaited, error }),
             }
         }
         Ok(())
