@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::caller::Caller;
 use crate::ground::Ground;
-use crate::program::Program;
+use crate::program::{PATIENCE, Program};
 use crate::server::haproxy;
 
 fn role(flags: &str, front: SocketAddr) -> Program {
@@ -46,4 +48,17 @@ fn a_gate_believes_haproxy_and_speaks_to_a_server_that_knows_no_header() {
     assert_eq!(Caller::connect(balancer, b"").get("roles.test", "/").text(), "plain\n");
     let line = gate.line("roles.test");
     assert!(line.contains("127.0.0.1"), "{line}");
+}
+
+#[test]
+fn a_role_takes_the_signals_that_a_gateway_takes() {
+    let ground = Ground::new();
+    let Some((_plain, server)) = haproxy::plain(&ground) else { return };
+    let front = ground.address();
+    let mut gate = role(&format!("gate --to {server}"), front);
+    gate.signal(Signal::HUP);
+    gate.line("the new configuration is in force");
+    assert_eq!(Caller::connect(front, b"").get("roles.test", "/").text(), "plain\n");
+    gate.signal(Signal::TERM);
+    assert!(gate.ended(PATIENCE).success(), "{}", gate.transcript());
 }
