@@ -7,6 +7,7 @@ mod dns;
 mod gateway;
 mod ground;
 mod header;
+mod http2;
 mod import;
 mod logs;
 mod origin;

@@ -1,6 +1,7 @@
 //! HTTP/2 downstream: the same promises, for many requests at once.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -429,4 +430,51 @@ fn a_drain_lets_what_runs_end_and_nothing_new_begin() {
             drained.await.unwrap();
         }
     });
+}
+
+#[test]
+fn twenty_reloads_lose_no_request() {
+    let endpoint = Endpoint::polite();
+    let file_text = file(&[endpoint.address], &format!("{CLEAR}\ncluster = \"app\""), "");
+    let gateway = gateway(&file_text);
+    let address = address(&gateway);
+    let done = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&done);
+    let client = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut answered, mut connections) = (0, 0);
+            while !over.load(Ordering::Relaxed) {
+                let tcp = TcpStream::connect(address).await.unwrap();
+                let (client, connection) = h2::client::handshake(tcp).await.unwrap();
+                tokio::spawn(connection);
+                connections += 1;
+                // Until it hears that its plan is retired: what it has asked by then is answered.
+                while let Ok(mut client) = client.clone().ready().await
+                    && !over.load(Ordering::Relaxed)
+                {
+                    let asked: Vec<_> =
+                        (0..10).map_while(|_| client.send_request(get("/"), true).ok()).collect();
+                    for (response, _) in asked {
+                        assert_eq!(text(response.await.unwrap()).await, "ok");
+                        answered += 1;
+                    }
+                }
+            }
+            (answered, connections)
+        })
+    });
+    for _ in 0..20 {
+        let plan =
+            foreword_gateway::config::parse(&file_text, "test.toml", std::path::Path::new(".")).unwrap().plan;
+        let before = endpoint.seen.all().len();
+        gateway.reload(plan).unwrap();
+        // Some requests under each plan.
+        while endpoint.seen.all().len() < before + 2000 && !client.is_finished() {
+            std::thread::yield_now();
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    let (answered, connections) = client.join().unwrap();
+    assert!(answered > 100 && connections > 10, "{answered} answers over {connections} connections");
 }

@@ -1,0 +1,104 @@
+//! HTTP/2 with real clients and servers: curl, nghttp2's, and gRPC's own.
+
+use std::net::SocketAddr;
+
+use crate::gateway::Gateway;
+use crate::ground::Ground;
+use crate::origin::Origin;
+use crate::program::{self, Program};
+use crate::python;
+
+/// A listener at `web` with these keys in front of `app`, whose cluster has those.
+fn file(web: SocketAddr, listener: &str, app: SocketAddr, cluster: &str) -> String {
+    format!(
+        "[listener.web]\nbind = [\"{web}\"]\nmode = \"http\"\ncluster = \"app\"\n{listener}\n\
+         [cluster.app]\nendpoints = [\"{app}\"]\n{cluster}\n\
+         [log.access]\nto = \"stdout\"\nformat = \"json\"\n"
+    )
+}
+
+const CLEAR: &str = "http2 = \"prior-knowledge\"";
+
+#[test]
+fn curl_speaks_http_2_with_the_gateway_under_tls_and_in_the_clear() {
+    let ground = Ground::new();
+    let Some(mut curl) = program::peer("curl") else { return };
+    let origin = Origin::start(&ground);
+    let (secure, clear) = (ground.address(), ground.address());
+    let certificate = ground.certificate(&["www.example.com"]);
+    let listeners = format!(
+        "tls = {{ certificates = [{{ certificate = \"{0}\", key = \"{0}\" }}] }}\n\
+         [listener.clear]\nbind = [\"{clear}\"]\nmode = \"http\"\ncluster = \"app\"\n{CLEAR}",
+        certificate.file.display()
+    );
+    let foreword = Gateway::start(&ground, &file(secure, &listeners, origin.address, ""), &[secure, clear]);
+    let told = |curl: &mut std::process::Command| {
+        let run = program::run(curl.args([
+            "--silent",
+            "--show-error",
+            "--write-out",
+            " %{http_version} %{http_code}",
+        ]));
+        assert!(run.status.success(), "{}\n{}", run.error, foreword.program.transcript());
+        run.out
+    };
+
+    let resolve = format!("www.example.com:{}:{}", secure.port(), secure.ip());
+    let url = format!("https://www.example.com:{}/by-alpn", secure.port());
+    let by_alpn = told(curl.args(["--http2", "--insecure", "--resolve", &resolve, &url]));
+    assert!(by_alpn.starts_with("/by-alpn ") && by_alpn.ends_with(" 2 200"), "{by_alpn}");
+    assert_eq!(foreword.access_with("/by-alpn", 1).get("http.version"), "2");
+
+    let mut curl = program::peer("curl").expect("it was there before");
+    let by_http1 = told(curl.args(["--http1.1", "--insecure", "--resolve", &resolve, &url]));
+    assert!(by_http1.ends_with(" 1.1 200"), "{by_http1}");
+
+    let mut curl = program::peer("curl").expect("it was there before");
+    let url = format!("http://{clear}/known");
+    let known = told(curl.args(["--http2-prior-knowledge", "--data", "body", &url]));
+    assert!(known.starts_with("/known ") && known.ends_with(" 2 200"), "{known}");
+    assert_eq!(foreword.access_with("/known", 1).get("http.version"), "2");
+}
+
+#[test]
+fn h2load_gets_every_answer() {
+    let ground = Ground::new();
+    let Some(mut h2load) = program::peer("h2load") else { return };
+    let origin = Origin::start(&ground);
+    let web = ground.address();
+    let _foreword = Gateway::start(&ground, &file(web, CLEAR, origin.address, ""), &[web]);
+    let run = program::run(h2load.args(["-n", "2000", "-c", "5", "-m", "50", &format!("http://{web}/")]));
+    assert!(run.out.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{}\n{}", run.out, run.error);
+}
+
+#[test]
+fn grpc_works_end_to_end_and_knows_its_client() {
+    let ground = Ground::new();
+    let Some(mut server) = python::script("grpc_echo.py", "grpc") else { return };
+    let Some(mut caller) = python::script("grpc_caller.py", "grpc") else { return };
+    let (app, web) = (ground.address(), ground.address());
+    let _server = Program::start("grpc server", server.args([app.ip().to_string(), app.port().to_string()]))
+        .listening(app);
+    let foreword = Gateway::start(&ground, &file(web, CLEAR, app, "protocol = \"h2\""), &[web]);
+
+    let talk = program::run(caller.args([web.ip().to_string(), web.port().to_string()]));
+
+    assert_eq!(
+        talk.out.lines().collect::<Vec<_>>(),
+        [
+            "127.0.0.1: hello 5",
+            "127.0.0.1: one",
+            "127.0.0.1: two",
+            "127.0.0.1: three",
+            "ended: True OK",
+            "refused: NOT_FOUND no such thing",
+            "large: True",
+            "many: True",
+        ],
+        "{}\n{}",
+        talk.error,
+        foreword.program.transcript()
+    );
+    let access = foreword.access_with("/echo.Echo/Talk", 1);
+    assert_eq!((access.get("http.version").as_str(), access.get("client.ip").as_str()), ("2", "127.0.0.1"));
+}
