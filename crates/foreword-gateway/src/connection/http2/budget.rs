@@ -103,6 +103,11 @@ impl Budget {
         self.frames.get()
     }
 
+    /// Whether streams were reset since they were taken last.
+    pub(super) fn has_resets(&self) -> bool {
+        !self.resets.borrow().is_empty()
+    }
+
     /// The streams that were reset since this was asked last.
     pub(super) fn take_resets(&self) -> Vec<Reset> {
         std::mem::take(&mut *self.resets.borrow_mut())

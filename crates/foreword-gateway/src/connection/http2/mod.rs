@@ -169,7 +169,7 @@ struct Turns<F, T> {
 
 /// What came of a turn.
 enum Event {
-    /// A request came.
+    /// A request came, or there is something to tell.
     Busy,
     /// The last request has been answered.
     Rested,
@@ -216,6 +216,7 @@ where
         match (was_idle, self.open.is_empty()) {
             (true, false) => Poll::Ready(Event::Busy),
             (false, true) => Poll::Ready(Event::Rested),
+            _ if budget.has_resets() => Poll::Ready(Event::Busy),
             _ => Poll::Pending,
         }
     }

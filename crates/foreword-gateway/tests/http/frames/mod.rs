@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 mod floods;
+mod records;
 mod requests;
 mod rules;
 
