@@ -226,6 +226,7 @@ fn happens_at_a_listener(code: Code) -> bool {
                 | Code::Panicked
                 | Code::FlowLimit
                 | Code::DatagramTooLarge
+                | Code::RateLimited
                 | Code::QueueFull
                 | Code::QueueDeadline
         )

@@ -49,7 +49,7 @@ pub(crate) struct Chosen {
     /// Whether it decides that others may come; told once.
     is_trial: Cell<bool>,
     /// Its place among those that are limited. It is given back after all else.
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
 }
 
 /// What came of a choice.
@@ -132,6 +132,11 @@ impl Chosen {
         self.reports.state.is_draining()
     }
 
+    /// Whether it has one of a limited number of places.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.seat.is_some()
+    }
+
     /// Waits until this connection must end since its endpoint drains; mostly for ever.
     pub(crate) async fn let_go(&self) {
         loop {
@@ -201,7 +206,7 @@ impl Endpoints {
                     in_use: Load::begin(&slot.load),
                     reports: Rc::clone(&slot.reports),
                     is_trial: Cell::new(admission == Admission::Trial),
-                    _seat: seat,
+                    seat,
                 })
             }
         }

@@ -156,7 +156,7 @@ impl View {
     pub(super) fn has_other(&self, cluster: &Cluster, tried: &[Address]) -> bool {
         let tries_all = self.tries_all(cluster);
         let mut others = self.tiers.slots().iter().filter(|slot| !tried.contains(&slot.address));
-        others.any(|slot| tries_all || slot.is_usable())
+        others.any(|slot| slot.is_usable() || tries_all && !slot.reports.state.is_draining())
     }
 
     pub(super) fn none(&self, cluster: &Cluster) -> ConnectError {

@@ -123,6 +123,18 @@ fn a_limit_of_the_cluster_holds_for_all_of_its_endpoints() {
     assert_eq!(first.answer("GET").unwrap().status, 200);
 }
 
+#[test]
+fn a_client_that_asks_nothing_holds_no_place_that_is_limited() {
+    let endpoint = Endpoint::polite();
+    // A connection that carried a header is its client's alone, and would be kept for the next request.
+    let gateway = gateway(&limited(&endpoint, "send_header = \"v1\""));
+    let mut clients = [(); 3].map(|()| Wire::to(&gateway));
+    for client in &mut clients {
+        assert_eq!(client.ask(&get("/")).status, 200);
+    }
+    assert_eq!(clients[0].ask(&get("/again")).status, 200);
+}
+
 /// Answers every request with a name.
 fn named(name: &'static str) -> Endpoint {
     Endpoint::new(move |wire| {
@@ -273,7 +285,7 @@ fn ask_until(stop: &AtomicBool, number: &AtomicU64, address: SocketAddr) -> Got 
     let mut wire: Option<Wire> = None;
     while !stop.load(Ordering::SeqCst) {
         let n = number.fetch_add(1, Ordering::SeqCst);
-        let method = if n % 4 == 0 { "POST" } else { "GET" };
+        let method = if n.is_multiple_of(4) { "POST" } else { "GET" };
         let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
         let client = wire.get_or_insert_with(|| Wire::new(TcpStream::connect(address).unwrap()));
         client.write(format!("{method} /{n} HTTP/1.1\r\nHost: a\r\n{length}\r\n").as_bytes());

@@ -105,11 +105,15 @@ fn report(chosen: &Chosen, failed: &Failed) {
 
 /// Whether there is another way to say it: over a new connection in place of a kept one, else to another endpoint.
 fn another<S>(talk: &Talk<'_, S>, cluster: &Arc<Cluster>, link: &Link, attempts: &mut Attempts) -> bool {
-    if !link.is_reused {
-        link.chosen.did_not_answer(&"the connection was closed");
-        attempts.failed_at(&link.chosen.address);
+    if link.is_reused {
+        return attempts.repeat(cluster);
     }
-    (link.is_reused || attempts.has_other(&talk.worker.endpoints, cluster)) && attempts.repeat(cluster)
+    attempts.failed_at(&link.chosen.address);
+    let goes_on = attempts.has_other(&talk.worker.endpoints, cluster) && attempts.repeat(cluster);
+    if goes_on {
+        link.chosen.did_not_answer(&"the connection was closed");
+    }
+    goes_on
 }
 
 /// What may be said twice, and of what nothing is gone that only the client could say again.

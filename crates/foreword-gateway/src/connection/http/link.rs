@@ -125,6 +125,8 @@ impl Link {
             Upstream::Shared(shared) => {
                 talk.worker.pool.put(&self.chosen.address, shared, cluster);
             }
+            // It would hold a place that others wait for, whether or not its client comes again.
+            Upstream::Personal(_) if self.chosen.is_limited() => {}
             Upstream::Personal(connection) => {
                 let until = Instant::now() + cluster.timeout.idle;
                 let mine = Mine { connection, chosen: self.chosen, cluster: Arc::clone(cluster), until };
