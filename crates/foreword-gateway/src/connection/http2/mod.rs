@@ -51,7 +51,7 @@ pub(crate) async fn serve(
 ) -> Result<(), ServeError> {
     let own = Own::default();
     let requests = Requests::new(connection, worker, &own);
-    let budget = Budget::new();
+    let budget = Budget::new(connection.listener.max.streams);
     let watched = Watched::new(Rewind::new(&mut stream, leftover), &budget);
     let outcome = match greet(watched, &connection.listener, &budget).await {
         // It is large, and lives as long as the connection: the future that others hold room for stays small.
@@ -82,7 +82,7 @@ async fn greet<'b, S: Duplex>(
     match timeout(wait, builder.handshake(watched)).await {
         Ok(Ok(http2)) => Ok(http2),
         Ok(Err(_)) if !budget.has_heard() => Err(ServeError::Probe),
-        Ok(Err(error)) => Err(failed(error)),
+        Ok(Err(error)) => Err(failed(error, budget)),
         Err(_) => Err(ServeError::Idle(wait)),
     }
 }
@@ -113,7 +113,7 @@ async fn converse<S: Duplex>(
                 Event::Rested => deadline = Instant::now() + connection.listener.timeout.idle,
                 Event::Busy => {}
                 Event::Closed => break Ok(()),
-                Event::Failed(error) => break Err(failed(error)),
+                Event::Failed(error) => break Err(failed(error, budget)),
             },
             () = drain.retired(), if !is_leaving => {
                 // Two steps: none that is on its way is lost, RFC 9113 §6.8.
@@ -276,8 +276,12 @@ fn is_fault_of_client(reason: Reason) -> bool {
 }
 
 /// Whose doing the end of the connection was.
-fn failed(error: h2::Error) -> ServeError {
+fn failed(error: h2::Error, budget: &Budget) -> ServeError {
     match error.reason() {
+        // `h2` counts some frames itself: small ones of data, splinters of heads, streams that it had to reset.
+        Some(Reason::ENHANCE_YOUR_CALM) if error.is_library() => {
+            ServeError::Flood { frames: budget.frames() }
+        }
         Some(reason) if error.is_library() => ServeError::Http2 { reason },
         Some(_) => ServeError::Downstream(io::Error::new(io::ErrorKind::ConnectionReset, error)),
         None => {
