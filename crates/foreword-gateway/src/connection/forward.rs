@@ -74,8 +74,10 @@ impl Forward<'_> {
         poll_fn(|cx| {
             let mut now = Traffic::default();
             upwards.let_go_if_due();
-            let up_done = upwards.poll(cx, down, up, means, &mut now.up);
-            let down_done = downwards.poll(cx, up, down, means, &mut now.down);
+            let up_done = upwards.poll(cx, downwards.is_done(), down, up, means, &mut now.up);
+            // After a break what the client said may lie unread, and a close would take our last words away.
+            let is_last = upwards.is_done() && broken.is_none() && !matches!(up_done, Poll::Ready(Err(_)));
+            let down_done = downwards.poll(cx, is_last, up, down, means, &mut now.down);
             if now != Traffic::default() {
                 last = Instant::now();
                 moved(now);

@@ -15,6 +15,7 @@ pub(crate) mod shared;
 pub(crate) mod tcp;
 
 use std::cell::OnceCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub(crate) struct Connection {
     /// Whom the connection was made for, and who brought it.
     pub(crate) client: Client,
     /// What the handshake settled, if TLS ends here.
-    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) tls: Option<Box<TlsFacts>>,
     /// What the client said of the handshake, if TLS passes through.
     pub(crate) hello: Option<Box<HelloFacts>>,
     pub(crate) drain: Drain,
@@ -59,7 +60,7 @@ impl Connection {
 
     /// What rules may ask of it.
     pub(crate) fn facts(&self) -> ConnectionFacts<'_> {
-        ConnectionFacts { client: &self.client, tls: self.tls.as_ref(), hello: self.hello.as_deref() }
+        ConnectionFacts { client: &self.client, tls: self.tls.as_deref(), hello: self.hello.as_deref() }
     }
 
     /// What a header to an endpoint says of it.
@@ -67,7 +68,7 @@ impl Connection {
         Introduced {
             client: &self.client,
             transport: Transport::Stream,
-            tls: self.tls.as_ref(),
+            tls: self.tls.as_deref(),
             hello: self.hello.as_deref(),
             unique_id: &self.unique_id,
         }
@@ -145,30 +146,30 @@ async fn serve(
             let handshake = Box::pin(acceptor::accept(plan, stream, leftover, headed, deadline));
             let (stream, facts) = handshake.await?;
             record.tls(|| known(&facts));
-            connection.tls = Some(facts);
+            connection.tls = Some(Box::new(facts));
             speak(stream, Vec::new(), at, &connection, worker, record).await
         }
     }
 }
 
-/// Goes on in the listener's mode.
-async fn speak(
-    stream: impl Downstream,
+/// Goes on in the listener's mode. Each mode has as much room as it needs itself, not as the largest of them does.
+fn speak<'c>(
+    stream: impl Downstream + 'c,
     leftover: Vec<u8>,
     accepted: Instant,
-    connection: &Connection,
-    worker: &Worker,
-    record: &mut Record,
-) -> Result<(), ServeError> {
+    connection: &'c Connection,
+    worker: &'c Worker,
+    record: &'c mut Record,
+) -> Pin<Box<dyn Future<Output = Result<(), ServeError>> + 'c>> {
     match connection.listener.mode {
         // Datagrams come through doors of another kind; a stream could only be forwarded.
         Mode::Tcp | Mode::TlsPassthrough | Mode::Udp => {
-            tcp::serve(stream, leftover, accepted, connection, worker, record).await
+            Box::pin(tcp::serve(stream, leftover, accepted, connection, worker, record))
         }
         Mode::Http if connection.is_http2() => {
-            http2::serve(stream, leftover, connection, worker, record).await
+            Box::pin(http2::serve(stream, leftover, connection, worker, record))
         }
-        Mode::Http => http::serve(stream, leftover, connection, worker, record).await,
+        Mode::Http => Box::pin(http::serve(stream, leftover, connection, worker, record)),
     }
 }
 
@@ -195,5 +196,27 @@ fn known(facts: &TlsFacts) -> TlsKnown {
         cipher: facts.cipher,
         sni: facts.sni.clone(),
         alpn: facts.alpn.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn size_of_mode<'c, F>(
+        _: impl FnOnce(Stream, Vec<u8>, Instant, &'c Connection, &'c Worker, &'c mut Record) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_tunnel_that_is_idle_takes_little_memory() {
+        // What an exchange holds for the access log comes on top, and so does what the runtime keeps of a task.
+        let (story, tunnel) = (size(run), size_of_mode(tcp::serve));
+        assert!(story + tunnel <= 2600, "{story} bytes for the story, {tunnel} for the tunnel");
     }
 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use foreword::{Client, Trust, Verdict};
@@ -16,10 +17,11 @@ use super::header_watch::{HeaderWatch, Seen};
 use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
-use crate::plan::{HeaderPlacement, InnerHeader, Listener, SecondHeader};
+use crate::plan::{Cluster, HeaderPlacement, InnerHeader, Listener, SecondHeader};
 use crate::policy::rate::RateLimit;
 use crate::policy::rules::Ending;
 use crate::stream::Downstream;
+use crate::stream::outgoing::Outgoing;
 use crate::upstream::connect::open;
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, Attempts, reach};
@@ -49,55 +51,22 @@ pub(crate) async fn serve(
         (_, None) => return Err(ServeError::NoRule),
     };
 
-    let mut first = leftover;
-    let headed = connection.client.header.is_some();
-    let refuses = refuses_header(&connection.listener, &connection.client);
-    let mut watch = match refuses || cluster.inner_header == InnerHeader::Reject {
-        true => HeaderWatch::refusing(connection.listener.header.deadline),
-        false => HeaderWatch::off(),
-    };
-    take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
-    record.cluster(&cluster.name);
-    let tell = |attempt: Attempt<'_>| match attempt {
-        Attempt::To(address) => record.forwarding(address),
-        Attempt::Again => record.retried(),
-        Attempt::Waited(duration) => record.waited(duration),
-    };
-    let connect = async |chosen: &Chosen| open(cluster, chosen).await;
-    let mut attempts = Attempts::new(cluster.balance.key(&facts));
-    let (chosen, opened) = reach(&worker.endpoints, cluster, &mut attempts, tell, connect).await?;
-    record.connected(false);
-    if first.is_empty() {
-        take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
-    }
-    let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
-    let (upstream, ahead) = if waits {
-        opened.introducing(cluster, &chosen, connection.introduced()).await?
-    } else {
-        let upstream = opened.introduce(cluster, &chosen, connection.introduced(), &first).await?;
-        (upstream, Vec::new())
-    };
-    let mut upstream = upstream.into_stream();
-    chosen.took_it();
-    let timeout = &connection.listener.timeout;
-    upstream.socket().keep_alive(cluster.keepalive.within(timeout.idle));
-    if let Some(id) = connection.known_id() {
-        record.text(Name::ConnectionId, id);
-    }
-    note(record, Traffic { up: first.len() as u64, down: 0 });
-    drop(first);
+    // It is over when bytes begin to flow, and should take no room from then on.
+    let begun = Box::pin(begin(&mut stream, leftover, cluster, connection, worker, record));
+    let Begun { chosen, mut upstream, watch, ahead } = begun.await?;
 
     let mut answered = false;
     let moved = |moved: Traffic| {
         answered |= moved.down > 0;
         note(record, moved);
     };
+    let timeout = &connection.listener.timeout;
     let forward = Forward {
         means: worker.means(),
         idle: timeout.idle,
         end: timeout.total.map(|total| (accepted + total, total)),
         watch,
-        headed,
+        headed: connection.client.header.is_some(),
         ahead,
     };
     let outcome = tokio::select! {
@@ -117,6 +86,61 @@ pub(crate) async fn serve(
     }
     drop(chosen);
     outcome
+}
+
+/// A connection to an endpoint that knows whom it is for.
+struct Begun {
+    chosen: Box<Chosen>,
+    upstream: Outgoing,
+    watch: HeaderWatch,
+    /// What is said before the client's first bytes, if it was not said yet.
+    ahead: Vec<u8>,
+}
+
+/// Connects to an endpoint and introduces the client, with its first words if they are there.
+async fn begin(
+    stream: &mut impl Downstream,
+    mut first: Vec<u8>,
+    cluster: &Arc<Cluster>,
+    connection: &Connection,
+    worker: &Worker,
+    record: &mut Record,
+) -> Result<Begun, ServeError> {
+    let headed = connection.client.header.is_some();
+    let refuses = refuses_header(&connection.listener, &connection.client);
+    let mut watch = match refuses || cluster.inner_header == InnerHeader::Reject {
+        true => HeaderWatch::refusing(connection.listener.header.deadline),
+        false => HeaderWatch::off(),
+    };
+    take_first_words(stream, &mut first, &mut watch, headed, &worker.scratch).await?;
+    record.cluster(&cluster.name);
+    let tell = |attempt: Attempt<'_>| match attempt {
+        Attempt::To(address) => record.forwarding(address),
+        Attempt::Again => record.retried(),
+        Attempt::Waited(duration) => record.waited(duration),
+    };
+    let connect = async |chosen: &Chosen| open(cluster, chosen).await;
+    let mut attempts = Attempts::new(cluster.balance.key(&connection.facts()));
+    let (chosen, opened) = reach(&worker.endpoints, cluster, &mut attempts, tell, connect).await?;
+    record.connected(false);
+    if first.is_empty() {
+        take_first_words(stream, &mut first, &mut watch, headed, &worker.scratch).await?;
+    }
+    let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
+    let (upstream, ahead) = if waits {
+        opened.introducing(cluster, &chosen, connection.introduced()).await?
+    } else {
+        let upstream = opened.introduce(cluster, &chosen, connection.introduced(), &first).await?;
+        (upstream, Vec::new())
+    };
+    let upstream = upstream.into_stream();
+    chosen.took_it();
+    upstream.socket().keep_alive(cluster.keepalive.within(connection.listener.timeout.idle));
+    if let Some(id) = connection.known_id() {
+        record.text(Name::ConnectionId, id);
+    }
+    note(record, Traffic { up: first.len() as u64, down: 0 });
+    Ok(Begun { chosen: Box::new(chosen), upstream, watch, ahead })
 }
 
 /// Takes the client's first words if they are there, so that they go out with our header. It waits for none: where the

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,17 +109,19 @@ pub fn settle(source: EndpointTlsSource) -> Result<EndpointTls, EndpointTlsProbl
     })
 }
 
-fn signed_by(file: &PathBuf) -> Result<Arc<dyn ServerCertVerifier>, EndpointTlsProblem> {
+fn signed_by(file: &Path) -> Result<Arc<dyn ServerCertVerifier>, EndpointTlsProblem> {
     let mut roots = RootCertStore::empty();
     for certificate in read_chain(file)? {
         roots.add(certificate).map_err(|error| EndpointTlsProblem::NoAuthorities {
-            file: file.clone(),
+            file: file.to_owned(),
             why: error.to_string(),
         })?;
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-    let verifier = verifier
-        .map_err(|error| EndpointTlsProblem::NoAuthorities { file: file.clone(), why: error.to_string() })?;
+    let verifier = verifier.map_err(|error| EndpointTlsProblem::NoAuthorities {
+        file: file.to_owned(),
+        why: error.to_string(),
+    })?;
     Ok(verifier)
 }
 

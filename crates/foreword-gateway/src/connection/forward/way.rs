@@ -132,16 +132,18 @@ impl<'w> Way<'w> {
         self.stage == Stage::Done
     }
 
-    /// Carries what can be carried now. `count` is told of what the other side took.
+    /// Carries what can be carried now. `count` is told of what the other side took. `is_last` says whether the other
+    /// direction has come to its end: then a bare socket is closed next, which says the same as its shutdown would.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        is_last: bool,
         from: &mut impl Carried,
         to: &mut impl Carried,
         means: Means<'w>,
         count: &mut u64,
     ) -> Poll<Result<(), Broken>> {
-        let outcome = ready!(self.poll_to_the_end(cx, from, to, means, count));
+        let outcome = ready!(self.poll_to_the_end(cx, is_last, from, to, means, count));
         *self = Self { stage: Stage::Done, ..Self::new(HeaderWatch::off()) };
         Poll::Ready(outcome)
     }
@@ -149,6 +151,7 @@ impl<'w> Way<'w> {
     fn poll_to_the_end(
         &mut self,
         cx: &mut Context<'_>,
+        is_last: bool,
         from: &mut impl Carried,
         to: &mut impl Carried,
         means: Means<'w>,
@@ -160,6 +163,7 @@ impl<'w> Way<'w> {
             }
             match self.stage {
                 Stage::Done => return Poll::Ready(Ok(())),
+                Stage::Ended if is_last && to.bare().is_some() => return Poll::Ready(Ok(())),
                 Stage::Ended => return Pin::new(&mut *to).poll_shutdown(cx).map_err(Broken::Writing),
                 Stage::Open => {
                     let step = self.poll_step(cx, from, to, means, count);
