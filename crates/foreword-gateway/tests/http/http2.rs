@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foreword_gateway::Gateway;
@@ -392,6 +392,37 @@ fn a_connection_that_carried_a_header_is_used_for_this_client_again_and_for_no_o
     tell_both();
     tell_both();
     assert_eq!(endpoint.seen.connections(), 2);
+}
+
+#[test]
+fn a_connection_lives_while_it_is_used_and_ends_when_it_is_not() {
+    let keys = format!(
+        "{CLEAR}\ntimeout = {{ head = \"200ms\", idle = \"400ms\" }}\n\
+         rule = [{{ then = {{ respond = {{ status = 200, body = \"ok\" }} }} }}]"
+    );
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = gateway(&file(&[nobody], &keys, ""));
+    tell(&gateway, |mut client| async move {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(1) {
+            assert_eq!(text(ask(&mut client, get("/"), b"").await.unwrap()).await, "ok");
+        }
+        // Nothing is asked any more: until it hears that the gateway goes.
+        while client.clone().ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn under_tls_nobody_needs_prior_knowledge() {
+    let nobody = "127.0.0.1:9".parse().unwrap();
+    let written =
+        file(&[nobody], &format!("{CLEAR}\ncluster = \"app\"\ntls = {{ certificates = \".\" }}"), "");
+    let problems =
+        foreword_gateway::config::parse(&written, "test.toml", std::path::Path::new(".")).unwrap_err();
+    let told = problems.to_string();
+    assert!(told.contains("test.toml:5:9: ") && told.contains("leave the key out"), "{told}");
 }
 
 #[test]

@@ -192,10 +192,12 @@ where
         budget: &Budget,
     ) -> Poll<Event> {
         let was_idle = self.open.is_empty();
+        let mut has_served = !was_idle;
         loop {
             loop {
                 match http2.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
+                        has_served = true;
                         self.open.push(respond.stream_id().as_u32());
                         self.running.push((self.serve)(request, respond));
                     }
@@ -215,7 +217,7 @@ where
         }
         match (was_idle, self.open.is_empty()) {
             (true, false) => Poll::Ready(Event::Busy),
-            (false, true) => Poll::Ready(Event::Rested),
+            (_, true) if has_served => Poll::Ready(Event::Rested),
             _ if budget.has_resets() => Poll::Ready(Event::Busy),
             _ => Poll::Pending,
         }

@@ -9,8 +9,10 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
 
 use super::super::http::After;
+use super::LONGEST;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::told::Framing;
@@ -42,21 +44,26 @@ impl Stream {
         match after {
             After::NextRequest | After::Linger => {
                 // The answer is written, and whoever wrote it has waited for its window.
-                let _gone = self.shutdown().await;
+                self.say_the_end().await;
                 if !self.outgoing.has_ended() {
                     self.outgoing.reset(Reason::INTERNAL_ERROR);
                 }
             }
             After::Close if self.outgoing.has_ended() => {}
             After::Close => {
-                // The end of a tunnel is told once more, in case the other side ended first.
-                let _gone = self.shutdown().await;
+                // Of a tunnel that the endpoint ended, the client is told so.
+                self.say_the_end().await;
                 if !self.outgoing.has_ended() {
                     self.outgoing.reset(Reason::CANCEL);
                 }
             }
             After::Cut => self.outgoing.reset(Reason::INTERNAL_ERROR),
         }
+    }
+
+    /// A client whose window has no room is not waited for long.
+    async fn say_the_end(&mut self) {
+        let _gone = timeout(LONGEST, self.shutdown()).await;
     }
 }
 
