@@ -88,22 +88,20 @@ impl ClusterState {
         if let Some(state) = known.by_address.get(address).and_then(Weak::upgrade) {
             return state;
         }
-        known.by_address.retain(|_, state| state.strong_count() > 0);
+        // Now and then, so that ten thousand new ones take no hundred million looks.
+        if known.by_address.len().is_power_of_two() {
+            known.by_address.retain(|_, state| state.strong_count() > 0);
+        }
         let series = self.observer.endpoint(&self.name, address.to_string());
         let state = Arc::new(EndpointState::new(address.clone(), Weak::clone(&self.own), series, self.clock));
         known.by_address.insert(address.clone(), Arc::downgrade(&state));
         state
     }
 
-    /// Has these endpoints and no others from now on; what is known of those that stay, stays.
+    /// Has these endpoints, each of them once, and no others from now on; what is known of those that stay, stays.
     pub(crate) fn has(&self, addresses: &[Address], when_all_down: WhenAllDown) -> Vec<Arc<EndpointState>> {
         let mut known = locked(&self.known);
-        let mut members = Vec::<Arc<EndpointState>>::with_capacity(addresses.len());
-        for address in addresses {
-            if !members.iter().any(|member| member.address == *address) {
-                members.push(self.endpoint_of(&mut known, address));
-            }
-        }
+        let members: Vec<_> = addresses.iter().map(|address| self.endpoint_of(&mut known, address)).collect();
         known.members.clone_from(&members);
         known.when_all_down = when_all_down;
         drop(known);

@@ -272,3 +272,15 @@ fn a_server_that_is_gone_is_ejected_and_one_of_one_is_not() {
     running.reload(&file(&[&web], EJECTION).replace(&web.address, &gone.to_string()));
     assert!((0..10).all(|_| ask(&running) == 502));
 }
+
+#[test]
+fn a_request_that_is_not_answered_is_one_failure() {
+    let web = Web::new();
+    let (_folder, running) = start(&[&web], &format!("{EJECTION}max_share = 100\n"));
+    web.status.store(0, Ordering::Relaxed);
+    assert!((0..2).all(|_| ask(&running) == 502));
+    assert!(!running.log.holds("is ejected"), "{}", running.log.all());
+    assert_eq!(ask(&running), 502);
+    let line = running.log.line_with("is ejected");
+    assert!(line.contains("3 failed answers in a row, the last: the connection was closed"), "{line}");
+}

@@ -25,7 +25,6 @@ use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
 use crate::stream::Carried;
-use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::Attempts;
 
 /// What forwarding needs from the desk.
@@ -66,6 +65,11 @@ pub(super) async fn forward<S: Carried>(
         let outcome =
             converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &noted).await;
         note = noted.into_inner();
+        if let Err(failed) = &outcome
+            && !progress.answer_has_begun.get()
+        {
+            report(&link, failed);
+        }
         match outcome {
             Ok(Answered::Switched) => return tunnel(talk, cluster, link, &buffer, note).await,
             Ok(Answered::Whole { persistence, is_reusable }) => {
@@ -84,9 +88,6 @@ pub(super) async fn forward<S: Carried>(
                 kept_is_welcome = false;
             }
             Err(failed) => {
-                if !progress.answer_has_begun.get() {
-                    report(&link.chosen, &failed);
-                }
                 let endpoint = std::mem::take(tools.endpoint);
                 return give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client).await;
             }
@@ -94,12 +95,12 @@ pub(super) async fn forward<S: Carried>(
     }
 }
 
-/// Tells of an endpoint that gave no answer, though nobody else was in its way.
-fn report(chosen: &Chosen, failed: &Failed) {
+/// Tells of an endpoint that gave no answer, though nobody else was in its way. To close a kept connection is its right.
+fn report(link: &Link, failed: &Failed) {
     match failed {
-        Failed::Unanswered => chosen.did_not_answer(&"the connection was closed"),
-        Failed::Refused(refused) if refused.is_of_the_endpoint() => chosen.did_not_answer(refused),
-        Failed::ClientGone | Failed::ClientStalls | Failed::Refused(_) => {}
+        Failed::Unanswered if !link.is_reused => link.chosen.did_not_answer(&"the connection was closed"),
+        Failed::Refused(refused) if refused.is_of_the_endpoint() => link.chosen.did_not_answer(refused),
+        Failed::Unanswered | Failed::ClientGone | Failed::ClientStalls | Failed::Refused(_) => {}
     }
 }
 
@@ -109,11 +110,7 @@ fn another<S>(talk: &Talk<'_, S>, cluster: &Arc<Cluster>, link: &Link, attempts:
         return attempts.repeat(cluster);
     }
     attempts.failed_at(&link.chosen.address);
-    let goes_on = attempts.has_other(&talk.worker.endpoints, cluster) && attempts.repeat(cluster);
-    if goes_on {
-        link.chosen.did_not_answer(&"the connection was closed");
-    }
-    goes_on
+    attempts.has_other(&talk.worker.endpoints, cluster) && attempts.repeat(cluster)
 }
 
 /// What may be said twice, and of what nothing is gone that only the client could say again.
