@@ -200,8 +200,11 @@ fn no_request_that_could_be_two_reaches_an_endpoint_under_tls() {
     none_passes(true);
 }
 
+/// A name, what is said, and what the endpoint hears of it.
+type Served = (&'static str, fn(&mut Frames), &'static str);
+
 /// Served, and told to the endpoint as one request with these lines in it.
-const SERVED: &[(&str, fn(&mut Frames), &str)] = &[
+const SERVED: &[Served] = &[
     ("a host without :authority", |c| c.get(1, &[ROOT[0], ROOT[1], ROOT[2], ("host", "b")]), "Host: b\r\n"),
     ("a host in other letters", |c| c.get(1, &with(&[("host", "A")])), "Host: a\r\n"),
     ("a fragment, which is no part of a request", |c| path(c, "/a#b"), "GET /a HTTP/1.1\r\n"),
