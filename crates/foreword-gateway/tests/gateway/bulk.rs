@@ -60,13 +60,21 @@ pub(crate) fn hear(stream: &mut impl Read) -> (u64, u64) {
     }
 }
 
-/// An endpoint that answers after the client's end; it tells what it heard and what it said.
-pub(crate) fn answering(blocks: u64) -> (Endpoint, mpsc::Receiver<((u64, u64), u64)>) {
+/// What an endpoint tells of a connection.
+pub(crate) struct Told {
+    /// How much it heard, and what that hashes to.
+    pub(crate) heard: (u64, u64),
+    /// What it said hashes to this.
+    pub(crate) said: u64,
+}
+
+/// An endpoint that answers after the client's end, and then tells of it.
+pub(crate) fn answering(blocks: u64) -> (Endpoint, mpsc::Receiver<Told>) {
     let (tell, told) = mpsc::channel();
     let endpoint = Endpoint::new(move |mut stream| {
         let heard = hear(&mut stream);
         let said = say(&mut stream, 2, blocks);
-        tell.send((heard, said)).unwrap();
+        tell.send(Told { heard, said }).unwrap();
     });
     (endpoint, told)
 }
@@ -79,7 +87,7 @@ fn a_hundred_megabytes_each_way_arrive_as_they_were_behind_a_half_close() {
     let question = say(&mut stream, 1, BLOCKS);
     stream.shutdown(Shutdown::Write).unwrap();
     let answer = hear(&mut stream);
-    let (heard, said) = told.recv().unwrap();
+    let Told { heard, said } = told.recv().unwrap();
     let len = BLOCKS * BLOCK as u64;
     assert_eq!((heard, answer), ((len, question), (len, said)));
     wait_until("the connection has ended", || running.gateway.open_connections() == 0);
@@ -162,9 +170,8 @@ fn what_was_on_its_way_when_a_side_broke_is_never_heard_by_anybody_else() {
     let running = Running::start(&file("", &endpoint));
     let mut stream = client(running.address("edge"));
     let ended = loop {
-        match stream.write(&block(5, 0)) {
-            Ok(_) => {}
-            Err(error) => break error.kind(),
+        if let Err(error) = stream.write_all(&block(5, 0)) {
+            break error.kind();
         }
     };
     assert!(
