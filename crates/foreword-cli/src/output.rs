@@ -95,6 +95,13 @@ pub(crate) fn conclude(program: &str, outcome: Result<Exit, Failure>) -> ExitCod
     }
 }
 
+/// Writes a whole answer to standard output.
+pub(crate) fn answer(exit: Exit, text: &str) -> Result<Exit, Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::write)?;
+    Ok(exit)
+}
+
 /// Writes to standard error; if that is closed, there is nobody left to tell.
 pub(crate) fn talk(text: &str) {
     if !lines::queue(text) {

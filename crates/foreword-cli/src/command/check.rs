@@ -1,6 +1,6 @@
 //! `foreword check`: everything that is wrong with a file, and whether its tests hold.
 
-use std::io::{self, StdoutLock, Write};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::problems::{self, code, counted};
 use crate::args::FileArgs;
-use crate::output::{Exit, Failure};
+use crate::output::{Exit, Failure, answer};
 
 /// Checks a configuration file and runs the `[[test]]`s in it.
 #[derive(Debug, Args)]
@@ -30,23 +30,15 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     if args.print_schema {
-        return answer(Exit::DONE, |stdout| stdout.write_all(config::schema().as_bytes()));
+        return answer(Exit::DONE, &config::schema());
     }
     let report = Report::of(args.file.path());
     tell(&report, args.json)
 }
 
 fn tell(report: &Report, json: bool) -> Result<Exit, Failure> {
-    answer(report.exit(), |stdout| match json {
-        true => writeln!(stdout, "{}", report.json()),
-        false => report.write(stdout),
-    })
-}
-
-fn answer(exit: Exit, write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> Result<Exit, Failure> {
-    let mut stdout = io::stdout().lock();
-    write(&mut stdout).and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(exit)
+    let text = if json { format!("{}\n", report.json()) } else { report.to_string() };
+    answer(report.exit(), &text)
 }
 
 /// Checks a file as `foreword run --check` does.
@@ -91,29 +83,6 @@ impl Report {
         }
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        for problem in self.problems.iter().chain(&self.failed) {
-            writeln!(out, "{problem}")?;
-        }
-        let Some(good) = &self.good else {
-            return writeln!(out, "{}", problems::summary(&self.file, &self.problems));
-        };
-        for warning in &self.warnings {
-            writeln!(out, "warning: {warning}")?;
-        }
-        let file = self.file.display();
-        let (listeners, clusters) = (good.plan.listeners.len(), good.plan.clusters.len());
-        let parts = format!("{}, {}", counted(listeners, "listener"), counted(clusters, "cluster"));
-        match (good.tests.len(), self.failed.len()) {
-            (0, _) => writeln!(out, "{file}: good: {parts}"),
-            (tests, 0) => writeln!(out, "{file}: good: {parts}; {} passed", counted(tests, "test")),
-            (tests, failed) => {
-                let differ = counted(failed, "expectation");
-                writeln!(out, "{file}: {differ} of {} not met", counted(tests, "test"))
-            }
-        }
-    }
-
     fn json(&self) -> Value {
         json!({
             "file": self.file.display().to_string(),
@@ -123,6 +92,31 @@ impl Report {
             "tests": self.good.as_ref().map_or(0, |good| good.tests.len()),
             "failed": self.failed.iter().map(problem).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.problems.iter().chain(&self.failed) {
+            writeln!(f, "{problem}")?;
+        }
+        let Some(good) = &self.good else {
+            return writeln!(f, "{}", problems::summary(&self.file, &self.problems));
+        };
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        let file = self.file.display();
+        let (listeners, clusters) = (good.plan.listeners.len(), good.plan.clusters.len());
+        let parts = format!("{}, {}", counted(listeners, "listener"), counted(clusters, "cluster"));
+        match (good.tests.len(), self.failed.len()) {
+            (0, _) => writeln!(f, "{file}: good: {parts}"),
+            (tests, 0) => writeln!(f, "{file}: good: {parts}; {} passed", counted(tests, "test")),
+            (tests, failed) => {
+                let differ = counted(failed, "expectation");
+                writeln!(f, "{file}: {differ} of {} not met", counted(tests, "test"))
+            }
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! `foreword explain`: what a refusal's code means, why it happens, what to do.
 
 use std::fmt;
-use std::io::{self, Write};
 
 use clap::Args;
 use foreword_gateway::refusal::Code;
 use serde_json::json;
 
-use crate::output::{Exit, Failure};
+use crate::output::{Exit, Failure, answer};
 
 /// Says what a refusal's code means, why it happens, and what to do.
 #[derive(Debug, Clone, Args)]
@@ -35,9 +34,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
         }
         None => list(),
     };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(Exit::DONE)
+    answer(Exit::DONE, &text)
 }
 
 fn unknown(text: &str) -> Failure {

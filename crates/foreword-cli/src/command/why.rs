@@ -1,6 +1,5 @@
 //! `foreword why`: one decision, explained from the peer to the ending.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::problems;
 use crate::args::TlvArg;
-use crate::output::{Exit, Failure};
+use crate::output::{Exit, Failure, answer};
 
 /// Explains one decision: which hop gave the client's address, which rule ended the request, and why.
 #[derive(Debug, Args)]
@@ -80,10 +79,8 @@ pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
         }
     };
     let told = trial(args).run(&plan).map_err(|error| Failure::new(Exit::NOT_ASKED, error))?;
-    let mut stdout = io::stdout().lock();
-    let written = if args.json { writeln!(stdout, "{}", as_json(&told)) } else { writeln!(stdout, "{told}") };
-    written.and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(Exit::DONE)
+    let text = if args.json { format!("{}\n", as_json(&told)) } else { format!("{told}\n") };
+    answer(Exit::DONE, &text)
 }
 
 fn trial(args: &WhyArgs) -> Trial {

@@ -70,6 +70,11 @@ impl Problem {
         self.kind
     }
 
+    /// Whether it is about a file or certificate that this machine lacks and another may have.
+    pub fn is_of_this_machine(&self) -> bool {
+        matches!(self.kind, ProblemKind::Certificate | ProblemKind::Unreadable)
+    }
+
     /// The file as it was named.
     pub fn file(&self) -> &str {
         &self.file

@@ -5,13 +5,13 @@ mod show;
 mod verdict;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use self::verdict::{Options, Verdict};
-use crate::output::{Exit, Failure};
+use crate::output::{Exit, Failure, answer};
 
 /// Reads a PROXY header and says what it says, or what is wrong with it and where.
 #[derive(Debug, Clone, Args)]
@@ -70,9 +70,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<Exit, Failure> {
         false => show::text(&verdict, &bytes),
     };
     text.push('\n');
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(if verdict.is_accepted() { Exit::DONE } else { Exit::NO })
+    answer(if verdict.is_accepted() { Exit::DONE } else { Exit::NO }, &text)
 }
 
 /// The bytes in question, from wherever they are.

@@ -6,7 +6,7 @@ mod page;
 mod request;
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::chain::{Chain, Ports};
 use crate::args::LogArgs;
-use crate::output::{Exit, Failure, chain as told, install_logger};
+use crate::output::{Exit, Failure, answer, chain as told, install_logger};
 
 /// Runs the whole chain on loopback: client, balancer, gateway, web app.
 #[derive(Debug, Args)]
@@ -131,6 +131,5 @@ fn programs() -> PathBuf {
 }
 
 fn say(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::write)
+    answer(Exit::DONE, text).map(drop)
 }

@@ -1,15 +1,15 @@
 //! `foreword import`: what describes a balancer elsewhere made a file of ours, and all that it leaves out named.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use foreword_gateway::config::{self, Problem, ProblemKind};
+use foreword_gateway::config::{self, Problem};
 use foreword_import::{Assigned, Deployment, Fault, Faults, Imported, Note};
 
 use super::problems::counted;
-use crate::output::{Exit, Failure, talk};
+use crate::output::{Exit, Failure, answer, talk};
 
 /// What can be imported.
 #[derive(Debug, Subcommand)]
@@ -157,9 +157,7 @@ fn tell(
         ));
         return Ok(Exit::NO);
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(Exit::DONE)
+    answer(Exit::DONE, &text)
 }
 
 fn introduce(name: &str, kind: &str, imported: &mut Imported) {
@@ -183,9 +181,7 @@ fn fault_line(name: &str, fault: &Fault) -> String {
 /// What is wrong with a file that was made, if anything is. What it names need not be on this machine.
 fn wrong(text: &str) -> Option<Problem> {
     let problems = config::parse(text, "imported", Path::new("")).err()?;
-    let elsewhere =
-        |problem: &&Problem| !matches!(problem.kind(), ProblemKind::Certificate | ProblemKind::Unreadable);
-    problems.iter().find(elsewhere).cloned()
+    problems.iter().find(|problem| !problem.is_of_this_machine()).cloned()
 }
 
 /// More than the importer takes, so that it says so.

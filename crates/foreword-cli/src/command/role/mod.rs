@@ -8,15 +8,14 @@ mod emulate;
 mod flags;
 pub(crate) mod gate;
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use foreword_gateway::config::{self, Configuration, Problems};
+use foreword_gateway::config::{self, Configuration, Problem, Problems};
 use foreword_import::Draft;
 
 use self::flags::RoleArgs;
 use super::{problems, run};
-use crate::output::{Exit, Failure, install_logger, talk};
+use crate::output::{Exit, Failure, answer, install_logger, talk};
 
 /// Does with a file made of flags what the flags ask for.
 fn carry_out(args: &RoleArgs, draft: &Draft) -> Result<Exit, Failure> {
@@ -24,11 +23,11 @@ fn carry_out(args: &RoleArgs, draft: &Draft) -> Result<Exit, Failure> {
     let parsed = parse(&text);
     // A file may be printed for another machine, where its certificates are.
     if args.print_config {
-        return match parsed
-            .map_err(|problems| problems.iter().any(|problem| !elsewhere(problem.kind())).then_some(problems))
-        {
-            Err(Some(problems)) => Ok(refuse(&text, &problems)),
-            Ok(_) | Err(None) => print(&text),
+        return match parsed {
+            Err(problems) if !problems.iter().all(Problem::is_of_this_machine) => {
+                Ok(refuse(&text, &problems))
+            }
+            Ok(_) | Err(_) => answer(Exit::DONE, &text),
         };
     }
     match parsed {
@@ -36,7 +35,7 @@ fn carry_out(args: &RoleArgs, draft: &Draft) -> Result<Exit, Failure> {
         Ok(good) if args.check => {
             let warnings = good.plan.warnings.iter().cloned().chain(config::unmet(&good.plan));
             let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
-            print(&format!("{warnings}the flags are good\n"))
+            answer(Exit::DONE, &format!("{warnings}the flags are good\n"))
         }
         Ok(good) => {
             install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
@@ -56,10 +55,6 @@ fn parse(text: &str) -> Result<Configuration, Problems> {
     config::parse(text, NAME, Path::new(""))
 }
 
-fn elsewhere(kind: config::ProblemKind) -> bool {
-    matches!(kind, config::ProblemKind::Certificate | config::ProblemKind::Unreadable)
-}
-
 fn refuse(text: &str, problems: &Problems) -> Exit {
     for problem in problems.iter() {
         let flag = blame::flag(text, problem).unwrap_or("the flags");
@@ -72,12 +67,6 @@ fn refuse(text: &str, problems: &Problems) -> Exit {
         ));
     }
     Exit::NO
-}
-
-fn print(text: &str) -> Result<Exit, Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::write)?;
-    Ok(Exit::DONE)
 }
 
 /// Stands where a file's name would.
