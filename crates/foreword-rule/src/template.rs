@@ -84,6 +84,15 @@ impl<V> Template<V> {
         &self.parts
     }
 
+    /// What it always writes; `None` if that depends on a variable.
+    pub fn constant(&self) -> Option<String> {
+        let text = |part: &Part<V>| match part {
+            Part::Text(text) => Some(text.to_string()),
+            Part::Value(_) => None,
+        };
+        self.parts.iter().map(text).collect()
+    }
+
     /// The variables that it writes.
     pub fn variables(&self) -> impl Iterator<Item = &V> {
         self.parts.iter().filter_map(|part| match part {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foreword::text::{self, HexError};
 use foreword_rule::suggest;
 use toml::de::{DeTable, DeValue};
 
@@ -93,6 +94,18 @@ impl<'d> Value<'d> {
             }
             _ => Err(self.expected(expected())),
         }
+    }
+
+    /// The bytes of a text that begins with `hex:`; `None` where it does not.
+    pub(crate) fn hex(&self) -> Result<Option<Vec<u8>>, Problem> {
+        let Some(digits) = self.text()?.strip_prefix(HEX) else { return Ok(None) };
+        text::hex(digits).map(Some).map_err(|error| match error {
+            HexError::Letter { at, letter } => {
+                let found = format!("`{}`", letter.escape_default());
+                self.place.inside(HEX.len() + at).expected("hex digits", found)
+            }
+            HexError::Odd => self.place.problem(error.to_string()),
+        })
     }
 
     pub(crate) fn duration(&self) -> Result<Duration, Problem> {
@@ -442,3 +455,6 @@ pub(crate) fn unknown_name<'n>(
     };
     name.place.expected(expected, shown(name.value)).did_you_mean(suggest(name.value, names))
 }
+
+/// What begins bytes that are written as digits.
+const HEX: &str = "hex:";

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use foreword_http1::Host;
 use foreword_rule::Matcher;
+use rustls::pki_types::ServerName;
 
 use super::document::{Table, Value};
 use super::keys::{EJECTION, HEALTH};
@@ -86,7 +88,7 @@ fn refuse_keys_of_others(table: &Table<'_, '_>, kind: Kind) {
 fn read_check(table: &Table<'_, '_>, kind: Kind) -> Option<Check> {
     match kind {
         Kind::Tcp => Some(Check::Tcp),
-        Kind::Tls => Some(Check::Tls { host: read_host(table) }),
+        Kind::Tls => Some(Check::Tls { name: read_host(table, true).and_then(|host| host.name) }),
         Kind::Http | Kind::Https => Some(Check::Http(Box::new(read_http(table, kind == Kind::Https)))),
         Kind::SendExpect => {
             let send = table.read("send", bytes).map(|at| at.value).unwrap_or_default();
@@ -112,21 +114,38 @@ fn read_http(table: &Table<'_, '_>, tls: bool) -> HttpCheck {
         path if path.starts_with('/') => Err(value.expected("a path of visible ASCII letters")),
         path => Err(value.expected("a path").hint(format!("it begins with a slash: `/{path}`"))),
     });
+    let host = read_host(table, tls);
+    let (host, name) = host.map_or((None, None), |host| (Some(host.text), host.name));
     HttpCheck {
         tls,
         method: method.map_or_else(|| "GET".into(), |at| at.value),
         path: path.map_or_else(|| "/".into(), |at| at.value),
-        host: read_host(table),
+        host,
+        name,
         status: table.read("status", statuses).map(|at| at.value).unwrap_or_default(),
         body: read_body(table),
     }
 }
 
-fn read_host(table: &Table<'_, '_>) -> Option<Box<str>> {
+/// Whom a check asks for.
+struct Asked {
+    text: Box<str>,
+    /// In TLS, which takes fewer names, and neither ports nor brackets.
+    name: Option<ServerName<'static>>,
+}
+
+fn read_host(table: &Table<'_, '_>, tls: bool) -> Option<Asked> {
     let host = table.read("host", |value| {
         let text = value.text()?;
-        let fits = foreword_http1::Host::parse(text.as_bytes()).is_some();
-        if fits { Ok(text.into()) } else { Err(value.expected("a name such as `app.example.com`")) }
+        let mut name = String::new();
+        let host = Host::parse(text.as_bytes());
+        host.inspect(|host| host.write_normal(&mut name));
+        let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned()).ok();
+        if host.is_some() && (name.is_some() || !tls) {
+            Ok(Asked { text: text.into(), name: name.filter(|_| tls) })
+        } else {
+            Err(value.expected("a name such as `app.example.com`"))
+        }
     })?;
     Some(host.value)
 }
@@ -170,12 +189,9 @@ fn status(value: &Value<'_>) -> Result<RangeInclusive<u16>, Problem> {
 }
 
 fn bytes(value: &Value<'_>) -> Result<Box<[u8]>, Problem> {
-    let text = value.text()?;
-    let bytes = match text.strip_prefix("hex:") {
-        Some(hex) => {
-            foreword::text::hex(hex).map_err(|_| value.expected("`hex:` and pairs of hexadecimal digits"))?
-        }
-        None => text.as_bytes().to_vec(),
+    let bytes = match value.hex()? {
+        Some(bytes) => bytes,
+        None => value.text()?.as_bytes().to_vec(),
     };
     match bytes.len() {
         0..=MOST_BYTES => Ok(bytes.into()),

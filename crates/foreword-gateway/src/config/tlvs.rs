@@ -1,6 +1,5 @@
 //! What a cluster's v2 header carries besides addresses: `send_tlvs`, `pass_tlvs`, `max_header`.
 
-use foreword::text;
 use foreword_rule::{Template, Variable, suggest};
 
 use super::document::{Notes, Table, Value, listed, shown};
@@ -148,23 +147,15 @@ fn read_parts(value: &Value<'_>, notes: &Notes) -> SslParts {
 
 fn read_value(value: &Value<'_>, kind: &TlvKind, max: usize) -> Result<TlvValue, Problem> {
     let written = value.text()?;
-    let said = match written.strip_prefix(HEX) {
-        Some(digits) => text::hex(digits).map_err(|error| {
-            let at = match error {
-                text::HexError::Letter { at, .. } => HEX.len() + at,
-                _ => 0,
-            };
-            value.place.inside(at).problem(error.to_string())
-        })?,
+    let said = match value.hex()? {
+        Some(bytes) => bytes,
         None => {
             let template =
                 Template::parse(written, variable).map_err(|error| inside(&value.place, &error))?;
-            if template.variables().next().is_some() {
-                return Ok(TlvValue::Made(template));
+            match template.constant() {
+                Some(text) => text.into_bytes(),
+                None => return Ok(TlvValue::Made(template)),
             }
-            let mut said = Vec::new();
-            template.write_bytes(&Nothing, &mut said);
-            said
         }
     };
     let mut fixed = Vec::new();
@@ -223,29 +214,6 @@ fn givable() -> String {
     format!("{}, or a number,", listed(TlvKind::given_names(), "or"))
 }
 
-/// What a template without variables asks.
-struct Nothing;
-
-impl foreword_rule::Facts for Nothing {
-    fn ip(&self, _: &Variable) -> Option<std::net::IpAddr> {
-        None
-    }
-
-    fn number(&self, _: &Variable) -> Option<u64> {
-        None
-    }
-
-    fn text(&self, _: &Variable) -> Option<&[u8]> {
-        None
-    }
-
-    fn any_field(&self, _: &str, _: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        false
-    }
-}
-
-/// What begins a value that is written in hex digits.
-const HEX: &str = "hex:";
 /// The longest value that a message repeats.
 const SHOWN: usize = 40;
 /// What stands in every header beside a TLV's value: the fixed part, IPv4 addresses, the TLV's kind and length.
@@ -333,7 +301,7 @@ mod tests {
             ),
             (
                 "send_tlvs = [{ kind = 0xE1, value = \"hex:0g\" }]",
-                "f.toml:8:43: cluster `app`: letter 1: expected hex digits, found `g`",
+                "f.toml:8:43: cluster `app`: expected hex digits, found `g`",
             ),
             (
                 "send_tlvs = [{ kind = \"gcp.psc_id\", value = \"seven\" }]",

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use foreword_rule::Matcher;
+use rustls::pki_types::ServerName;
 
 /// The health check of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub enum Check {
     Tcp,
     /// A TLS handshake.
     Tls {
-        /// The name that is asked for.
-        host: Option<Box<str>>,
+        /// Whom it asks for; the endpoint's address where none is given.
+        name: Option<ServerName<'static>>,
     },
     /// An answer to a request.
     Http(Box<HttpCheck>),
@@ -55,8 +56,10 @@ pub struct HttpCheck {
     pub method: Box<str>,
     /// Path and query.
     pub path: Box<str>,
-    /// The `Host`, and the name asked for in TLS; the endpoint's address where none is given.
+    /// The `Host`; the endpoint's address where none is given.
     pub host: Option<Box<str>>,
+    /// The same in TLS, if it is asked through that.
+    pub name: Option<ServerName<'static>>,
     /// The good ones.
     pub status: Statuses,
     /// What the body should hold.

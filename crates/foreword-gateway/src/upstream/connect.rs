@@ -256,17 +256,13 @@ impl Opened {
     ) -> Result<Outgoing, ConnectError> {
         let Self { mut stream, deadline } = self;
         let (address, after) = (&chosen.address, cluster.timeout.connect);
-        let ip = match address {
-            Address::Inet(address) => Some(address.ip()),
-            Address::Unix(_) => None,
-        };
         let handshake = async {
             if !tls.header_inside {
                 write_together(&mut stream, [header])
                     .await
                     .map_err(|source| ConnectError::Failed { address: address.clone(), source })?;
             }
-            let stream = connector::connect(tls, ip, stream).await;
+            let stream = connector::connect(tls, address.ip(), stream).await;
             stream.map_err(|source| ConnectError::Tls { address: address.clone(), source })
         };
         let outcome = match timeout_at(deadline, handshake).await {

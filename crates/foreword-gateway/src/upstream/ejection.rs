@@ -180,7 +180,13 @@ mod tests {
 
     #[test]
     fn only_failures_in_a_row_eject() {
-        let (_cluster, all) = cluster(2);
+        let (_cluster, mut all) = cluster(2);
+        // Longer than any test lasts.
+        all[0].ejection = Some(Ejection {
+            time: Duration::from_secs(3600),
+            max_time: Duration::from_secs(3600),
+            ..EJECTION
+        });
         fail(&all[0], 2);
         all[0].connected();
         fail(&all[0], 2);

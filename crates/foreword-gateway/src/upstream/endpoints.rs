@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -27,6 +27,16 @@ pub(crate) enum Address {
     Inet(SocketAddr),
     /// On this machine.
     Unix(Arc<Path>),
+}
+
+impl Address {
+    /// The address that it is at, if it is one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Address {

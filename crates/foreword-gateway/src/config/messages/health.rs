@@ -38,6 +38,16 @@ fn a_check_says_the_header_that_its_cluster_sends_unless_it_says_otherwise() {
 }
 
 #[test]
+fn the_name_in_tls_has_neither_port_nor_brackets() {
+    for (host, name) in
+        [("App.test:8443", "app.test"), ("[2001:db8::1]:443", "2001:db8::1"), ("192.0.2.1", "192.0.2.1")]
+    {
+        let check = check("none", &format!("check = \"tls\"\nhost = \"{host}\"")).check;
+        assert_eq!(check, Check::Tls { name: Some(name.to_owned().try_into().unwrap()) }, "{host}");
+    }
+}
+
+#[test]
 fn bytes_are_text_or_hexadecimal() {
     let check = check("none", "check = \"send-expect\"\nsend = \"PING\\r\\n\"\nexpect = \"hex:2b 50\"").check;
     assert_eq!(
@@ -76,7 +86,11 @@ fn what_has_no_effect_or_no_meaning_is_told() {
         ),
         (
             "[cluster.y.health]\ncheck = \"send-expect\"\nexpect = \"hex:0\"",
-            "foreword.toml:10:10: cluster `y`: expected `hex:` and pairs of hexadecimal digits for `expect`, found `hex:0`",
+            "foreword.toml:10:10: cluster `y`: expected two hex digits for each byte, found an odd number of them",
+        ),
+        (
+            "[cluster.y.health]\ncheck = \"https\"\nhost = \"a~b\"",
+            "foreword.toml:10:8: cluster `y`: expected a name such as `app.example.com` for `host`, found `a~b`",
         ),
         (
             "[cluster.y.health]\ncheck = \"tcp\"\nheader_version = \"v1\"",

@@ -98,12 +98,12 @@ impl Once<'_> {
         let header = header(self.check.header, &stream)?;
         match &self.check.check {
             Check::Tcp => self.say(&mut stream, &header, &[]).await,
-            Check::Tls { host } => {
-                let (mut stream, header) = self.handshake(stream, header, host.as_deref(), &address).await?;
+            Check::Tls { name } => {
+                let (mut stream, header) = self.handshake(stream, header, name.as_ref(), &address).await?;
                 self.say(&mut stream, &header, &[]).await
             }
             Check::Http(http) if http.tls => {
-                let (stream, header) = self.handshake(stream, header, http.host.as_deref(), &address).await?;
+                let (stream, header) = self.handshake(stream, header, http.name.as_ref(), &address).await?;
                 self.ask(stream, &header, http, &address).await
             }
             Check::Http(http) => self.ask(stream, &header, http, &address).await,
@@ -131,20 +131,17 @@ impl Once<'_> {
         &self,
         mut stream: Stream,
         header: Vec<u8>,
-        host: Option<&str>,
+        name: Option<&ServerName<'static>>,
         address: &Address,
     ) -> Result<(Box<TlsStream<Stream>>, Vec<u8>), Fault> {
         let is_inside = self.tls.is_some_and(|tls| tls.header_inside);
         let (first, inside) = if is_inside { (Vec::new(), header) } else { (header, Vec::new()) };
         self.say(&mut stream, &first, &[]).await?;
         self.awaited.set("a TLS handshake");
-        let ip = match address {
-            Address::Inet(address) => Some(address.ip()),
-            Address::Unix(_) => None,
-        };
+        let ip = address.ip();
         let stream = match self.tls {
             Some(tls) => connector::connect(tls, ip, stream).await,
-            None => connector::connect(&with_anyone(host, ip)?, ip, stream).await,
+            None => connector::connect(&with_anyone(name, ip)?, ip, stream).await,
         };
         Ok((stream.map_err(Fault::Handshake)?, inside))
     }
@@ -187,18 +184,15 @@ impl Once<'_> {
     }
 }
 
-/// TLS with whoever answers.
-fn with_anyone(host: Option<&str>, ip: Option<IpAddr>) -> Result<EndpointTls, Fault> {
-    let unusable = |error: String| Fault::Handshake(io::Error::other(error));
-    let host = match (host, ip) {
-        (Some(host), _) => Some(host.rsplit_once(':').map_or(host, |(name, _)| name)),
+/// TLS with whoever answers. A unix socket has no address to ask for.
+fn with_anyone(name: Option<&ServerName<'static>>, ip: Option<IpAddr>) -> Result<EndpointTls, Fault> {
+    let name = match (name, ip) {
+        (Some(name), _) => Some(name.clone()),
         (None, Some(_)) => None,
-        (None, None) => Some("localhost"),
+        (None, None) => ServerName::try_from("localhost").ok(),
     };
-    let name = host.map(|host| ServerName::try_from(host.to_owned())).transpose();
-    let name = name.map_err(|error| unusable(error.to_string()))?;
     let source = EndpointTlsSource { anyone: true, name, ..EndpointTlsSource::default() };
-    connector::settle(source).map_err(|error| unusable(error.to_string()))
+    connector::settle(source).map_err(|error| Fault::Handshake(io::Error::other(error.to_string())))
 }
 
 fn with_port(address: &Address, port: Option<u16>) -> Address {

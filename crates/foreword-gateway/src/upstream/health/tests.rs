@@ -33,6 +33,7 @@ fn http(body: Option<Body>) -> HttpCheck {
         method: "GET".into(),
         path: "/health".into(),
         host: None,
+        name: None,
         status: Statuses::default(),
         body,
     }
@@ -233,7 +234,7 @@ async fn whoever_keeps_silent_is_told_with_what_was_waited_for() {
     let cases = [
         (send_expect("", "220 "), "expected the bytes of `expect` within 0.05 s, found none"),
         (check(Check::Http(Box::new(http(None)))), "expected an HTTP answer within 0.05 s, found none"),
-        (check(Check::Tls { host: None }), "expected a TLS handshake within 0.05 s, found none"),
+        (check(Check::Tls { name: None }), "expected a TLS handshake within 0.05 s, found none"),
     ];
     for (check, expected) in cases {
         assert_eq!(told(&quick(check), &address).await, expected);
@@ -268,17 +269,22 @@ async fn tls_is_spoken_behind_the_header_and_whoever_answers_is_good_enough() {
         }
     });
     let with_header = |what| HealthCheck { header: CheckHeader::Local(HeaderVersion::V1), ..check(what) };
-    check_once(&with_header(Check::Tls { host: None }), None, &address).await.unwrap();
+    check_once(&with_header(Check::Tls { name: None }), None, &address).await.unwrap();
     assert_eq!(names.recv().unwrap(), None, "an address is not a name");
-    let asked = HttpCheck { tls: true, host: Some("app.test:8443".into()), ..http(None) };
+    let asked = HttpCheck {
+        tls: true,
+        host: Some("app.test:8443".into()),
+        name: Some("app.test".try_into().unwrap()),
+        ..http(None)
+    };
     check_once(&with_header(Check::Http(Box::new(asked))), None, &address).await.unwrap();
     assert_eq!(names.recv().unwrap().as_deref(), Some("app.test"));
     let source = EndpointTlsSource { anyone: true, pins: vec![[7; 32]], ..EndpointTlsSource::default() };
     let of_cluster = connector::settle(source).unwrap();
-    let fault = check_once(&with_header(Check::Tls { host: None }), Some(&of_cluster), &address).await;
+    let fault = check_once(&with_header(Check::Tls { name: None }), Some(&of_cluster), &address).await;
     let told_of_pins = fault.expect_err("the cluster believes another key").to_string();
     let expected = "the TLS handshake failed: expected one of the keys in `pins`, found sha256/";
     assert!(told_of_pins.starts_with(expected), "{told_of_pins}");
-    let told = told(&check(Check::Tls { host: None }), &answering("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
+    let told = told(&check(Check::Tls { name: None }), &answering("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
     assert!(told.starts_with("the TLS handshake failed: it does not answer with TLS"), "{told}");
 }
