@@ -411,7 +411,7 @@ const CASES: &[Case] = &[
             c.send(HEADERS, END_HEADERS, 1, &block(&with(&[("x-hold", "1")])));
             (0..6).for_each(|_| c.send(DATA, 0, 1, &[b'x'; 16_384]));
         },
-        Over(&[FLOW_CONTROL_ERROR]),
+        ResetOrOver(1, FLOW_CONTROL_ERROR),
     ),
     // §6.10
     (
