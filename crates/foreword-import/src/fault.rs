@@ -1,5 +1,6 @@
 //! What keeps a description from becoming a file, and what of it the file leaves out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A line and a column of the description, both from 1.
@@ -75,8 +76,8 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.is_empty() {
-            true => f.write_str(&self.message),
-            false => write!(f, "{}: {}", self.path, self.message),
+            true => f.write_str(&tame(&self.message)),
+            false => write!(f, "{}: {}", tame(&self.path), tame(&self.message)),
         }
     }
 }
@@ -132,8 +133,25 @@ pub struct Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        write!(f, "{}: {}", tame(&self.path), tame(&self.message))
     }
+}
+
+/// A message without control characters, which keys of a description may bring along.
+fn tame(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        true => Cow::Owned(text.chars().fold(String::new(), push_tame)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+fn push_tame(mut line: String, letter: char) -> String {
+    if letter.is_control() {
+        line.extend(letter.escape_debug())
+    } else {
+        line.push(letter)
+    }
+    line
 }
 
 /// Text as messages show it: as it was written, but for control characters, which could deceive a terminal, and no
@@ -145,7 +163,7 @@ pub(crate) fn shown(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if letter.is_control() { shown.extend(letter.escape_debug()) } else { shown.push(letter) }
+        shown = push_tame(shown, letter);
     }
     shown.push('`');
     shown

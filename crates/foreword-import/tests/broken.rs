@@ -87,3 +87,42 @@ fn sections_too_large_to_look_through_are_refused() {
     let fault = cfn(&format!("Resources:\n{names}"), &Deployment::default()).expect_err("too many");
     assert!(fault.to_string().contains("at most 2000 resources"), "{fault}");
 }
+
+#[test]
+fn a_mapping_that_asks_for_itself_is_refused() {
+    let refers = |value: &str| {
+        let resource = "Type: AWS::ElasticLoadBalancing::LoadBalancer\n    Properties:\n      Listeners:\n        \
+            - { LoadBalancerPort: !FindInMap [Ports, own, web], InstancePort: 80, Protocol: TCP }";
+        let text = format!(
+            "Mappings:\n  Ports:\n    own:\n      web: {value}\nResources:\n  Elb:\n    {resource}\n"
+        );
+        cfn(&text, &deployment())
+    };
+    assert!(refers("80").is_ok());
+    for value in [
+        "!FindInMap [Ports, own, web]",
+        "{ \"Fn::FindInMap\": [Ports, own, web] }",
+        "[[!Ref Elb]]",
+        "[!Ref Elb]",
+    ] {
+        let fault = refers(value).expect_err("no text");
+        assert!(fault.to_string().contains("expected text, or a list of it"), "{fault}");
+    }
+}
+
+#[test]
+fn no_key_of_a_description_speaks_to_the_terminal() {
+    let listener = r#"{"LoadBalancerPort":"80","InstancePort":"80","Protocol":"TCP","\u001b[2J\nx":1}"#;
+    let text = |listener: &str| {
+        format!(
+            r#"{{"Resources":{{"E":{{"Type":"AWS::ElasticLoadBalancing::LoadBalancer",
+            "Properties":{{"Listeners":[{listener}]}}}}}}}}"#
+        )
+    };
+    let imported = cfn(&text(listener), &deployment()).expect("a file");
+    let note = imported.notes.first().expect("a note").to_string();
+    assert!(note.contains(r"\u{1b}[2J\nx") && !note.contains(char::is_control), "{note}");
+    let faults = cfn(&text(r#"{"\u001b[2J": {"Fn::Nothing": 1}}"#), &deployment()).expect_err("no function");
+    let fault = faults.to_string();
+    assert!(fault.contains(r"\u{1b}[2J") && !fault.contains(char::is_control), "{fault}");
+}

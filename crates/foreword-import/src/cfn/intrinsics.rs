@@ -259,7 +259,7 @@ impl Template<'_> {
             }
             found = next;
         }
-        found.map_or_else(|| Err(Fault::expected(place, wants, argument.found())), |node| self.value(node))
+        found.map_or_else(|| Err(Fault::expected(place, wants, argument.found())), literal)
     }
 
     /// What a node comes to, which must be text now.
@@ -321,6 +321,25 @@ fn unknown_function(node: &Node) -> Fault {
     });
     Fault::expected(node.place, "a function of CloudFormation", shown(&written))
         .did_you_mean(meant.as_deref())
+}
+
+/// A value of `Mappings`: CloudFormation takes text and lists of it there. Functions could ask for their own value, or for one
+/// another's many times over.
+fn literal(node: &Node) -> Result<Value, Fault> {
+    let expected = |node: &Node, found| Err(Fault::expected(node.place, "text, or a list of it", found));
+    match (&node.kind, &node.tag) {
+        (_, Some(tag)) => expected(node, shown(&format!("!{tag}"))),
+        (Kind::Scalar(text), None) => Ok(Value::text(node.place, text)),
+        (Kind::List(list), None) => {
+            let texts = list.iter().map(|node| match (&node.kind, &node.tag) {
+                (Kind::Scalar(text), None) => Ok(Value::text(node.place, text)),
+                (_, Some(tag)) => expected(node, shown(&format!("!{tag}"))),
+                (_, None) => expected(node, node.found()),
+            });
+            Ok(Value::new(node.place, ValueKind::List(texts.collect::<Result<_, _>>()?)))
+        }
+        (Kind::Null | Kind::Map(_), None) => expected(node, node.found()),
+    }
 }
 
 fn scalar<'n>(node: &'n Node, expected: &str) -> Result<&'n str, Fault> {
