@@ -222,6 +222,7 @@ fn what_is_no_service_is_told_with_its_place() {
             &["--endpoint", "10.0.0.1"],
         ),
         (String::new(), &[]),
+        ("Resources:\n  Web:\n    Type: AWS::EC2::Instance\n".to_owned(), &[]),
         ("a: [".to_owned(), &[]),
     ] {
         fs::write(folder.path().join("s.yaml"), text).expect("written");
@@ -328,6 +329,7 @@ fn what_cannot_be_imported_is_told_with_its_place() {
         ("not_yaml", "Resources:\n  Elb: [\n".to_owned()),
         ("empty", String::new()),
         ("a_list", "- 1\n".to_owned()),
+        ("a_manifest", "apiVersion: v1\nkind: Service\n---\napiVersion: v1\nkind: ConfigMap\n".to_owned()),
         ("no_balancer", "Resources:\n  Web:\n    Type: AWS::EC2::Instance\n".to_owned()),
         ("no_type", "Resources:\n  Web: {}\n".to_owned()),
         ("alias", elb("      Instances: &a [10.0.0.1]\n      Subnets: *a\n")),

@@ -302,7 +302,7 @@ const REASONS: &[(&str, &str)] = &[
     ("AppCookieStickinessPolicy", "no stickiness by cookie"),
     ("LBCookieStickinessPolicy", "no stickiness by cookie"),
     ("AvailabilityZones", ""),
-    ("CrossZone", "there are no zones here: every endpoint gets its share"),
+    ("CrossZone", "endpoints are given no zone: each gets its share"),
     ("LoadBalancerName", ""),
     ("Scheme", "`bind` and the firewall decide who can connect"),
     ("SecurityGroups", "the firewall of the machine decides who can connect"),

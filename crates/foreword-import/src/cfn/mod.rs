@@ -39,6 +39,10 @@ pub(super) struct Import<'t> {
 
 pub(crate) fn import(text: &str, deployment: &Deployment) -> Result<Imported, Faults> {
     let documents = tree::read(text, Aliases::Refused)?;
+    if documents.iter().any(|document| document.get("apiVersion").is_some()) {
+        let fault = Fault::new("expected a template with `Resources`, found what has an `apiVersion`");
+        return Err(fault.hint("Kubernetes manifests are read by `foreword import k8s`").into());
+    }
     let root = match documents.as_slice() {
         [root] => root,
         [] => return Err(Fault::new("expected a template, found nothing").into()),

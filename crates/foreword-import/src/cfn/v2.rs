@@ -131,7 +131,7 @@ impl<'i, 't> V2<'i, 't> {
             match key.as_str() {
                 "idle_timeout.timeout_seconds" => idle = Some(number(&value, place, &properties)?),
                 "load_balancing.cross_zone.enabled" => {
-                    let why = "there are no zones here: every endpoint gets its share";
+                    let why = "endpoints are given no zone: each gets its share";
                     self.import.note(place, properties.path_of(&key), why);
                 }
                 _ => self.import.note(place, properties.path_of(&key), "not carried over"),

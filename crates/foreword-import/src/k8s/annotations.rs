@@ -100,7 +100,7 @@ const ELSEWHERE: &[&str] = &[
 
 /// How the names of annotations end, and why they are not in the file.
 const REASONS: &[(&str, &str)] = &[
-    ("cross-zone-load-balancing-enabled", "there are no zones here: every endpoint gets its share"),
+    ("cross-zone-load-balancing-enabled", "endpoints are given no zone: each gets its share"),
     ("-scheme", "`bind` and the firewall decide who can connect"),
     ("-internal", "`bind` and the firewall decide who can connect"),
     ("-security-groups", "the firewall of the machine decides who can connect"),

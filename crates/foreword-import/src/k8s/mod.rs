@@ -29,16 +29,14 @@ pub(crate) fn import(text: &str, deployment: &Deployment) -> Result<Imported, Fa
                 faults.extend(import.service(object, spec, &attached).err());
             }
             (Some("ServiceAttachment"), _) if attached_to(object).is_some() => {}
-            (kind, _) => others.push((kind.unwrap_or("nothing with a `kind`").to_owned(), object)),
+            (kind, _) => others.push((kind.unwrap_or(NO_KIND).to_owned(), object)),
         }
     }
     if !found {
         faults.push(no_service(&others));
     }
     if let Some((_, first)) = others.first() {
-        let kinds: BTreeSet<String> = others.iter().map(|(kind, _)| shown(kind)).collect();
-        let kinds: Vec<String> = kinds.into_iter().collect();
-        let message = format!("left out, for none is a Service of type LoadBalancer: {}", kinds.join(", "));
+        let message = format!("left out, for none is a Service of type LoadBalancer: {}", kinds_of(&others));
         import.notes.push(Note { place: first.place, path: "documents".to_owned(), message });
     }
     if faults.is_empty() {
@@ -119,9 +117,21 @@ fn text_of<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
     }
 }
 
+/// What an object without a kind is called.
+const NO_KIND: &str = "something without a kind";
+
 fn no_service(others: &[(String, &Node)]) -> Fault {
-    let kinds: BTreeSet<String> = others.iter().map(|(kind, _)| shown(kind)).collect();
-    let kinds: Vec<String> = kinds.into_iter().collect();
-    let found = if kinds.is_empty() { "nothing".to_owned() } else { kinds.join(", ") };
-    Fault::new(format!("expected a Service of type LoadBalancer, found {found}"))
+    let found = if others.is_empty() { "nothing".to_owned() } else { kinds_of(others) };
+    let fault = Fault::new(format!("expected a Service of type LoadBalancer, found {found}"));
+    match others.iter().any(|(_, object)| object.get("Resources").is_some()) {
+        true => fault.hint("a template with `Resources` is read by `foreword import cfn`"),
+        false => fault,
+    }
+}
+
+/// Each kind once, as it is shown.
+fn kinds_of(objects: &[(String, &Node)]) -> String {
+    let kinds: BTreeSet<String> =
+        objects.iter().map(|(kind, _)| if kind == NO_KIND { kind.clone() } else { shown(kind) }).collect();
+    kinds.into_iter().collect::<Vec<_>>().join(", ")
 }
