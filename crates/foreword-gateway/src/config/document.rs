@@ -10,7 +10,7 @@ use foreword::text::{self, HexError};
 use foreword_rule::suggest;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Section, TOP};
+use super::keys::{CLUSTER, LISTENER, Section, TOP, TRUST};
 use super::problem::{Problem, ProblemKind, Problems};
 use super::source::{At, Place};
 use super::units::{self, Unfit};
@@ -248,12 +248,9 @@ impl<'d, 'n> Table<'d, 'n> {
             if !section.names().any(|name| name == key.value) {
                 let expected = format!("one of the keys {}", listed(section.names(), "and"));
                 let problem = key.place.expected(expected, shown(key.value));
-                notes.problem(match is_of_the_top(key.value) {
-                    true => problem.hint(format!(
-                        "`{}` belongs to the top of the file, above the first `[…]`",
-                        key.value
-                    )),
-                    false => problem.did_you_mean(suggest(key.value, section.names())),
+                notes.problem(match home_of(key.value) {
+                    Some(home) => problem.hint(format!("`{}` belongs to {home}", key.value)),
+                    None => problem.did_you_mean(suggest(key.value, section.names())),
                 });
             }
         }
@@ -378,8 +375,18 @@ impl<'d, 'n> Table<'d, 'n> {
 }
 
 /// Whether a key holds for the whole gateway: TOML gives it to the table above it.
-fn is_of_the_top(key: &str) -> bool {
-    TOP.keys.iter().any(|top| top.name == key && !top.takes.is_table())
+/// Where a key would have its place, if there is only one.
+fn home_of(key: &str) -> Option<&'static str> {
+    if TOP.keys.iter().any(|top| top.name == key && !top.takes.is_table()) {
+        return Some("the top of the file, above the first `[…]`");
+    }
+    let homes =
+        [(&TRUST, "`[trust.NAME]`"), (&LISTENER, "`[listener.NAME]`"), (&CLUSTER, "`[cluster.NAME]`")];
+    let mut homes = homes.iter().filter(|(section, _)| section.names().any(|name| name == key));
+    match (homes.next(), homes.next()) {
+        (Some((_, home)), None) => Some(home),
+        _ => None,
+    }
 }
 
 fn entries<'d>(table: &'d DeTable<'d>, place: &Place) -> Vec<(At<&'d str>, Value<'d>)> {

@@ -350,6 +350,10 @@ fn numbers_keys_and_binds_out_of_their_place_come_with_the_right_form() {
             "[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"http\"\ncluster = \"z\"\nmin = { workers = 2 }",
             "foreword.toml:5:9: listener `a`: expected one of the keys `body_rate`, found `workers`\nhint: `workers` belongs to the top of the file, above the first `[…]`",
         ),
+        (
+            "[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"http\"\ncluster = \"z\"\nmin = { send_header = \"v2\" }",
+            "foreword.toml:5:9: listener `a`: expected one of the keys `body_rate`, found `send_header`\nhint: `send_header` belongs to `[cluster.NAME]`",
+        ),
     ] {
         assert_eq!(told_of(text), [expected]);
     }
