@@ -147,6 +147,9 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Box::new(Box::pin(connector.connect(name, stream)).await?))
 }
 
+/// What webpki says of a certificate like those that `openssl req -x509` makes.
+const OF_A_CA: &str = "CaUsedAsEndEntity";
+
 /// Says in words why there was no agreement.
 pub(crate) fn reason(error: &io::Error) -> String {
     let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
@@ -161,7 +164,12 @@ pub(crate) fn reason(error: &io::Error) -> String {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired".to_owned()
             }
-            CertificateError::Other(OtherError(other)) => other.to_string(),
+            CertificateError::Other(OtherError(other)) => match other.to_string() {
+                text if text == OF_A_CA => "its certificate is that of a CA, which signs others and serves \
+                    nobody; give it one that is signed, or believe its key: `verify = false` and `pins`"
+                    .to_owned(),
+                text => text,
+            },
             other => format!("its certificate cannot be believed: {other}"),
         },
         rustls::Error::InvalidMessage(_) => format!("it does not answer with TLS ({error})"),

@@ -63,11 +63,13 @@ fn unreadable_directory(directory: &Path, error: &io::Error) -> CertificateProbl
     if error.kind() != io::ErrorKind::NotFound {
         return CertificateProblem::new(directory, format!("cannot be read: {error}"));
     }
-    let path = directory.display();
     CertificateProblem::new(directory, "expected a folder with certificates, found none").hint(format!(
-        "name the folder that holds them, or make one to try with: `mkdir -p {path} && openssl req -x509 -newkey ec \
+        "name the folder that holds them, or make one to try with: `mkdir -p {} && openssl req -x509 -newkey ec \
          -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
-         -keyout {path}/localhost.key -out {path}/localhost.crt`"
+         -keyout {} -out {}`",
+        directory.display(),
+        directory.join("localhost.key").display(),
+        directory.join("localhost.crt").display()
     ))
 }
 

@@ -318,3 +318,24 @@ fn a_hundred_megabytes_each_way_with_tls_on_both_sides() {
 
 /// 100 MiB.
 const BLOCKS: u64 = 1600;
+
+#[test]
+fn a_certificate_of_a_ca_is_told_with_what_to_do() {
+    let folder = Folder::new();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["app.test".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let made = params.self_signed(&key).unwrap();
+    fs::write(folder.path().join("ca.pem"), made.pem() + &key.serialize_pem()).unwrap();
+    let config = Arc::new(server(&folder.path().join("ca.pem"), None));
+    let endpoint = Endpoint::new(move |mut socket| {
+        let mut session = ServerConnection::new(Arc::clone(&config)).unwrap();
+        while session.is_handshaking() && session.complete_io(&mut socket).is_ok() {}
+    });
+    let app = TlsEndpoint { endpoint, told: mpsc::channel().1 };
+    let tls = r#"tls = { ca = "ca.pem", sni = "app.test" }"#;
+    let running = Running::start_in(folder.path(), &file("tcp", tls, &app));
+    assert_eq!(echo(&running), b"");
+    let line = running.log.line_with("FW533");
+    assert!(line.contains("that of a CA") && line.contains("`pins`"), "{line}");
+}
