@@ -8,7 +8,7 @@ mod tlv;
 
 use clap::Parser;
 
-pub(crate) use self::file::FileArgs;
+pub(crate) use self::file::{FileArgs, USUAL};
 pub(crate) use self::header::{HeaderArgs, HeaderArgsError};
 pub(crate) use self::log::LogArgs;
 pub(crate) use self::tlv::TlvArg;
@@ -80,6 +80,24 @@ mod tests {
         };
         parsed.unwrap_or_else(|error| panic!("{command}: {error}"));
         true
+    }
+
+    #[test]
+    fn examples_are_not_wrapped_so_they_can_be_copied() {
+        let mut cli = <Cli as clap::CommandFactory>::command().term_width(100);
+        cli.build();
+        let mut open: Vec<clap::Command> = cli.get_subcommands().cloned().collect();
+        let mut count = 0;
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands().cloned());
+            let Some(help) = command.get_after_help().map(ToString::to_string) else { continue };
+            let Some((_, examples)) = help.split_once("Examples:\n") else { continue };
+            for line in examples.lines().filter(|line| line.starts_with(' ')) {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+                count += 1;
+            }
+        }
+        assert!(count >= 20, "{count} lines");
     }
 
     #[test]

@@ -138,6 +138,17 @@ fn a_file_where_why_expects_a_url_is_told_its_flag() {
 }
 
 #[test]
+fn why_among_several_listeners_names_the_flag_that_says_which() {
+    let folder = folder_with(
+        &(GOOD.to_owned() + "[listener.b]\nbind = [\"[::1]:9\"]\nmode = \"tcp\"\ncluster = \"app\"\n"),
+    );
+    let output = foreword(folder.path(), &["why", "-c", "foreword.toml", "--peer", "10.0.0.1"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("found none named\nhint: say which one: `--listener "), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn help_is_given_for_a_verb_in_either_order() {
     let folder = folder_with("");
     for args in [&["help", "run"][..], &["run", "--help"]] {

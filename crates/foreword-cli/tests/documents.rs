@@ -178,3 +178,46 @@ fn what_encode_and_decode_are_shown_to_say_they_say() {
     }
     assert!(compared >= 4, "{compared} answers");
 }
+
+/// Where the links of a page lead: path and heading, without those to elsewhere.
+fn links(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    targets.filter(|target| !target.contains("://")).map(|target| match target.split_once('#') {
+        Some((path, heading)) => (path, Some(heading)),
+        None => (target, None),
+    })
+}
+
+/// The anchors of a page's headings, as hosts of repositories make them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | ' ');
+    headings
+        .map(|line| {
+            line.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect::<String>()
+        })
+        .map(|heading| heading.replace(' ', "-"))
+        .collect()
+}
+
+#[test]
+fn every_link_between_pages_leads_to_a_page_and_its_heading() {
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        for (path, heading) in links(&text) {
+            let target = if path.is_empty() { page.clone() } else { page.with_file_name("").join(path) };
+            assert!(target.exists(), "{}: {path}", page.display());
+            if let Some(heading) = heading {
+                let there = fs::read_to_string(&target).expect("a page with headings");
+                assert!(
+                    anchors(&there).iter().any(|anchor| anchor == heading),
+                    "{}: {path}#{heading}",
+                    page.display()
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 30, "{count} links");
+}

@@ -154,7 +154,7 @@ fn sigterm_waits_for_the_last_connection_and_ends_with_0() {
         let address = run.address();
         let mut open = tunnel(address);
         run.signal(signal);
-        run.line_with("ending: 1 connections");
+        run.line_with("ending: 1 open");
         while TcpStream::connect(address).is_ok() {}
         ask(&mut open);
         drop(open);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use foreword_gateway::config::{Problem, ProblemKind, Problems};
 
+use crate::args::USUAL;
 use crate::output::{Exit, talk};
 
 /// Says on standard error all that is wrong with a file, and how the verb ends for it.
@@ -31,7 +32,11 @@ pub(crate) fn summary(file: &Path, problems: &[Problem]) -> String {
     let mut codes: Vec<&str> = problems.iter().map(|problem| code(problem.kind())).collect();
     codes.sort_unstable();
     codes.dedup();
-    format!("{}: {} [{}]", file.display(), counted(problems.len(), "problem"), codes.join(", "))
+    let hint = match file == Path::new(USUAL) && exit(file, problems) == Exit::NOT_ASKED {
+        true => "\nhint: another file is named with `-c FILE`",
+        false => "",
+    };
+    format!("{}: {} [{}]{hint}", file.display(), counted(problems.len(), "problem"), codes.join(", "))
 }
 
 /// A problem as one line of a log, with its code at the end.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use foreword_gateway::config::Problems;
-use foreword_gateway::plan::{Bind, Listener, Mode, Plan};
+use foreword_gateway::plan::{Bind, Http2, Listener, Mode, Plan};
 use foreword_gateway::{Gateway, config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -77,7 +77,7 @@ pub(super) fn serve(plan: Plan, load: Load<'_>) -> Result<Exit, Failure> {
 async fn end(gateway: &Gateway, signals: &mut Signals) {
     let deadline = gateway.plan().drain.as_secs_f32();
     tracing::info!(
-        "ending: {} connections have up to {deadline} s; another signal cuts them off",
+        "ending: {} open, which may take up to {deadline} s; another signal cuts off",
         gateway.open_connections()
     );
     let again = async { while !matches!(signals.next().await, Some(Told::End) | None) {} };
@@ -148,6 +148,7 @@ fn mode(listener: &Listener) -> &'static str {
     match (listener.mode, &listener.tls) {
         (Mode::Tcp, None) => "tcp",
         (Mode::Tcp, Some(_)) => "tcp in TLS",
+        (Mode::Http, None) if listener.http2 == Http2::PriorKnowledge => "HTTP/2 without TLS",
         (Mode::Http, None) => "http",
         (Mode::Http, Some(_)) => "https",
         (Mode::TlsPassthrough, _) => "tls-passthrough",

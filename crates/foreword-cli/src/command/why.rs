@@ -6,25 +6,27 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use foreword::{PeerAddr, Version};
 use foreword_gateway::config;
-use foreword_gateway::trial::{Asked, Explanation, Introduction, PartTold, Trial, Url};
+use foreword_gateway::plan::Plan;
+use foreword_gateway::trial::{Asked, Explanation, Introduction, PartTold, Trial, TrialError, Url};
 use serde_json::{Value, json};
 
 use super::problems;
-use crate::args::TlvArg;
+use crate::args::{TlvArg, USUAL};
 use crate::output::{Exit, Failure, answer};
 
 /// Explains one decision: which hop gave the client's address, which rule ended the request, and why.
 #[derive(Debug, Args)]
 #[command(after_help = "Nothing is sent: the request is tried against the file alone.\n\n\
     Examples:\n  \
-    foreword why -c foreword.toml --peer 10.0.0.5 --client 203.0.113.7 https://www.example.com/admin\n  \
+    foreword why -c foreword.toml --listener web --peer 10.0.0.5 \\\n    \
+      --client 203.0.113.7 https://www.example.com/admin\n  \
     foreword why -c foreword.toml --listener smtp --peer 192.0.2.99")]
 pub(crate) struct WhyArgs {
     /// What is asked for; not in tcp mode
     #[arg(value_name = "URL", value_parser = url)]
     url: Option<Url>,
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/foreword/foreword.toml")]
+    #[arg(short, long, value_name = "FILE", default_value = USUAL)]
     config: PathBuf,
     /// Where it comes in; may be left out where there is one listener
     #[arg(long, value_name = "NAME")]
@@ -78,9 +80,21 @@ pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
             return Ok(Exit::NOT_ASKED);
         }
     };
-    let told = trial(args).run(&plan).map_err(|error| Failure::new(Exit::NOT_ASKED, error))?;
-    let text = if args.json { format!("{}\n", as_json(&told)) } else { format!("{told}\n") };
+    let told = trial(args).run(&plan).map_err(|error| unasked(args, &plan, error))?;
+    let text = if args.json { format!("{}
+", as_json(&told)) } else { format!("{told}
+") };
     answer(Exit::DONE, &text)
+}
+
+/// Where it was left out which listener is meant, the flag that says it.
+fn unasked(args: &WhyArgs, plan: &Plan, error: TrialError) -> Failure {
+    let nameless = args.listener.is_none() && matches!(error, TrialError::Listener { .. });
+    let failure = Failure::new(Exit::NOT_ASKED, error);
+    match plan.listeners.first().filter(|_| nameless) {
+        Some(listener) => failure.hint(format!("say which one: `--listener {}`", listener.name)),
+        None => failure,
+    }
 }
 
 fn trial(args: &WhyArgs) -> Trial {

@@ -17,7 +17,8 @@ use crate::output::{Exit, Failure};
     SIGHUP reads certificates again, SIGUSR1 reopens logs, SIGTERM and SIGINT let connections end.\n\n\
     Examples:\n  \
     foreword balance --bind [::]:443 --to 10.0.0.1:443 --to 10.0.0.2:443 --send-header v2\n  \
-    foreword balance --bind [::]:25 --to 10.0.2.10:25 --send-header v1 --balance least-connections\n  \
+    foreword balance --bind [::]:25 --to 10.0.2.10:25 --send-header v1 \\\n    \
+      --balance least-connections\n  \
     foreword balance --as classic-elb --bind 127.0.0.1:9443 --to 127.0.0.1:8443\n  \
     foreword balance --bind [::]:443 --to 10.0.0.1:443 --print-config >foreword.toml"
 )]

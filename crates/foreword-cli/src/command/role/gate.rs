@@ -16,10 +16,13 @@ use crate::output::{Exit, Failure};
     read.\n\n\
     SIGHUP reads certificates again, SIGUSR1 reopens logs, SIGTERM and SIGINT let connections end.\n\n\
     Examples:\n  \
-    foreword gate --bind [::]:443 --trust 10.0.0.0/16 --certificates certs/ --to 127.0.0.1:8080\n  \
-    foreword gate --bind [::]:443 --trust 10.0.0.0/16 --trust-optional 127.0.0.1,::1 --to 127.0.0.1:8080 --access-log\n  \
+    foreword gate --bind [::]:443 --trust 10.0.0.0/16 --certificates certs/ \\\n    \
+      --to 127.0.0.1:8080\n  \
+    foreword gate --bind [::]:443 --trust 10.0.0.0/16 --trust-optional 127.0.0.1,::1 \\\n    \
+      --to 127.0.0.1:8080 --access-log\n  \
     foreword gate --bind [::]:5432 --mode tcp --trust 10.0.0.0/16 --to 127.0.0.1:15432\n  \
-    foreword gate --bind [::]:443 --trust 10.0.0.0/16 --to 127.0.0.1:8080 --print-config >foreword.toml"
+    foreword gate --bind [::]:80 --trust 10.0.0.0/16 --to 127.0.0.1:8080 \\\n    \
+      --print-config >foreword.toml"
 )]
 pub(crate) struct GateArgs {
     #[command(flatten)]
