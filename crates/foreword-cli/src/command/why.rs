@@ -81,9 +81,7 @@ pub(crate) fn run(args: &WhyArgs) -> Result<Exit, Failure> {
         }
     };
     let told = trial(args).run(&plan).map_err(|error| unasked(args, &plan, error))?;
-    let text = if args.json { format!("{}
-", as_json(&told)) } else { format!("{told}
-") };
+    let text = if args.json { format!("{}\n", as_json(&told)) } else { format!("{told}\n") };
     answer(Exit::DONE, &text)
 }
 
