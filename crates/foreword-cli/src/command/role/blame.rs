@@ -1,10 +1,12 @@
 //! Which flag a problem of the file is about: the file was made of flags, and nobody has seen it.
 
-use foreword_gateway::config::Problem;
+use foreword_gateway::config::{Problem, ProblemKind};
+
+use super::NAME;
 
 /// The flag behind the line that a problem stands at.
 pub(super) fn flag(text: &str, problem: &Problem) -> Option<&'static str> {
-    let (line, _) = problem.position()?;
+    let (line, column) = problem.position()?;
     let before: Vec<&str> = text.lines().take(line).collect();
     let table = before.iter().rev().find_map(|line| line.strip_prefix('[')).unwrap_or_default();
     let key = before.last()?.split('=').next()?.trim();
@@ -17,9 +19,38 @@ pub(super) fn flag(text: &str, problem: &Problem) -> Option<&'static str> {
     // A table on one line, and two flags for it.
     match *flag {
         "--max-connections" if problem.message().contains("`flows`") => Some("--max-flows"),
+        // Of TLS with endpoints, it is the only file that a flag names.
+        "--to-tls" if problem.kind() == ProblemKind::Certificate => Some("--to-ca"),
+        "--to-tls" => Some(match key_before(before.last()?, column) {
+            "sni" => "--to-sni",
+            "verify" => "--to-insecure",
+            _ => "--to-tls",
+        }),
         flag => Some(flag),
     }
 }
+
+/// The key of an inline table whose value begins at a column of its line.
+fn key_before(line: &str, column: usize) -> &str {
+    let end = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    let before = line.get(..end).unwrap_or_default();
+    let inner = before.rsplit(['{', ',']).next().unwrap_or_default();
+    inner.split('=').next().unwrap_or_default().trim()
+}
+
+/// What a problem says, without places in a file that nobody has seen, and with flags for the names of groups.
+pub(super) fn message(problem: &Problem) -> String {
+    let said = problem.message();
+    let said = said.split_once(&format!(" ({NAME}:")).map_or(said, |(said, _)| said);
+    GROUPS.iter().fold(said.to_owned(), |said, (name, flag)| said.replace(name, flag))
+}
+
+/// Where a range is, and the flag that put it there.
+const GROUPS: &[(&str, &str)] = &[
+    ("in `required`", "in `--trust`"),
+    ("in `optional`", "in `--trust-optional`"),
+    ("in `forbidden`", "in `--trust-forbid`"),
+];
 
 /// A hint, as it is done with flags.
 pub(super) fn in_flags(hint: &str) -> String {
@@ -51,6 +82,7 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("cluster.", "pass_tlvs", "--pass-tlv"),
     ("listener.", "bind", "--bind"),
     ("listener.", "mode", "--mode"),
+    ("listener.", "trust", "--trust"),
     ("listener.", "tls", "--certificates"),
     ("listener.", "timeout", "--idle-timeout"),
     ("listener.", "max", "--max-connections"),

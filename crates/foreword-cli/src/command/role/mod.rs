@@ -62,7 +62,7 @@ fn refuse(text: &str, problems: &Problems) -> Exit {
             problem.advice().map_or(String::new(), |hint| format!("hint: {}\n", blame::in_flags(hint)));
         talk(&format!(
             "foreword: `{flag}`: {} [{}]\n{hint}",
-            problem.message(),
+            blame::message(problem),
             problems::code(problem.kind())
         ));
     }
