@@ -250,6 +250,7 @@ impl<'d, 'n> Table<'d, 'n> {
                 let problem = key.place.expected(expected, shown(key.value));
                 notes.problem(match home_of(key.value) {
                     Some(home) => problem.hint(format!("`{}` belongs to {home}", key.value)),
+                    None if key.value.contains("proxy") => problem.hint(PROXY_ELSEWHERE),
                     None => problem.did_you_mean(suggest(key.value, section.names())),
                 });
             }
@@ -375,6 +376,10 @@ impl<'d, 'n> Table<'d, 'n> {
 }
 
 /// Whether a key holds for the whole gateway: TOML gives it to the table above it.
+/// For whoever writes `send_proxy`, `accept-proxy` or `proxy_protocol`, as other programs call it.
+const PROXY_ELSEWHERE: &str =
+    "`send_header` of `[cluster.NAME]` sends a PROXY header, and `[trust.NAME]` says from whom one is read";
+
 /// Where a key would have its place, if there is only one.
 fn home_of(key: &str) -> Option<&'static str> {
     if TOP.keys.iter().any(|top| top.name == key && !top.takes.is_table()) {

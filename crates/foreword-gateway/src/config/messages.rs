@@ -354,6 +354,10 @@ fn numbers_keys_and_binds_out_of_their_place_come_with_the_right_form() {
             "[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"http\"\ncluster = \"z\"\nmin = { send_header = \"v2\" }",
             "foreword.toml:5:9: listener `a`: expected one of the keys `body_rate`, found `send_header`\nhint: `send_header` belongs to `[cluster.NAME]`",
         ),
+        (
+            "[listener.a]\nbind = [\"127.0.0.1:9\"]\nmode = \"http\"\ncluster = \"z\"\nmin = { accept-proxy = true }",
+            "foreword.toml:5:9: listener `a`: expected one of the keys `body_rate`, found `accept-proxy`\nhint: `send_header` of `[cluster.NAME]` sends a PROXY header, and `[trust.NAME]` says from whom one is read",
+        ),
     ] {
         assert_eq!(told_of(text), [expected]);
     }

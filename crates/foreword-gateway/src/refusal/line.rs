@@ -172,7 +172,7 @@ const fn advice(code: Code) -> &'static str {
         }
         Code::ClaimRefused => "A sender that does not know its client should send LOCAL or UNKNOWN.",
         Code::Stranger => "If it belongs here, add it to `from` of the right group.",
-        Code::HttpForTls => "Use https://, or remove tls from the listener.",
+        Code::HttpForTls => "Use https://, or give plain HTTP a listener without TLS.",
         Code::TlsForHttp => "Use http://, or give the listener a certificate.",
         Code::TlvsLeftOut => {
             "If the receiver takes longer headers, raise `max_header`; else name fewer TLVs, the most important first."

@@ -144,15 +144,19 @@ impl ClusterState {
         if std::mem::replace(&mut known.told_all_down, all_down) == all_down {
             return;
         }
-        let (name, count) = (&self.name, known.members.len());
+        let name = &self.name;
+        let none = match known.members.len() {
+            1 => "its only endpoint is not up".to_owned(),
+            count => format!("none of its {count} endpoints is up"),
+        };
         match (all_down, known.when_all_down) {
             (false, _) => tracing::info!("cluster `{name}`: an endpoint is up again"),
             (true, WhenAllDown::TryAll) => tracing::error!(
-                "cluster `{name}`: none of its {count} endpoints is up; all of them are tried, as `when_all_down = \"try-all\"` says [{}]",
+                "cluster `{name}`: {none}; all of them are tried, as `when_all_down = \"try-all\"` says [{}]",
                 Code::AllDown
             ),
             (true, WhenAllDown::Refuse) => tracing::error!(
-                "cluster `{name}`: none of its {count} endpoints is up; whoever comes is refused, as `when_all_down = \"refuse\"` says [{}]",
+                "cluster `{name}`: {none}; whoever comes is refused, as `when_all_down = \"refuse\"` says [{}]",
                 Code::AllDown
             ),
         }
