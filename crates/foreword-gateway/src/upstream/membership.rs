@@ -145,14 +145,14 @@ impl ClusterState {
             return;
         }
         let name = &self.name;
-        let none = match known.members.len() {
-            1 => "its only endpoint is not up".to_owned(),
-            count => format!("none of its {count} endpoints is up"),
+        let (none, tried) = match known.members.len() {
+            1 => ("its only endpoint is not up".to_owned(), "it is tried all the same"),
+            count => (format!("none of its {count} endpoints is up"), "all of them are tried"),
         };
         match (all_down, known.when_all_down) {
             (false, _) => tracing::info!("cluster `{name}`: an endpoint is up again"),
             (true, WhenAllDown::TryAll) => tracing::error!(
-                "cluster `{name}`: {none}; all of them are tried, as `when_all_down = \"try-all\"` says [{}]",
+                "cluster `{name}`: {none}; {tried}, as `when_all_down = \"try-all\"` says [{}]",
                 Code::AllDown
             ),
             (true, WhenAllDown::Refuse) => tracing::error!(
