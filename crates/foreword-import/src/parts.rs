@@ -235,8 +235,6 @@ pub mod balance {
     pub const RANDOM_OF_TWO: &str = "random-of-two";
     /// The first that has room.
     pub const FIRST: &str = "first";
-    /// What an NLB takes for a flow.
-    pub const FLOW: &str = "{client.ip} {client.port} {destination.ip} {destination.port}";
 
     /// The same endpoint for the same value.
     pub fn hash(value: &str) -> Value {

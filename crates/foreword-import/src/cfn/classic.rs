@@ -6,9 +6,10 @@ use super::properties::{At, Properties};
 use super::template::Resource;
 use super::value::{Value, ValueKind};
 use super::{ENDPOINT_HINT, Import};
+use crate::aws::{CLASSIC_CHECK_HEADER, CLASSIC_IDLE, classic_all_down};
 use crate::fault::{Fault, shown};
 use crate::health::{Check, CheckKind};
-use crate::parts::{AllDown, Because, Cluster, Listener, Mode, SentHeader, balance, unverified_tls};
+use crate::parts::{Because, Cluster, Listener, Mode, SentHeader, balance, unverified_tls};
 
 pub(super) const TYPE: &str = "AWS::ElasticLoadBalancing::LoadBalancer";
 
@@ -23,8 +24,8 @@ struct Balancer<'i, 't> {
     check: Option<Check>,
     /// For how long an instance that leaves may end what it has.
     drain: Option<u64>,
-    idle: String,
-    idle_why: &'static str,
+    /// Seconds, and why.
+    idle: (u64, &'static str),
 }
 
 pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<(), Fault> {
@@ -41,12 +42,7 @@ pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<()
         headers: read_policies(&properties)?,
         check: read_check(&properties)?,
         drain: read_drain(&properties)?,
-        idle: format!("{}s", idle.as_ref().map_or(DEFAULT_IDLE, |idle| idle.value)),
-        idle_why: if idle.is_some() {
-            "ConnectionSettings.IdleTimeout"
-        } else {
-            "the default of a classic ELB"
-        },
+        idle: idle.map_or(CLASSIC_IDLE, |idle| (idle.value, "ConnectionSettings.IdleTimeout")),
     };
     let listeners = properties.maps("Listeners")?;
     if listeners.is_empty() {
@@ -94,8 +90,8 @@ impl Balancer<'_, '_> {
             bind: self.import.binds(self.id, port),
             mode,
             certificates: if tls { Some(self.certificates(properties)?) } else { None },
-            timeouts: vec![("idle", self.idle.clone().into())],
-            timeouts_why: Some(self.idle_why.to_owned()),
+            timeouts: vec![("idle", format!("{}s", self.idle.0).into())],
+            timeouts_why: Some(self.idle.1.to_owned()),
             cluster: Some(cluster),
             name,
             ..Listener::default()
@@ -155,11 +151,12 @@ impl Balancer<'_, '_> {
             balance,
             header,
             tls: tls.then(unverified_tls),
-            health: self.check.as_ref().map(|check| {
-                self.import.health(check, self.id, port.value, ("none", "a classic ELB's checks carry none"))
-            }),
+            health: self
+                .check
+                .as_ref()
+                .map(|check| self.import.health(check, self.id, port.value, CLASSIC_CHECK_HEADER)),
             timeouts: self.drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
-            all_down: Some(Because::of(AllDown::Refuse, "as a classic ELB does")),
+            all_down: Some(classic_all_down()),
             ..Cluster::default()
         });
         Ok(name)
@@ -282,8 +279,6 @@ fn protocol_of(
         }
     }
 }
-
-const DEFAULT_IDLE: u64 = 60;
 
 const DEFAULT_DRAIN: u64 = 300;
 

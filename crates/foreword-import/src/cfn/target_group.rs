@@ -7,6 +7,7 @@ use super::template::Resource;
 use super::v2::{Protocol, attributes, number};
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
+use crate::aws;
 use crate::fault::{Fault, Place, shown};
 use crate::health::{Check, CheckKind};
 use crate::parts::{
@@ -80,22 +81,18 @@ pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Re
 impl Group<'_, '_> {
     fn read_attributes(&mut self, properties: &Properties<'_, '_>, instances: bool) -> Result<(), Fault> {
         let mut enabled = false;
-        let mut placement = Placement::FirstPayload;
+        let mut placement = aws::NLB_PLACEMENT;
         let mut preserve = instances && !self.protocol.is_http();
         let mut sticky = (false, String::new());
         for (key, value, place) in attributes(properties, "TargetGroupAttributes")? {
             let on = value.eq_ignore_ascii_case("true");
             match (key.as_str(), value.as_str()) {
-                ("proxy_protocol_v2.enabled", _) => enabled = on,
-                ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack") => {
-                    placement = Placement::Connect
-                }
-                ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack_with_payload") => {
-                    placement = Placement::FirstPayload;
-                }
-                ("proxy_protocol_v2.client_to_server.header_placement", _) => {
+                (aws::HEADER_ENABLED, _) => enabled = on,
+                (aws::HEADER_PLACEMENT, word) => {
                     let expected = "`on_first_ack` or `on_first_ack_with_payload`";
-                    return Err(Fault::expected(place, expected, shown(&value)).within(&properties.path));
+                    placement = aws::placement(word).ok_or_else(|| {
+                        Fault::expected(place, expected, shown(word)).within(&properties.path)
+                    })?;
                 }
                 ("preserve_client_ip.enabled", _) => preserve = on,
                 ("stickiness.enabled", _) => sticky.0 = on,
@@ -149,7 +146,7 @@ impl Group<'_, '_> {
             return Err(fault.hint(ENDPOINT_HINT).within(&format!("Resources.{}", self.id)));
         }
         if mode == Mode::Udp && self.header.is_some() {
-            self.import.note(self.place, self.path("proxy_protocol_v2.enabled"), DATAGRAMS);
+            self.import.note(self.place, self.path(aws::HEADER_ENABLED), DATAGRAMS);
         }
         let cluster = Cluster {
             name: name.clone(),
@@ -158,11 +155,11 @@ impl Group<'_, '_> {
             header: self
                 .header
                 .filter(|_| mode != Mode::Udp)
-                .map(|_| Because::of(SentHeader::V2, "proxy_protocol_v2.enabled")),
-            placement: self.header.filter(|_| mode == Mode::Tcp).map(|placement| match placement {
-                Placement::Connect => Because::of(placement, "on_first_ack"),
-                Placement::FirstPayload => Because::of(placement, "on_first_ack_with_payload"),
-            }),
+                .map(|_| Because::of(SentHeader::V2, aws::HEADER_ENABLED)),
+            placement: self
+                .header
+                .filter(|_| mode == Mode::Tcp)
+                .map(|placement| Because::of(placement, aws::placement_word(placement))),
             tls: matches!(self.protocol, Protocol::Tls | Protocol::Https).then(unverified_tls),
             health: self
                 .check
@@ -182,10 +179,8 @@ impl Group<'_, '_> {
     /// The header of a check: an NLB sends LOCAL where it sends headers at all.
     fn check_header(&self, mode: Mode) -> (&'static str, &'static str) {
         match self.header {
-            Some(_) if mode != Mode::Udp => {
-                ("local-addresses", "an NLB's checks carry LOCAL and an address block")
-            }
-            _ => ("none", "no header is sent"),
+            Some(_) if mode != Mode::Udp => aws::NLB_CHECK_HEADER,
+            _ => aws::NO_CHECK_HEADER,
         }
     }
 
@@ -197,7 +192,7 @@ impl Group<'_, '_> {
             _ if self.by_client => {
                 Some(Because::of(balance::hash("client.ip"), "stickiness.type = source_ip"))
             }
-            _ => Some(Because::of(balance::hash(balance::FLOW), "an NLB takes each flow by itself")),
+            _ => Some(aws::nlb_balance()),
         }
     }
 }

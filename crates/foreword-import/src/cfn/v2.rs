@@ -6,6 +6,7 @@ use super::properties::{At, Properties};
 use super::target_group::{self, Group};
 use super::template::Resource;
 use super::{Import, actions, rules};
+use crate::aws::{ALB_IDLE, NLB_DATAGRAMS_IDLE, NLB_IDLE};
 use crate::fault::{Fault, Place, shown};
 use crate::parts::{Listener, Mode, Rule};
 
@@ -151,8 +152,8 @@ impl<'i, 't> V2<'i, 't> {
         let (mut idle, mut why) =
             match (protocol, balancer.and_then(|id| self.idle.get(id.as_str()).copied())) {
                 (Protocol::Http | Protocol::Https, Some(idle)) => (idle, "idle_timeout.timeout_seconds"),
-                (Protocol::Http | Protocol::Https, None) => (60, "the default of an ALB"),
-                _ => (350, "the default of an NLB"),
+                (Protocol::Http | Protocol::Https, None) => ALB_IDLE,
+                _ => NLB_IDLE,
             };
         for (key, value, place) in attributes(&properties, "ListenerAttributes")? {
             match key.as_str() {
@@ -170,16 +171,14 @@ impl<'i, 't> V2<'i, 't> {
             );
         }
         for (mode, suffix) in protocol.modes() {
+            let (idle, why) = if *mode == Mode::Udp { NLB_DATAGRAMS_IDLE } else { (idle, why) };
             let mut listener = Listener {
                 name: format!("{}{suffix}", resource.id),
                 bind: self.import.binds(resource.id, port),
                 mode: *mode,
                 certificates: certificates.clone(),
-                timeouts: vec![(
-                    "idle",
-                    format!("{}s", if *mode == Mode::Udp { UDP_IDLE } else { idle }).into(),
-                )],
-                timeouts_why: Some(if *mode == Mode::Udp { "as an NLB has it" } else { why }.to_owned()),
+                timeouts: vec![("idle", format!("{idle}s").into())],
+                timeouts_why: Some(why.to_owned()),
                 ..Listener::default()
             };
             if *mode == Mode::Http {
@@ -236,9 +235,6 @@ pub(super) fn attributes(
 pub(super) fn number(text: &str, place: Place, properties: &Properties<'_, '_>) -> Result<u64, Fault> {
     text.parse().map_err(|_| Fault::expected(place, "a number", shown(text)).within(&properties.path))
 }
-
-/// Of flows of datagrams at an NLB, which cannot be changed.
-const UDP_IDLE: u64 = 120;
 
 const BALANCER_REASONS: &[(&str, &str)] = &[
     ("Scheme", "`bind` and the firewall decide who can connect"),

@@ -1,6 +1,7 @@
 //! What the clouds' annotations ask of a balancer: each has words of its own for the same few things.
 
 use super::annotations::{Annotations, Said};
+use crate::aws;
 use crate::fault::{Fault, Note};
 use crate::health::{Check, CheckKind};
 use crate::parts::{Placement, SentHeader, balance};
@@ -44,7 +45,7 @@ impl Wishes {
         if annotations.any("service.beta.kubernetes.io/aws-")
             || class.is_some_and(|class| class.contains("aws"))
         {
-            aws(annotations, class, &mut wishes)?;
+            ask_aws(annotations, class, &mut wishes)?;
         }
         for (name, header) in SWITCHES {
             if annotations.flag(name)? {
@@ -111,7 +112,7 @@ fn scaleway(annotations: &Annotations<'_>, wishes: &mut Wishes) {
     }
 }
 
-fn aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) -> Result<(), Fault> {
+fn ask_aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) -> Result<(), Fault> {
     let name = |end: &str| format!("{AWS}{end}");
     let kind = annotations.get(&name("type"));
     let nlb = kind.is_some() || class.is_some_and(|class| class.ends_with("/nlb"));
@@ -120,18 +121,16 @@ fn aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) 
         kind.is_some_and(|kind| kind.text == "nlb-ip") || target.is_some_and(|target| target.text == "ip");
     let mut on = annotations.get(&name("proxy-protocol")).is_some_and(|said| !said.text.is_empty());
     let attributes = annotations.get(&name("target-group-attributes"));
-    let mut placement = Placement::FirstPayload;
+    let mut placement = aws::NLB_PLACEMENT;
     for (key, value) in
         attributes.iter().flat_map(|said| said.text.split(',')).filter_map(|pair| pair.split_once('='))
     {
-        match (key.trim(), value.trim()) {
-            ("proxy_protocol_v2.enabled", value) => on |= value == "true",
-            ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack") => {
-                placement = Placement::Connect
-            }
-            ("proxy_protocol_v2.client_to_server.header_placement", "on_first_ack_with_payload") => {}
-            ("deregistration_delay.timeout_seconds", seconds) if seconds.parse::<u64>().is_ok() => {
-                wishes.drain = seconds.parse().ok();
+        let value = value.trim();
+        match (key.trim(), aws::placement(value)) {
+            (aws::HEADER_ENABLED, _) => on |= value == "true",
+            (aws::HEADER_PLACEMENT, Some(said)) => placement = said,
+            ("deregistration_delay.timeout_seconds", _) if value.parse::<u64>().is_ok() => {
+                wishes.drain = value.parse().ok();
             }
             (key, _) => wishes.left_out.extend(attributes.map(|said| Note {
                 place: said.place,
@@ -160,10 +159,10 @@ fn aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) 
                 wishes.all(SentHeader::V2, &why);
                 wishes.placement = Some(placement);
             }
-            wishes.idle = Some((350, "the default of an NLB"));
+            wishes.idle = Some(aws::NLB_IDLE);
             wishes.check_header = Some(match on {
-                true => ("local-addresses", "an NLB's checks carry LOCAL and an address block"),
-                false => ("none", "no header is sent"),
+                true => aws::NLB_CHECK_HEADER,
+                false => aws::NO_CHECK_HEADER,
             });
         }
         false => {
@@ -172,9 +171,9 @@ fn aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wishes) 
             }
             wishes.idle = Some(match idle {
                 Some(idle) => (idle, "aws-load-balancer-connection-idle-timeout"),
-                None => (60, "the default of a classic ELB"),
+                None => aws::CLASSIC_IDLE,
             });
-            wishes.check_header = Some(("none", "a classic ELB's checks carry none"));
+            wishes.check_header = Some(aws::CLASSIC_CHECK_HEADER);
         }
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
+use foreword_import::aws;
 use foreword_import::draft::Value;
-use foreword_import::parts::{AllDown, Because, Health, Placement, SentHeader, balance};
+use foreword_import::parts::{AllDown, Because, Health, Placement, SentHeader};
 
 use super::draft::Parts;
 
@@ -22,10 +23,11 @@ impl FromStr for As {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "classic-elb" => Ok(Self::ClassicElb),
-            "nlb" | "nlb:on_first_ack_with_payload" => Ok(Self::Nlb(Placement::FirstPayload)),
-            "nlb:on_first_ack" => Ok(Self::Nlb(Placement::Connect)),
-            _ => Err("expected `classic-elb`, `nlb`, `nlb:on_first_ack` or `nlb:on_first_ack_with_payload`"
-                .to_owned()),
+            "nlb" => Ok(Self::Nlb(aws::NLB_PLACEMENT)),
+            _ => text.strip_prefix("nlb:").and_then(aws::placement).map(Self::Nlb).ok_or_else(|| {
+                "expected `classic-elb`, `nlb`, `nlb:on_first_ack` or `nlb:on_first_ack_with_payload`"
+                    .to_owned()
+            }),
         }
     }
 }
@@ -51,33 +53,40 @@ fn classic(parts: &mut Parts) {
     parts.say("");
     parts.say("As a classic ELB with a ProxyProtocolPolicyType. Like it, this believes nobody: a header that a client sends");
     parts.say("stays where it is, behind the one that is written here, so that the endpoint gets two.");
-    idle(parts, "60s", "the default of a classic ELB");
+    idle(parts, aws::CLASSIC_IDLE);
     parts.cluster.header = Some(Because::of(SentHeader::V1, "a classic ELB knows no other"));
-    parts.cluster.all_down = Some(Because::of(AllDown::Refuse, "as a classic ELB does"));
-    let header = ("none", "even where connections carry a header");
-    check(parts, header, [("interval", "30s"), ("timeout", "5s")], [("rise", 10), ("fall", 2)]);
+    parts.cluster.all_down = Some(aws::classic_all_down());
+    check(
+        parts,
+        aws::CLASSIC_CHECK_HEADER,
+        [("interval", "30s"), ("timeout", "5s")],
+        [("rise", 10), ("fall", 2)],
+    );
 }
 
 fn nlb(placement: Placement, vpce: Option<&str>, parts: &mut Parts) {
     parts.say("");
     parts.say("As an NLB with proxy_protocol_v2.enabled. Like it, this believes nobody: a header that a client sends stays");
     parts.say("where it is, behind the one that is written here, so that the endpoint gets two.");
-    idle(parts, "350s", "the default of an NLB");
+    idle(parts, aws::NLB_IDLE);
     parts.cluster.header = Some(Because::of(SentHeader::V2, "an NLB knows no other"));
     let why = match placement {
         Placement::Connect => "on_first_ack",
         Placement::FirstPayload => "on_first_ack_with_payload: until the client speaks there is no header",
     };
     parts.cluster.placement = Some(Because::of(placement, why));
-    let flow = Because::of(balance::hash(balance::FLOW), "an NLB takes each flow by itself");
-    parts.cluster.balance.get_or_insert(flow);
+    parts.cluster.balance.get_or_insert_with(aws::nlb_balance);
     // In a template a brace stands for itself when it is there twice.
     let vpce = vpce.map(|id| Value::from(id.replace('{', "{{").replace('}', "}}")));
     parts.cluster.tlvs =
         vpce.into_iter().map(|id| Value::table([("kind", "aws.vpce".into()), ("value", id)])).collect();
     parts.cluster.all_down = Some(Because::of(AllDown::TryAll, "an NLB fails open"));
-    let header = ("local-addresses", "LOCAL, with twelve bytes of addresses that mean nothing");
-    check(parts, header, [("interval", "30s"), ("timeout", "10s")], [("rise", 5), ("fall", 2)]);
+    check(
+        parts,
+        aws::NLB_CHECK_HEADER,
+        [("interval", "30s"), ("timeout", "10s")],
+        [("rise", 5), ("fall", 2)],
+    );
 }
 
 /// The checks that AWS does unless it is told otherwise.
@@ -106,9 +115,9 @@ fn check(
     parts.cluster.health = Some(health);
 }
 
-fn idle(parts: &mut Parts, idle: &str, why: &str) {
+fn idle(parts: &mut Parts, (seconds, why): (u64, &str)) {
     if parts.listener.timeouts.is_empty() {
-        parts.listener.timeouts.push(("idle", idle.into()));
+        parts.listener.timeouts.push(("idle", format!("{seconds}s").into()));
         parts.listener.timeouts_why = Some(why.to_owned());
     }
 }
