@@ -1,19 +1,20 @@
 //! A stream socket, TCP or unix: one type for what came and for what we open.
 
+mod either;
 pub(crate) mod linger;
 pub(crate) mod outgoing;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use foreword_tokio::Rewind;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use self::either::stream_of_either;
 use crate::policy::cluster::Keepalive;
 
 /// A connected stream socket.
@@ -38,43 +39,38 @@ impl Stream {
     pub(crate) fn poll_reading<T>(
         &self,
         cx: &mut Context<'_>,
-        mut work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            let done = match self {
-                Self::Tcp(stream) => {
-                    ready!(stream.poll_read_ready(cx))?;
-                    stream.try_io(Interest::READABLE, || work(stream.as_fd()))
-                }
-                Self::Unix(stream) => {
-                    ready!(stream.poll_read_ready(cx))?;
-                    stream.try_io(Interest::READABLE, || work(stream.as_fd()))
-                }
-            };
-            if !would_block(&done) {
-                return Poll::Ready(done);
-            }
-        }
+        self.poll_working(Interest::READABLE, cx, work)
     }
 
     /// Does what writes to the socket once it can be written; `work` is asked again if it could not after all.
     pub(crate) fn poll_writing<T>(
         &self,
         cx: &mut Context<'_>,
+        work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        self.poll_working(Interest::WRITABLE, cx, work)
+    }
+
+    fn poll_working<T>(
+        &self,
+        interest: Interest,
+        cx: &mut Context<'_>,
         mut work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
+            ready!(match self {
+                Self::Tcp(stream) if interest.is_readable() => stream.poll_read_ready(cx),
+                Self::Tcp(stream) => stream.poll_write_ready(cx),
+                Self::Unix(stream) if interest.is_readable() => stream.poll_read_ready(cx),
+                Self::Unix(stream) => stream.poll_write_ready(cx),
+            })?;
             let done = match self {
-                Self::Tcp(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_io(Interest::WRITABLE, || work(stream.as_fd()))
-                }
-                Self::Unix(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_io(Interest::WRITABLE, || work(stream.as_fd()))
-                }
+                Self::Tcp(stream) => stream.try_io(interest, || work(stream.as_fd())),
+                Self::Unix(stream) => stream.try_io(interest, || work(stream.as_fd())),
             };
-            if !would_block(&done) {
+            if !matches!(&done, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 return Poll::Ready(done);
             }
         }
@@ -97,59 +93,12 @@ impl Stream {
     }
 }
 
-macro_rules! either {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Tcp($stream) => $call,
-            Stream::Unix($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(cx))
-    }
-}
+stream_of_either!(Stream { Tcp, Unix });
 
 /// Has the kernel ask whether the other end of a socket, or of those that it accepts, is still there.
 pub(crate) fn ask_for_life(socket: &SockRef<'_>, keepalive: Keepalive) -> io::Result<()> {
     let asked = TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval);
     socket.set_tcp_keepalive(&asked.with_retries(keepalive.count))
-}
-
-fn would_block<T>(done: &io::Result<T>) -> bool {
-    matches!(done, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Both directions of a stream, whatever is below it.
