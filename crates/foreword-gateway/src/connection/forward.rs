@@ -67,10 +67,11 @@ impl Forward<'_> {
         mut moved: impl FnMut(Traffic),
     ) -> Result<(), ServeError> {
         let Self { means, idle, end, watch, headed, ahead } = self;
+        let bounds = Bounds { idle, end };
         let (mut upwards, mut downwards) = (Way::new(watch).with(ahead), Way::new(HeaderWatch::off()));
         let mut broken = None;
         let mut last = Instant::now();
-        let mut timer = pin!(sleep_until(end.map_or(last + idle, |(end, _)| end.min(last + idle))));
+        let mut timer = pin!(sleep_until(bounds.next_look(last, None)));
         poll_fn(|cx| {
             let mut now = Traffic::default();
             upwards.let_go_if_due();
@@ -82,59 +83,71 @@ impl Forward<'_> {
                 last = Instant::now();
                 moved(now);
             }
-            match up_done {
-                Poll::Ready(Err(Broken::Reading(error))) => {
-                    return Poll::Ready(Err(ServeError::Downstream(error)));
+            if let Poll::Ready(Err(why)) = up_done {
+                match why {
+                    Broken::Reading(error) => return Poll::Ready(Err(ServeError::Downstream(error))),
+                    Broken::Header => {
+                        return Poll::Ready(Err(ServeError::HeaderAsPayload { second: headed }));
+                    }
+                    // It takes no more, but may have said something before that the client should hear.
+                    Broken::Writing(error) => _ = broken.get_or_insert(ServeError::Upstream(error)),
                 }
-                Poll::Ready(Err(Broken::Header)) => {
-                    return Poll::Ready(Err(ServeError::HeaderAsPayload { second: headed }));
-                }
-                // It takes no more, but may have said something before that the client should hear.
-                Poll::Ready(Err(Broken::Writing(error))) => {
-                    _ = broken.get_or_insert(ServeError::Upstream(error))
-                }
-                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
             match down_done {
                 Poll::Ready(Err(Broken::Reading(error))) => {
                     return Poll::Ready(Err(ServeError::Upstream(error)));
                 }
-                Poll::Ready(Err(Broken::Header)) => {}
                 Poll::Ready(Err(Broken::Writing(error))) => {
                     return Poll::Ready(Err(ServeError::Downstream(error)));
                 }
                 Poll::Ready(Ok(())) if upwards.is_done() => {
                     return Poll::Ready(broken.take().map_or(Ok(()), Err));
                 }
-                Poll::Ready(Ok(())) | Poll::Pending => {}
+                // What an endpoint says may look like a header.
+                Poll::Ready(Ok(()) | Err(Broken::Header)) | Poll::Pending => {}
             }
             let patience = upwards.begin_to_wait();
-            let next_look = |last| {
-                let end = end.map_or(last + idle, |(end, _)| end.min(last + idle));
-                patience.map_or(end, |patience| patience.min(end))
-            };
             if patience.is_some_and(|patience| patience < timer.deadline()) {
-                timer.as_mut().reset(next_look(last));
+                timer.as_mut().reset(bounds.next_look(last, patience));
             }
             // Otherwise it is moved only when it fires: most connections end before it does.
             while timer.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
-                if now >= last + idle {
-                    return Poll::Ready(Err(ServeError::Idle(idle)));
-                }
-                if let Some((_, total)) = end.filter(|(end, _)| now >= *end) {
-                    return Poll::Ready(Err(ServeError::TooLong(total)));
+                if let Some(error) = bounds.exceeded(last, now) {
+                    return Poll::Ready(Err(error));
                 }
                 if patience.is_some_and(|patience| patience <= now) {
                     // Polled again at once, what waited goes on.
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                timer.as_mut().reset(next_look(last));
+                timer.as_mut().reset(bounds.next_look(last, patience));
             }
             Poll::Pending
         })
         .await
+    }
+}
+
+/// How long bytes may go both ways.
+struct Bounds {
+    idle: Duration,
+    end: Option<(Instant, Duration)>,
+}
+
+impl Bounds {
+    /// When there may be something to end, or to let go, after what moved `last`.
+    fn next_look(&self, last: Instant, patience: Option<Instant>) -> Instant {
+        let idle_over = last + self.idle;
+        let end = self.end.map_or(idle_over, |(end, _)| end.min(idle_over));
+        patience.map_or(end, |patience| patience.min(end))
+    }
+
+    fn exceeded(&self, last: Instant, now: Instant) -> Option<ServeError> {
+        if now >= last + self.idle {
+            return Some(ServeError::Idle(self.idle));
+        }
+        self.end.filter(|(end, _)| now >= *end).map(|(_, total)| ServeError::TooLong(total))
     }
 }
 
