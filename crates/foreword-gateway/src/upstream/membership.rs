@@ -150,6 +150,7 @@ impl ClusterState {
             count => (format!("none of its {count} endpoints is up"), "all of them are tried"),
         };
         match (all_down, known.when_all_down) {
+            (false, _) if known.members.is_empty() => {}
             (false, _) => tracing::info!("cluster `{name}`: an endpoint is up again"),
             (true, WhenAllDown::TryAll) => tracing::error!(
                 "cluster `{name}`: {none}; {tried}, as `when_all_down = \"try-all\"` says [{}]",
