@@ -13,7 +13,6 @@ use super::health;
 use super::keepalive;
 use super::keys::{BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT};
 use super::problem::Problem;
-use super::rules::inside;
 use super::source::{At, Place};
 use super::tlvs;
 use crate::plan::{
@@ -88,27 +87,8 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
     let protocols = [("http/1.1", Protocol::Http1), ("h2", Protocol::Http2)];
     let protocol =
         table.read("protocol", |value| value.one_of(&protocols)).map(|at| at.value).unwrap_or_default();
-    let headers = [
-        ("none", SendHeader::None),
-        ("v1", SendHeader::V1),
-        ("v2", SendHeader::V2),
-        ("v2-first", SendHeader::V2First),
-        ("spp", SendHeader::Spp),
-    ];
-    let send_header =
-        table.read("send_header", |value| value.one_of(&headers)).map(|at| at.value).unwrap_or_default();
+    let (send_header, header_placement, inner_header) = read_header(table);
     let carried = tlvs::read(table, send_header);
-    let placements =
-        [("connect", HeaderPlacement::Connect), ("first-payload", HeaderPlacement::FirstPayload)];
-    let header_placement = table.read("header_placement", |value| value.one_of(&placements));
-    let inner = [("payload", InnerHeader::Payload), ("reject", InnerHeader::Reject)];
-    let inner_header = table.read("inner_header", |value| value.one_of(&inner));
-    if send_header == SendHeader::None {
-        for (name, place) in table.present(&["header_placement", "inner_header"]) {
-            let problem = place.problem(format!("`{name}` has no effect: this cluster is sent no header"));
-            table.notes().problem(problem.hint("add `send_header = \"v2\"`"));
-        }
-    }
     let keepalive = keepalive::read(table, &CLUSTER_KEEPALIVE);
     let timeout = read_timeouts(table);
     let max = read_limits(table, endpoints.as_deref().unwrap_or_default());
@@ -122,13 +102,14 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
 
     let endpoints = endpoints?;
     let tls = endpoint_tls::read(table, &endpoints, protocol);
-    let placement = header_placement.as_ref().filter(|at| at.value == HeaderPlacement::FirstPayload);
-    if let (Some(placement), Some(tls)) = (placement, &tls)
+    if let (HeaderPlacement::FirstPayload, Some(tls)) = (header_placement, &tls)
         && !tls.header_inside
     {
-        let why = "a header before the handshake cannot wait for what comes after it";
-        let hint = "add `header = \"inside\"` to `tls`, if that is where endpoints read it";
-        table.notes().problem(placement.place.problem(why).hint(hint));
+        for (_, place) in table.present(&["header_placement"]) {
+            let why = "a header before the handshake cannot wait for what comes after it";
+            let hint = "add `header = \"inside\"` to `tls`, if that is where endpoints read it";
+            table.notes().problem(place.problem(why).hint(hint));
+        }
     }
     let cluster = Cluster::new(name, index, endpoints);
     Some(Cluster {
@@ -139,8 +120,8 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         pass_tlvs: carried.pass,
         max_header: carried.max,
         health: health.map(Arc::new),
-        header_placement: header_placement.map(|at| at.value).unwrap_or_default(),
-        inner_header: inner_header.map(|at| at.value).unwrap_or_default(),
+        header_placement,
+        inner_header,
         tls,
         keepalive,
         timeout,
@@ -152,6 +133,32 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         when_all_down,
         ..cluster
     })
+}
+
+/// Which header endpoints are sent, when it leaves, and what of the client's own may look like one.
+fn read_header(table: &Table<'_, '_>) -> (SendHeader, HeaderPlacement, InnerHeader) {
+    let headers = [
+        ("none", SendHeader::None),
+        ("v1", SendHeader::V1),
+        ("v2", SendHeader::V2),
+        ("v2-first", SendHeader::V2First),
+        ("spp", SendHeader::Spp),
+    ];
+    let header = table.read("send_header", |value| value.one_of(&headers));
+    let placements =
+        [("connect", HeaderPlacement::Connect), ("first-payload", HeaderPlacement::FirstPayload)];
+    let placement = table.read("header_placement", |value| value.one_of(&placements));
+    let inner = [("payload", InnerHeader::Payload), ("reject", InnerHeader::Reject)];
+    let inner = table.read("inner_header", |value| value.one_of(&inner));
+    let header = header.map(|at| at.value).unwrap_or_default();
+    if header == SendHeader::None {
+        for (name, place) in table.present(&["header_placement", "inner_header"]) {
+            let problem = place.problem(format!("`{name}` has no effect: this cluster is sent no header"));
+            table.notes().problem(problem.hint("add `send_header = \"v2\"`"));
+        }
+    }
+    let placement = placement.map(|at| at.value).unwrap_or_default();
+    (header, placement, inner.map(|at| at.value).unwrap_or_default())
 }
 
 fn read_balance(table: &Table<'_, '_>) -> Balance {
@@ -175,7 +182,7 @@ fn read_balance(table: &Table<'_, '_>) -> Balance {
 fn read_hash(table: &Table<'_, '_>) -> Balance {
     let key = table.require("hash", |value| value.text()).and_then(|text| {
         let key = Key::parse(text.value, Variable::for_template);
-        table.notes().keep(key.map_err(|error| inside(&text.place, &error)))
+        table.notes().keep(key.map_err(|error| text.place.in_rule(&error)))
     });
     key.map(|key| Balance::Hash(Arc::new(key))).unwrap_or_default()
 }

@@ -8,7 +8,6 @@ use super::document::{Table, Value};
 use super::keys::{ACCESS, ADMIN, LOG};
 use super::listeners::collide;
 use super::problem::Problem;
-use super::rules::inside;
 use super::source::{At, Source};
 use super::units;
 use crate::plan::{AccessLogPlan, AdminPlan, Bind, LogFormat, LogTarget, LogTemplate, Redact};
@@ -81,7 +80,7 @@ fn format(value: &Value<'_>) -> Result<LogFormat, Problem> {
         "haproxy" => Ok(LogFormat::Haproxy),
         template if template.contains('{') => {
             let compiled = LogTemplate::parse(template);
-            compiled.map(LogFormat::Template).map_err(|error| inside(&value.place, &error))
+            compiled.map(LogFormat::Template).map_err(|error| value.place.in_rule(&error))
         }
         other => {
             let problem =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::document::Table;
 use super::keys::RATE_LIMIT;
-use super::rules::{Room, inside, known};
+use super::rules::{Room, known};
 use super::source::At;
 use crate::plan::Mode;
 use crate::policy::key::Key;
@@ -35,7 +35,7 @@ pub(crate) fn read(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Limit> {
     let status = table.number("status").map_or(429, |at| at.value as u16);
     let per = table.read("per", |value| value.text());
     let per = per.unwrap_or_else(|| At::new("client.ip", table.place.clone()));
-    let per = Key::parse(per.value, |name| known(name, room)).map_err(|error| inside(&per.place, &error));
+    let per = Key::parse(per.value, |name| known(name, room)).map_err(|error| per.place.in_rule(&error));
     let per = notes.keep(per)?;
     let count = count?;
     let rate =

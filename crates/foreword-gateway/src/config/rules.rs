@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foreword_http1::{Name, is_token, read_alike};
-use foreword_rule::{Predicate, RuleError, Scope, Template, Variable};
+use foreword_rule::{Predicate, Scope, Template, Variable};
 
 use super::clusters::Clusters;
 use super::document::{Notes, Table, Value, shown, title};
@@ -124,7 +124,7 @@ fn read_condition(
     if compiled.is_err() && room.lists.asks_broken(text.value) {
         return None;
     }
-    notes.keep(compiled.map_err(|error| inside(&text.place, &error)))
+    notes.keep(compiled.map_err(|error| text.place.in_rule(&error)))
 }
 
 fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
@@ -316,7 +316,7 @@ pub(crate) fn token<'d>(name: &At<&'d str>) -> Result<&'d str, Problem> {
 
 fn read_template(text: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Template> {
     let template = Template::parse(text.value, |name| known(name, room));
-    notes.keep(template.map_err(|error| inside(&text.place, &error)))
+    notes.keep(template.map_err(|error| text.place.in_rule(&error)))
 }
 
 /// The variable of this name, if it has a value in the room.
@@ -339,11 +339,6 @@ pub(crate) const fn no_requests(mode: Mode) -> &'static str {
         Mode::TlsPassthrough => "a listener in tls-passthrough mode has no requests",
         Mode::Tcp | Mode::Http => "a listener in tcp mode has no requests",
     }
-}
-
-/// The problem of a rule's text, at its place in the file.
-pub(crate) fn inside(place: &Place, error: &RuleError) -> Problem {
-    place.inside(error.span().start).problem(error.to_string()).maybe_hint(error.hint())
 }
 
 /// How the last rule is called that `cluster = "…"` stands for.

@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use foreword_rule::RuleError;
+
 use super::problem::{Problem, ProblemKind};
 
 /// A file as it was read, and the folder that its relative paths start at.
@@ -100,6 +102,11 @@ impl Place {
         let token = self.source.text.get(self.span.clone()).unwrap_or_default();
         let start = self.span.start + offset_in_string(token, decoded);
         self.at(start..start)
+    }
+
+    /// What is wrong with the rule or template that the string here is.
+    pub(crate) fn in_rule(&self, error: &RuleError) -> Problem {
+        self.inside(error.span().start).problem(error.to_string()).maybe_hint(error.hint())
     }
 
     pub(crate) fn problem(&self, message: impl Into<Box<str>>) -> Problem {

@@ -5,7 +5,6 @@ use foreword_rule::{Template, Variable, suggest};
 use super::document::{Notes, Table, Value, listed, shown};
 use super::keys::SEND_TLV;
 use super::problem::Problem;
-use super::rules::inside;
 use crate::plan::{
     DEFAULT_MAX_HEADER, MAX_TLVS, PassTlvs, SendHeader, SendTlv, SslParts, TlvKind, TlvValue, Unfit,
 };
@@ -150,8 +149,7 @@ fn read_value(value: &Value<'_>, kind: &TlvKind, max: usize) -> Result<TlvValue,
     let said = match value.hex()? {
         Some(bytes) => bytes,
         None => {
-            let template =
-                Template::parse(written, variable).map_err(|error| inside(&value.place, &error))?;
+            let template = Template::parse(written, variable).map_err(|error| value.place.in_rule(&error))?;
             match template.constant() {
                 Some(text) => text.into_bytes(),
                 None => return Ok(TlvValue::Made(template)),
