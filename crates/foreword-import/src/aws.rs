@@ -36,7 +36,7 @@ pub fn placement(word: &str) -> Option<Placement> {
 }
 
 /// How a target group calls a placement.
-pub fn placement_word(placement: Placement) -> &'static str {
+pub(crate) fn placement_word(placement: Placement) -> &'static str {
     match placement {
         Placement::Connect => "on_first_ack",
         Placement::FirstPayload => "on_first_ack_with_payload",

@@ -170,7 +170,7 @@ impl From<Endpoint> for Value {
 }
 
 /// TLS to endpoints whose certificates nobody looks at, as AWS and the clouds' controllers have it.
-pub fn unverified_tls() -> Vec<(&'static str, Value)> {
+pub(crate) fn unverified_tls() -> Vec<(&'static str, Value)> {
     vec![("verify", false.into())]
 }
 

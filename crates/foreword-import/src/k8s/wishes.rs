@@ -119,28 +119,11 @@ fn ask_aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wish
     let target = annotations.get(&name("nlb-target-type"));
     wishes.pods =
         kind.is_some_and(|kind| kind.text == "nlb-ip") || target.is_some_and(|target| target.text == "ip");
-    let mut on = annotations.get(&name("proxy-protocol")).is_some_and(|said| !said.text.is_empty());
-    let attributes = annotations.get(&name("target-group-attributes"));
-    let mut placement = aws::NLB_PLACEMENT;
-    for (key, value) in
-        attributes.iter().flat_map(|said| said.text.split(',')).filter_map(|pair| pair.split_once('='))
-    {
-        let value = value.trim();
-        match (key.trim(), aws::placement(value)) {
-            (aws::HEADER_ENABLED, _) => on |= value == "true",
-            (aws::HEADER_PLACEMENT, Some(said)) => placement = said,
-            ("deregistration_delay.timeout_seconds", _) if value.parse::<u64>().is_ok() => {
-                wishes.drain = value.parse().ok();
-            }
-            (key, _) => wishes.left_out.extend(attributes.map(|said| Note {
-                place: said.place,
-                path: format!("{}.{key}", annotations.path_of(&name("target-group-attributes"))),
-                message: "not carried over".to_owned(),
-            })),
-        }
-    }
-    let why =
-        if attributes.is_some() && on { name("target-group-attributes") } else { name("proxy-protocol") };
+    let asked = annotations.get(&name("proxy-protocol")).is_some_and(|said| !said.text.is_empty());
+    let group = TargetGroup::of(annotations, wishes);
+    let on = asked || group.header;
+    let why = if group.is_there && on { name("target-group-attributes") } else { name("proxy-protocol") };
+    wishes.drain = group.drain;
     if annotations.flag(&name("connection-draining-enabled"))? {
         wishes.drain = annotations.number(&name("connection-draining-timeout"))?;
     }
@@ -157,7 +140,7 @@ fn ask_aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wish
         true => {
             if on {
                 wishes.all(SentHeader::V2, &why);
-                wishes.placement = Some(placement);
+                wishes.placement = Some(group.placement);
             }
             wishes.idle = Some(aws::NLB_IDLE);
             wishes.check_header = Some(match on {
@@ -177,6 +160,38 @@ fn ask_aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wish
         }
     }
     Ok(())
+}
+
+/// What `target-group-attributes` says.
+struct TargetGroup {
+    is_there: bool,
+    header: bool,
+    placement: Placement,
+    drain: Option<u64>,
+}
+
+impl TargetGroup {
+    fn of(annotations: &Annotations<'_>, wishes: &mut Wishes) -> Self {
+        let annotation = format!("{AWS}target-group-attributes");
+        let said = annotations.get(&annotation);
+        let mut group =
+            Self { is_there: said.is_some(), header: false, placement: aws::NLB_PLACEMENT, drain: None };
+        let Some(said) = said else { return group };
+        for (key, value) in said.text.split(',').filter_map(|pair| pair.split_once('=')) {
+            let (key, value) = (key.trim(), value.trim());
+            match (key, aws::placement(value), value.parse()) {
+                (aws::HEADER_ENABLED, ..) => group.header |= value == "true",
+                (aws::HEADER_PLACEMENT, Some(placement), _) => group.placement = placement,
+                ("deregistration_delay.timeout_seconds", _, Ok(seconds)) => group.drain = Some(seconds),
+                _ => wishes.left_out.push(Note {
+                    place: said.place,
+                    path: format!("{}.{key}", annotations.path_of(&annotation)),
+                    message: "not carried over".to_owned(),
+                }),
+            }
+        }
+        group
+    }
 }
 
 /// With the defaults of the controllers, which are not those of AWS.
