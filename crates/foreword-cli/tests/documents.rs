@@ -73,6 +73,7 @@ fn ground() -> TempDir {
     let pem = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
     let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(certs.join("site.pem"));
     file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("written");
+    fs::write(folder.path().join("clients.pem"), made.cert.pem()).expect("written");
     folder
 }
 

@@ -32,8 +32,22 @@ pub(crate) fn whole(variable: &Variable, text: &str, ignore_case: bool) -> Resul
         Variable::Method => method(text),
         Variable::Scheme => one_of(text, &["http", "https"]),
         Variable::TlsVersion => one_of(text, &["TLSv1.2", "TLSv1.3"]),
+        Variable::TlsClientFingerprint => fingerprint(text),
+        Variable::TlsClientSerial => Ok(hexadecimal(text)),
         _ => Ok(text.to_owned()),
     }
+}
+
+/// As tools show it: with colons or without, in either case.
+fn hexadecimal(text: &str) -> String {
+    text.chars().filter(|&c| c != ':').map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn fingerprint(text: &str) -> Result<String, NeverEqual> {
+    let digits = hexadecimal(text);
+    let is_whole = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // Nothing but what is there differs from the empty text.
+    if is_whole || text.is_empty() { Ok(digits) } else { Err(NeverEqual::new("64 hexadecimal digits")) }
 }
 
 /// The operand of a method that looks for a part of the value. `at_start` says that the part is its beginning.

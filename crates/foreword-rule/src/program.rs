@@ -308,6 +308,7 @@ mod tests {
         let scope = Scope {
             http: true,
             tls: true,
+            client_certificate: true,
             hello: true,
             header: true,
             forwarded: true,

@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub http: bool,
     /// Whether we end TLS there.
     pub tls: bool,
+    /// Whether clients are asked for certificates there.
+    pub client_certificate: bool,
     /// Whether the beginning of the client's TLS is read there, so that `tls.sni` and `tls.alpn` have values.
     pub hello: bool,
     /// Whether headers are read there, so that `header.version` and `tlv.…` have values.
@@ -47,9 +49,9 @@ impl Scope<'_> {
             Needs::Header if !self.header => {
                 Some("this listener has no trust group that sends a header, so it reads none")
             }
-            Needs::ClientCertificate => {
-                Some("no client is asked for a certificate yet; what a proxy saw of it is `tlv.ssl.cn`")
-            }
+            Needs::ClientCertificate if !self.client_certificate => Some(
+                "this listener asks no client for a certificate (`tls = { client = … }` does); what a proxy saw of it is `tlv.ssl.cn`",
+            ),
             _ => None,
         }
     }
@@ -359,6 +361,7 @@ mod tests {
         let scope = Scope {
             http: true,
             tls: true,
+            client_certificate: true,
             hello: true,
             header: true,
             forwarded: true,
@@ -490,6 +493,10 @@ mod tests {
                 "method == \"get\"",
                 "[\"get\"] expected a method in capitals, since case counts, found `get`; did you mean `GET`?",
             ),
+            (
+                "tls.client.fingerprint == \"AB:CD\"",
+                "[\"AB:CD\"] expected 64 hexadecimal digits, found `AB:CD`",
+            ),
             ("tls.version == \"1.3\"", "[\"1.3\"] expected one of `TLSv1.2`, `TLSv1.3`, found `1.3`"),
             ("header.version == 3", "[3] expected 1 or 2, found 3"),
             (
@@ -513,6 +520,7 @@ mod tests {
         let tcp = Scope {
             http: false,
             tls: false,
+            client_certificate: false,
             hello: false,
             header: false,
             forwarded: false,
@@ -534,20 +542,21 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_for_a_certificate_yet_and_so_its_name_is_not_offered() {
+    fn what_is_asked_of_a_clients_certificate_has_a_value_only_where_one_is_asked_for() {
         let lists = BTreeMap::new();
-        let all = Scope {
+        let scope = |client_certificate| Scope {
             http: true,
             tls: true,
+            client_certificate,
             hello: true,
             header: true,
             forwarded: true,
             ignore_case: false,
             lists: &lists,
         };
-        let error = error_in("tls.client.cn == \"a\"", &all);
+        let error = error_in("tls.client.cn == \"a\"", &scope(false));
         assert!(error.hint().is_some_and(|hint| hint.contains("tlv.ssl.cn")), "{error:?}");
-        assert!(!Variable::names().any(|name| name == "tls.client.cn"));
+        assert!(Predicate::compile("tls.client.cn == \"a\"", &scope(true)).is_ok());
     }
 
     #[test]
@@ -556,6 +565,7 @@ mod tests {
         let scope = |tls, header, forwarded| Scope {
             http: true,
             tls,
+            client_certificate: tls,
             hello: tls,
             header,
             forwarded,
@@ -582,6 +592,7 @@ mod tests {
         let scope = Scope {
             http: true,
             tls: true,
+            client_certificate: true,
             hello: true,
             header: true,
             forwarded: true,

@@ -54,6 +54,10 @@ pub enum Variable {
     TlsVersion,
     /// `tls.client.cn`: the common name of the client's certificate in our own handshake.
     TlsClientCn,
+    /// `tls.client.serial`: its serial number, in hexadecimal.
+    TlsClientSerial,
+    /// `tls.client.fingerprint`: the SHA-256 of it, in hexadecimal.
+    TlsClientFingerprint,
     /// `method`.
     Method,
     /// `scheme`: `http` or `https`.
@@ -96,7 +100,7 @@ pub(crate) enum Needs {
     Tls,
     /// Where requests are read.
     Http,
-    /// Where clients are asked for certificates, which is nowhere yet.
+    /// Where clients are asked for certificates.
     ClientCertificate,
 }
 
@@ -127,9 +131,7 @@ impl Variable {
 
     /// Every name that a rule knows, but for the indexed ones.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        let offered =
-            |variable: &Self| *variable != Self::Uri && variable.needs() != Needs::ClientCertificate;
-        NAMES.iter().filter(move |(_, variable)| offered(variable)).map(|&(name, _)| name)
+        NAMES.iter().filter(|(_, variable)| *variable != Self::Uri).map(|&(name, _)| name)
     }
 
     /// What its value is.
@@ -168,7 +170,9 @@ impl Variable {
             | Self::Tlv(_) => Needs::Header,
             Self::TlsSni | Self::TlsAlpn => Needs::Hello,
             Self::TlsVersion => Needs::Tls,
-            Self::TlsClientCn => Needs::ClientCertificate,
+            Self::TlsClientCn | Self::TlsClientSerial | Self::TlsClientFingerprint => {
+                Needs::ClientCertificate
+            }
             Self::Method
             | Self::Scheme
             | Self::Host
@@ -267,6 +271,8 @@ const NAMES: &[(&str, Variable)] = &[
     ("tls.alpn", Variable::TlsAlpn),
     ("tls.version", Variable::TlsVersion),
     ("tls.client.cn", Variable::TlsClientCn),
+    ("tls.client.serial", Variable::TlsClientSerial),
+    ("tls.client.fingerprint", Variable::TlsClientFingerprint),
     ("method", Variable::Method),
     ("scheme", Variable::Scheme),
     ("host", Variable::Host),

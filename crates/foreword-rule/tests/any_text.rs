@@ -38,6 +38,7 @@ fn compile(text: &str) -> Result<Predicate, RuleError> {
         &Scope {
             http: true,
             tls: true,
+            client_certificate: true,
             hello: true,
             header: true,
             forwarded: true,

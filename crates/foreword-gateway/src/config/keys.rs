@@ -2,6 +2,7 @@
 //! come from here.
 
 mod clusters;
+mod tls;
 
 use foreword::Parser;
 
@@ -9,9 +10,10 @@ pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
     HEALTH, SEND_TLV, ZONE,
 };
+pub(crate) use self::tls::{CERTIFICATE, TLS, TLS_CLIENT};
 use super::takes::Takes::{
     self, Count, Duration, Flag, Lists, Named, NamedTexts, NamedTextsOrLists, Number, OneNumber, Size,
-    Status, Table, Tables, Text, TextOrTable, TextOrTables, Texts, True, Word, Words,
+    Status, Table, Tables, Text, TextOrTable, Texts, True, Word, Words,
 };
 
 /// A table of the file.
@@ -53,6 +55,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &LIST_FILE,
     &LISTENER,
     &TLS,
+    &TLS_CLIENT,
     &CERTIFICATE,
     &HEADER,
     &TIMEOUT,
@@ -207,26 +210,6 @@ pub(crate) const LISTENER: Section = Section {
             "`[[listener.NAME.rule]]`: read top-down until one ends the request.",
         ),
         key("cluster", Text("the name of a cluster"), "none", "A last rule that forwards there."),
-    ],
-};
-
-pub(crate) const TLS: Section = Section {
-    title: "[listener.NAME] tls = { … }",
-    about: "TLS 1.2 and 1.3. The names in the certificates decide which one answers which SNI; the first one, in a directory that of the first file by name, answers an SNI that none has, and clients that send none.",
-    keys: &[key(
-        "certificates",
-        TextOrTables("a directory, or a list of pairs", &CERTIFICATE),
-        "required",
-        "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together; or a list of `{ certificate = \"…\", key = \"…\" }`.",
-    )],
-};
-
-pub(crate) const CERTIFICATE: Section = Section {
-    title: "tls = { certificates = [{ … }] }",
-    about: "A pair of PEM files.",
-    keys: &[
-        key("certificate", Text("a path"), "required", "The chain, the server's own certificate first."),
-        key("key", Text("a path"), "required", "Its private key."),
     ],
 };
 

@@ -108,6 +108,7 @@ impl<'a> Listeners<'a> {
         let scope = Scope {
             http: shape.mode == Mode::Http,
             tls: shape.tls,
+            client_certificate: tls::asks_for_certificates(table),
             hello: shape.tls || shape.mode == Mode::TlsPassthrough,
             header: shape.header,
             forwarded: says(|group| group.forwarded),

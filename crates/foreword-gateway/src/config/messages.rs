@@ -200,7 +200,7 @@ fn rules_are_checked_in_their_strings() {
         ),
         (
             "when = 'tls.client.cn == \"a\"'\nthen = { close = true }",
-            "5:9: listener `a`, rule `rule 1`: expected a variable that has a value here, found `tls.client.cn`\nhint: no client is asked for a certificate yet; what a proxy saw of it is `tlv.ssl.cn`",
+            "5:9: listener `a`, rule `rule 1`: expected a variable that has a value here, found `tls.client.cn`\nhint: this listener asks no client for a certificate (`tls = { client = … }` does); what a proxy saw of it is `tlv.ssl.cn`",
         ),
         (
             "when = 'scheme == \"https\"'\nthen = { close = true }",

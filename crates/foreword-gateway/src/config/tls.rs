@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::document::{Table, Value, shown};
-use super::keys::{CERTIFICATE, TLS};
+use super::keys::{CERTIFICATE, TLS, TLS_CLIENT};
 use super::problem::{Problem, ProblemKind};
 use super::source::Place;
 use crate::plan::{Http2, Mode, TlsPlan};
-use crate::tls::certificates::{self, CertificatePair, CertificateSource};
+use crate::tls::certificates::{self, CertificatePair, CertificateProblem, CertificateSource};
+use crate::tls::clients::{self, Clients, ClientsSource};
+use crate::tls::{Profile, Terms};
 
 /// Reads the `tls` of a listener, its certificates included.
 pub(crate) fn read(
@@ -25,17 +27,9 @@ pub(crate) fn read(
     }
     let table = listener.table("tls", &TLS)?;
     let place = table.require("certificates", |_| Ok(()))?.place;
+    let terms = read_terms(&table, now);
     let source = read_source(&table, &table.get("certificates")?)?;
-    let wrong = |message: String| place.problem(message).of(ProblemKind::Certificate);
-    let store = match certificates::load(&source, now) {
-        Ok(store) => store,
-        Err(problems) => {
-            for problem in problems {
-                notes.problem(wrong(problem.to_string()).maybe_hint(problem.hint));
-            }
-            return None;
-        }
-    };
+    let store = keep_loaded(&table, &place, certificates::load(&source, now))?;
     for warning in store.warnings() {
         notes.warning(place.problem(warning.as_str()));
     }
@@ -44,9 +38,70 @@ pub(crate) fn read(
         (Mode::Http, Http2::Off) => &["http/1.1"],
         (Mode::Http, _) => &["h2", "http/1.1"],
     };
-    let plan =
-        TlsPlan::new(store, alpn).map_err(|error| wrong(format!("no TLS can be spoken with it: {error}")));
+    let plan = TlsPlan::new(store, alpn, terms?).map_err(|error| {
+        place.problem(format!("no TLS can be spoken with it: {error}")).of(ProblemKind::Certificate)
+    });
     notes.keep(plan).map(Arc::new)
+}
+
+/// Whether a listener asks its clients for certificates.
+pub(crate) fn asks_for_certificates(listener: &Table<'_, '_>) -> bool {
+    listener.peek_table("tls", &TLS).is_some_and(|table| table.get("client").is_some())
+}
+
+/// Reads how TLS is spoken. It must be right for `Some`.
+fn read_terms(table: &Table<'_, '_>, now: SystemTime) -> Option<Terms> {
+    let profiles = [("intermediate", Profile::Intermediate), ("modern", Profile::Modern)];
+    let profile = table.read("profile", |value| value.one_of(&profiles));
+    let flag = |name| table.read(name, |value| value.boolean()).map(|at| at.value);
+    let clients = match table.get("client") {
+        None => None,
+        Some(value) => Some(read_clients(&table.table("client", &TLS_CLIENT)?, &value.place, now)?),
+    };
+    Some(Terms {
+        profile: profile.map(|at| at.value).unwrap_or_default(),
+        strict_sni: flag("strict_sni").unwrap_or_default(),
+        no_resumption: flag("resumption") == Some(false),
+        clients,
+    })
+}
+
+fn read_clients(table: &Table<'_, '_>, place: &Place, now: SystemTime) -> Option<Clients> {
+    let notes = table.notes();
+    let path = |value: &Value<'_>| Ok(value.place.source().path(value.text()?));
+    let ca = table.require("ca", path);
+    let optional = table.read("verify", |value| value.one_of(&[("require", false), ("optional", true)]));
+    let crl = table.read("crl", |value| value.list()?.iter().map(path).collect::<Result<Vec<_>, _>>());
+    if let Some(crl) = crl.as_ref().filter(|crl| crl.value.is_empty()) {
+        notes.problem(crl.place.expected("at least one path", "none"));
+    }
+    let source = ClientsSource {
+        ca: ca?.value,
+        optional: optional.is_some_and(|at| at.value),
+        crl: crl.map(|at| at.value).unwrap_or_default(),
+    };
+    let clients = keep_loaded(table, place, clients::load(&source, now))?;
+    for warning in &clients.warnings {
+        notes.warning(place.problem(warning.as_str()));
+    }
+    Some(clients)
+}
+
+/// Notes what is wrong with files, each with its hint.
+fn keep_loaded<T>(
+    table: &Table<'_, '_>,
+    place: &Place,
+    loaded: Result<T, Vec<CertificateProblem>>,
+) -> Option<T> {
+    let problems = match loaded {
+        Ok(loaded) => return Some(loaded),
+        Err(problems) => problems,
+    };
+    for problem in problems {
+        let wrong = place.problem(problem.to_string()).of(ProblemKind::Certificate);
+        table.notes().problem(wrong.maybe_hint(problem.hint));
+    }
+    None
 }
 
 /// The first key of `tls = { certificate = "…", key = "…" }`.

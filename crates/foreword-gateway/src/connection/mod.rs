@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use self::door::Served;
 use self::error::ServeError;
 use self::identify::{Ends, identify};
-use self::record::{Record, TlsKnown};
+use self::record::{ClientKnown, Record, TlsKnown};
 use self::shared::Worker;
 use crate::drain::Drain;
 use crate::plan::{Http2, Listener, Mode};
@@ -187,7 +187,7 @@ pub(crate) fn note_client(record: &mut Record, client: &Client) {
 
 /// What is known of a handshake that others make.
 fn passing(facts: &HelloFacts) -> TlsKnown {
-    TlsKnown { version: "", cipher: "", sni: facts.sni.clone(), alpn: facts.alpn.clone() }
+    TlsKnown { sni: facts.sni.clone(), alpn: facts.alpn.clone(), ..TlsKnown::default() }
 }
 
 fn known(facts: &TlsFacts) -> TlsKnown {
@@ -196,6 +196,11 @@ fn known(facts: &TlsFacts) -> TlsKnown {
         cipher: facts.cipher,
         sni: facts.sni.clone(),
         alpn: facts.alpn.clone(),
+        client: facts.client.as_deref().map(|client| ClientKnown {
+            cn: client.cn.clone(),
+            serial: client.serial.clone(),
+            fingerprint: client.fingerprint.clone(),
+        }),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use foreword::{ClientAddr, PeerAddr};
 
 use crate::observe::counters::{Introduction, StatusClass, count};
+pub(crate) use crate::observe::entry::{ClientKnown, HttpVersion, Outcome, Side, TlsKnown};
 use crate::observe::entry::{Exchange, Known, Moment};
-pub(crate) use crate::observe::entry::{HttpVersion, Outcome, Side, TlsKnown};
 use crate::observe::journal::{Journal, Unit};
 use crate::observe::name::{Name, Wants};
 use crate::refusal::{Code, Refusal};
@@ -325,7 +325,15 @@ pub(crate) struct Head<'h> {
     pub(crate) version: HttpVersion,
 }
 
-const TLS_NAMES: [Name; 4] = [Name::TlsVersion, Name::TlsCipher, Name::TlsSni, Name::TlsAlpn];
+const TLS_NAMES: [Name; 7] = [
+    Name::TlsVersion,
+    Name::TlsCipher,
+    Name::TlsSni,
+    Name::TlsAlpn,
+    Name::TlsClientCn,
+    Name::TlsClientSerial,
+    Name::TlsClientFingerprint,
+];
 
 #[cfg(test)]
 mod tests {

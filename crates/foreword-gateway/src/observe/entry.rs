@@ -20,6 +20,15 @@ pub(crate) struct TlsKnown {
     pub(crate) cipher: &'static str,
     pub(crate) sni: Option<Box<str>>,
     pub(crate) alpn: Option<Box<[u8]>>,
+    pub(crate) client: Option<ClientKnown>,
+}
+
+/// What a client's certificate said.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientKnown {
+    pub(crate) cn: Option<Box<str>>,
+    pub(crate) serial: Box<str>,
+    pub(crate) fingerprint: Box<str>,
 }
 
 /// What is known of a connection; all its requests share it.
@@ -383,6 +392,7 @@ impl<'a> Entry<'a> {
 impl Known {
     fn value(&self, name: Name) -> Value<'_> {
         let tls = self.tls.as_deref();
+        let client = tls.and_then(|tls| tls.client.as_ref());
         match name {
             Name::PeerIp => ip(self.peer.ip()),
             Name::PeerPort => number(self.peer.port()),
@@ -395,6 +405,9 @@ impl Known {
             Name::TlsCipher => word(tls.map(|tls| tls.cipher)),
             Name::TlsSni => text(tls.and_then(|tls| tls.sni.as_deref()).map(str::as_bytes)),
             Name::TlsAlpn => text(tls.and_then(|tls| tls.alpn.as_deref())),
+            Name::TlsClientCn => text(client.and_then(|client| client.cn.as_deref()).map(str::as_bytes)),
+            Name::TlsClientSerial => text(client.map(|client| client.serial.as_bytes())),
+            Name::TlsClientFingerprint => text(client.map(|client| client.fingerprint.as_bytes())),
             Name::TimeHeader => nanos(self.header_done.since_beginning()),
             Name::TimeHandshake => nanos(self.handshake_done.after(self.header_done)),
             _ => Value::Absent,

@@ -22,10 +22,25 @@ pub struct TlsFacts {
     pub cipher: &'static str,
     /// The group of the key exchange as the IANA names it.
     pub group: Option<&'static str>,
-    /// The common name of the client's certificate, when one was asked for, sent and verified.
-    pub client_cn: Option<Box<str>>,
+    /// The client's certificate, when one was asked for, sent and verified.
+    pub client: Option<Box<ClientCertificateFacts>>,
     /// What our certificate was made with, where the name that was asked for has only one.
     pub certificate: Option<Arc<CertificateFacts>>,
+}
+
+/// What is known of the certificate of a client that was verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificateFacts {
+    /// The common name of its subject.
+    pub cn: Option<Box<str>>,
+    /// Its serial number, in hexadecimal.
+    pub serial: Box<str>,
+    /// The SHA-256 of it, in hexadecimal.
+    pub fingerprint: Box<str>,
+    /// The whole of it.
+    pub der: Box<[u8]>,
+    /// Whether it was in the session that the connection resumes.
+    pub resumed: bool,
 }
 
 /// What a certificate of ours was made with, as receivers are told it.
@@ -141,7 +156,9 @@ impl Facts for ConnectionFacts<'_> {
                 None => self.hello?.alpn.as_deref(),
             },
             Variable::TlsVersion => self.tls.map(|tls| tls.version.as_bytes()),
-            Variable::TlsClientCn => self.tls?.client_cn.as_deref().map(str::as_bytes),
+            Variable::TlsClientCn => self.client_certificate()?.cn.as_deref().map(str::as_bytes),
+            Variable::TlsClientSerial => Some(self.client_certificate()?.serial.as_bytes()),
+            Variable::TlsClientFingerprint => Some(self.client_certificate()?.fingerprint.as_bytes()),
             _ => None,
         }
     }
@@ -152,6 +169,10 @@ impl Facts for ConnectionFacts<'_> {
 }
 
 impl<'c> ConnectionFacts<'c> {
+    fn client_certificate(&self) -> Option<&'c ClientCertificateFacts> {
+        self.tls?.client.as_deref()
+    }
+
     fn alibaba(&self, wanted: foreword::AlibabaKind) -> Option<&'c [u8]> {
         let found = self.tlvs()?.alibaba().filter_map(Result::ok).find(|(kind, _)| *kind == wanted);
         found.map(|(_, id)| id.as_bytes())
@@ -309,7 +330,7 @@ mod tests {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             group: None,
-            client_cn: None,
+            client: None,
             certificate: None,
         };
         let facts = ConnectionFacts { client: &client, tls: Some(&tls), hello: None };

@@ -4,16 +4,17 @@ use std::io;
 
 use foreword::Looks;
 use foreword_tokio::Rewind;
+use rustls::server::Acceptor;
 use rustls::{
-    AlertDescription, CipherSuite, NamedGroup, PeerIncompatible, ProtocolVersion, ServerConnection,
+    AlertDescription, CertificateError, CipherSuite, HandshakeKind, NamedGroup, PeerIncompatible,
+    ProtocolVersion, ServerConnection,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use super::TlsPlan;
+use super::{TlsPlan, clients};
 use crate::policy::facts::TlsFacts;
 use crate::refusal::Code;
 use crate::stream::linger::close_lingering;
@@ -39,6 +40,9 @@ pub(crate) enum TlsRefusal {
         /// What is read at most.
         most: usize,
     },
+    /// A name that no certificate has, where one must.
+    #[error("expected an SNI that a certificate has, found {}", .0.as_deref().map_or("none".to_owned(), |name| format!("`{name}`")))]
+    UnknownName(Option<Box<str>>),
     /// TLS, but no agreement.
     #[error("the TLS handshake failed: {}", reason(.0))]
     Failed(rustls::Error),
@@ -70,6 +74,9 @@ impl TlsRefusal {
             Self::Header { second: true } => Code::SecondHeader,
             Self::Header { second: false } => Code::HeaderForbidden,
             Self::Bytes(_) => Code::BytesForTls,
+            Self::Failed(rustls::Error::NoCertificatesPresented) => Code::NoClientCertificate,
+            Self::Failed(rustls::Error::InvalidCertificate(_)) => Code::ClientCertificate,
+            Self::UnknownName(_) => Code::UnknownSni,
             Self::Failed(_) | Self::HelloTooLong { .. } => Code::HandshakeFailed,
             Self::Deadline { .. } => Code::HandshakeDeadline,
             Self::Closed | Self::Io(_) => Code::HandshakeCutShort,
@@ -95,19 +102,55 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         Err(_) if first.is_empty() => return Err(TlsRefusal::Deadline { begun: false }),
         Err(_) => return Err(TlsRefusal::bytes(&first)),
     }
-    let handshake = TlsAcceptor::from(plan.config()).accept(Rewind::new(stream, first)).into_fallible();
-    match timeout_at(deadline, handshake).await {
+    let stream = Rewind::new(stream, first);
+    let made = async {
+        if plan.strict_sni { accept_named(plan, stream).await } else { accept_any(plan, stream).await }
+    };
+    match timeout_at(deadline, made).await {
         Ok(Ok(stream)) => {
             let facts = facts(stream.get_ref().1, plan);
             Ok((Box::new(stream), facts))
         }
-        Ok(Err((error, mut stream))) => {
+        Ok(Err((refusal, stream))) => {
             // Our alert tells the client what was wrong, if it lives to read it.
-            close_lingering(&mut stream).await;
-            Err(refusal(error))
+            if let Some(mut stream) = stream {
+                close_lingering(&mut stream).await;
+            }
+            Err(refusal)
         }
         Err(_) => Err(TlsRefusal::Deadline { begun: true }),
     }
+}
+
+/// Why there is no session, and the stream over which the client was told.
+type Unmade<S> = (TlsRefusal, Option<S>);
+
+async fn accept_any<S: AsyncRead + AsyncWrite + Unpin>(
+    plan: &TlsPlan,
+    stream: S,
+) -> Result<TlsStream<S>, Unmade<S>> {
+    let made = TlsAcceptor::from(plan.config()).accept(stream).into_fallible().await;
+    made.map_err(|(error, stream)| (refusal(error), Some(stream)))
+}
+
+/// Goes on only with who asks for a name that a certificate has.
+async fn accept_named<S: AsyncRead + AsyncWrite + Unpin>(
+    plan: &TlsPlan,
+    stream: S,
+) -> Result<TlsStream<S>, Unmade<S>> {
+    let mut begun = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let mut started = match (&mut begun).await {
+        Ok(started) => started,
+        Err(error) => return Err((refusal(error), begun.take_io())),
+    };
+    let sni = started.client_hello().server_name().map(Box::from);
+    if !plan.takes(sni.as_deref()) {
+        // Whether it arrives or not, the connection is refused.
+        let _gone = started.io.write_all(UNRECOGNIZED_NAME).await;
+        return Err((TlsRefusal::UnknownName(sni), Some(started.io)));
+    }
+    let made = started.into_stream(plan.config()).into_fallible().await;
+    made.map_err(|(error, stream)| (refusal(error), Some(stream)))
 }
 
 /// Makes sure that what came begins like TLS; what it is instead is named.
@@ -166,6 +209,7 @@ fn refusal(error: io::Error) -> TlsRefusal {
 
 fn facts(session: &ServerConnection, plan: &TlsPlan) -> TlsFacts {
     let leaf = session.peer_certificates().and_then(<[_]>::first);
+    let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
     TlsFacts {
         sni: session.server_name().map(Into::into),
         alpn: session.alpn_protocol().map(Into::into),
@@ -175,15 +219,9 @@ fn facts(session: &ServerConnection, plan: &TlsPlan) -> TlsFacts {
         },
         cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher_name(suite.suite())),
         group: session.negotiated_key_exchange_group().and_then(|group| group_name(group.name())),
-        client_cn: leaf.and_then(|leaf| common_name(leaf)),
+        client: leaf.map(|leaf| Box::new(clients::facts(leaf, resumed))),
         certificate: plan.certificates().facts(session.server_name()),
     }
-}
-
-fn common_name(certificate: &[u8]) -> Option<Box<str>> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
-    Some(name.into())
 }
 
 /// The name that the IANA gives it, where rustls spells it otherwise or not at all.
@@ -222,19 +260,50 @@ fn reason(error: &rustls::Error) -> String {
                 "the client takes no signature that our certificate's key can make".to_owned()
             }
             // Who names no signatures is older than TLS 1.2, whatever version it claims.
-            Peer::SignatureAlgorithmsExtensionRequired
-            | Peer::Tls12NotOffered
-            | Peer::Tls12NotOfferedOrEnabled
+            Peer::SignatureAlgorithmsExtensionRequired | Peer::Tls12NotOffered => {
+                "no version in common: the client offers neither TLS 1.2 nor 1.3".to_owned()
+            }
+            Peer::Tls12NotOfferedOrEnabled
             | Peer::ServerTlsVersionIsDisabledByOurConfig
             | Peer::SupportedVersionsExtensionRequired => {
-                "no version in common: the client offers neither TLS 1.2 nor 1.3".to_owned()
+                "no version in common: the client offers none that is in the `profile` of this listener"
+                    .to_owned()
             }
             other => format!("the client lacks what we need: {other:?}"),
         },
+        rustls::Error::NoCertificatesPresented => {
+            "expected a certificate of the client, found none".to_owned()
+        }
+        rustls::Error::InvalidCertificate(why) => in_words(why),
         rustls::Error::NoApplicationProtocol => {
             "no protocol in common: by ALPN the client offers none of ours".to_owned()
         }
         other => other.to_string(),
+    }
+}
+
+/// Says in words why a client's certificate is not accepted.
+fn in_words(why: &CertificateError) -> String {
+    match why {
+        CertificateError::UnknownIssuer => "nobody in `ca` signed the client's certificate".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the client's certificate has expired".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the client's certificate is not valid yet".to_owned()
+        }
+        CertificateError::Revoked => "the client's certificate is revoked".to_owned(),
+        CertificateError::UnknownRevocationStatus => {
+            "no list in `crl` is of those who signed the client's certificate".to_owned()
+        }
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the list in `crl` that is about the client's certificate should have been replaced by now"
+                .to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the client's certificate is not made for clients".to_owned()
+        }
+        other => format!("the client's certificate cannot be believed: {other}"),
     }
 }
 
@@ -257,6 +326,9 @@ fn alert_in_words(alert: AlertDescription) -> Option<&'static str> {
 
 /// The first byte of a handshake record, RFC 8446 §5.1.
 const HANDSHAKE: u8 = 0x16;
+
+/// A fatal alert that says `unrecognized_name`, RFC 6066 §3, before anything else was agreed on.
+const UNRECOGNIZED_NAME: &[u8] = &[0x15, 3, 3, 0, 2, 2, 112];
 
 /// Most ClientHellos come with one read of this.
 const FIRST_READ: usize = 2048;

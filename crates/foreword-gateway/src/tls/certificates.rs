@@ -175,7 +175,7 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, CertificateProblem> {
 }
 
 /// Reads a regular file. Whoever opens a named pipe may wait for ever, and a device may have no end.
-fn read(file: &Path) -> Result<Vec<u8>, CertificateProblem> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, CertificateProblem> {
     let unreadable = |error| CertificateProblem::new(file, format!("cannot be read: {error}"));
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
         return Err(CertificateProblem::new(file, "expected a regular file, found something else")
@@ -184,7 +184,7 @@ fn read(file: &Path) -> Result<Vec<u8>, CertificateProblem> {
     fs::read(file).map_err(unreadable)
 }
 
-fn broken_pem(file: &Path, error: &pem::Error) -> CertificateProblem {
+pub(super) fn broken_pem(file: &Path, error: &pem::Error) -> CertificateProblem {
     CertificateProblem::new(file, format!("not valid PEM: {error}"))
 }
 
@@ -317,11 +317,28 @@ impl CertificateStore {
         }
     }
 
+    /// Whether a certificate has this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.find_named(name).is_some()
+    }
+
+    /// Whether a client that asked for one of these names would be shown another certificate for the other.
+    pub(super) fn parts(&self, one: &str, other: &str) -> bool {
+        if self.loaded.len() == 1 || one.eq_ignore_ascii_case(other) {
+            return false;
+        }
+        let shown = |name| self.find(Some(name)).iter().map(|offered| Arc::as_ptr(&offered.certificate));
+        !shown(one).eq(shown(other))
+    }
+
     fn find(&self, sni: Option<&str>) -> &[Offered] {
-        let Some(sni) = sni else { return &self.default };
-        let name = sni.trim_end_matches('.').to_ascii_lowercase();
+        sni.and_then(|name| self.find_named(name)).unwrap_or(&self.default)
+    }
+
+    fn find_named(&self, name: &str) -> Option<&[Offered]> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
         let under_wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
-        self.exact.get(name.as_str()).or_else(under_wildcard).unwrap_or(&self.default)
+        self.exact.get(name.as_str()).or_else(under_wildcard).map(Vec::as_slice)
     }
 
     fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
@@ -360,7 +377,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
     certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(lower).collect()
 }
 
-fn time(timestamp: i64) -> SystemTime {
+pub(super) fn time(timestamp: i64) -> SystemTime {
     match u64::try_from(timestamp) {
         Ok(seconds) => UNIX_EPOCH + Duration::from_secs(seconds),
         Err(_) => UNIX_EPOCH,

@@ -207,7 +207,7 @@ impl Believer {
     }
 }
 
-fn sha256(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
     // The suite is named for its hash, and is one of TLS 1.3's.
     let hash = TLS13_AES_128_GCM_SHA256.tls13().map(|suite| suite.common.hash_provider.hash(bytes));
     hash.map(|hash| hash.as_ref().to_vec()).unwrap_or_default()

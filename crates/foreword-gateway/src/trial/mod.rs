@@ -243,7 +243,7 @@ impl Trial {
         let settled = index
             .parse(head.as_bytes(), &limits(listener))
             .map_err(Refused::from)
-            .and_then(|()| settle(&index.view(head.as_bytes()), &mut path, &listener.path));
+            .and_then(|()| settle(&index.view(head.as_bytes()), &mut path, listener, tls.as_ref()));
         if let Err(refused) = settled {
             told.outcome = Outcome::refused(Some(refused.code()), &refused, Some(refused.status()));
             return;
@@ -267,7 +267,7 @@ impl Trial {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             group: Some("x25519"),
-            client_cn: None,
+            client: None,
             certificate: None,
         }
     }

@@ -259,14 +259,18 @@ fn ssl(who: Introduced<'_>, parts: SslParts) -> Option<Vec<u8>> {
 }
 
 fn statement(tls: &TlsFacts, parts: SslParts) -> Vec<u8> {
-    let cn = tls.client_cn.as_deref().filter(|_| parts.has(CN));
-    let certificate = match tls.client_cn {
-        Some(_) => ClientCertificate::Verified { cn, resumed: false },
+    let client = tls.client.as_deref();
+    let certificate = match client {
+        Some(client) => ClientCertificate::Verified {
+            cn: client.cn.as_deref().filter(|_| parts.has(CN)),
+            resumed: client.resumed,
+        },
         None => ClientCertificate::None,
     };
     let mut statement = SslStatement::new(tls.version, certificate);
     statement.cipher = Some(tls.cipher).filter(|_| parts.has(CIPHER));
     statement.group = tls.group.filter(|_| parts.has(GROUP));
+    statement.client_cert = client.map(|client| &*client.der).filter(|_| parts.has(CLIENT_CERT));
     if let Some(certificate) = &tls.certificate {
         statement.sig_alg = certificate.sig_alg.filter(|_| parts.has(SIG_ALG));
         statement.key_alg = certificate.key_alg.as_deref().filter(|_| parts.has(KEY_ALG));
@@ -299,6 +303,7 @@ const CIPHER: u8 = 0x23;
 const SIG_ALG: u8 = 0x24;
 const KEY_ALG: u8 = 0x25;
 const GROUP: u8 = 0x26;
+const CLIENT_CERT: u8 = 0x28;
 
 #[cfg(test)]
 mod tests {
@@ -308,7 +313,7 @@ mod tests {
     use foreword::{Group, HeaderBuf, HeaderPolicy, Parse, Tlv, Trust, Verdict};
 
     use super::*;
-    use crate::policy::facts::CertificateFacts;
+    use crate::policy::facts::{CertificateFacts, ClientCertificateFacts};
 
     fn cluster(lines: &str) -> Arc<Cluster> {
         let file = format!(
@@ -376,7 +381,13 @@ mod tests {
             version: "TLSv1.3",
             cipher: "TLS_AES_128_GCM_SHA256",
             group: Some("x25519"),
-            client_cn: Some("alice".into()),
+            client: Some(Box::new(ClientCertificateFacts {
+                cn: Some("alice".into()),
+                serial: "01".into(),
+                fingerprint: "00".repeat(32).into(),
+                der: [7; 9].into(),
+                resumed: false,
+            })),
             certificate: Some(Arc::new(CertificateFacts {
                 sig_alg: Some("RSA-SHA256"),
                 key_alg: Some("EC256".into()),
@@ -498,6 +509,7 @@ mod tests {
         assert_eq!(parts_of("\"ssl\"", &before, None), (vec![0x21, 0x22, 0x27], true), "no certificate");
         let all = "{ kind = \"ssl\", parts = [\"client_cert\"] }";
         assert_eq!(parts_of(all, &before, None), (vec![0x21, 0x28], true));
+        assert_eq!(parts_of(all, &direct, Some(&tls())), (vec![0x21, 0x28], true));
     }
 
     #[test]

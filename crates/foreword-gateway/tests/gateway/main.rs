@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod bulk;
+mod client_certificates;
 mod drain;
 mod endpoint_tls;
 mod health;
@@ -16,5 +17,6 @@ mod sending;
 mod support;
 mod tcp;
 mod tls;
+mod tls_terms;
 mod trust;
 mod udp;

@@ -72,7 +72,7 @@ pub(crate) fn tls(config: &Arc<ClientConfig>, name: &'static str, stream: TcpStr
 }
 
 /// Sends a word through an echoing endpoint, and gives how the handshake went.
-fn echo(mut tls: Tls) -> Option<HandshakeKind> {
+pub(crate) fn echo(mut tls: Tls) -> Option<HandshakeKind> {
     tls.write_all(b"hello").unwrap();
     let mut answer = [0; 5];
     tls.read_exact(&mut answer).unwrap();

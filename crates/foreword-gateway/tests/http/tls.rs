@@ -99,3 +99,58 @@ fn an_answer_that_breaks_off_ends_without_an_alert() {
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert!(client.read_to_end(&mut Vec::new()).is_err());
 }
+
+#[test]
+fn a_request_for_a_name_of_another_certificate_is_misdirected() {
+    let endpoint = Endpoint::polite();
+    let folder = tempfile::tempdir().unwrap();
+    let mut roots = RootCertStore::empty();
+    for (file, names) in
+        [("a.pem", &["localhost", "same.test"][..]), ("b.pem", &["other.test", "*.wild.test"])]
+    {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        std::fs::write(folder.path().join(file), made.cert.pem() + &made.signing_key.serialize_pem())
+            .unwrap();
+        roots.add(made.cert.der().clone()).unwrap();
+    }
+    let keys = format!("cluster = \"app\"\ntls = {{ certificates = \"{}\" }}", folder.path().display());
+    let gateway = gateway(&file(&[endpoint.address], &keys, ""));
+    let port = address(&gateway).port();
+    let bundle: String =
+        ["a.pem", "b.pem"].map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap()).concat();
+    std::fs::write(folder.path().join("roots"), bundle).unwrap();
+    let ask = |sni: &str, host: &str, version: &str| {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--noproxy", "*", "--max-time", "20", "--output", "/dev/null", version]);
+        curl.args(["--write-out", "%{http_version} %{http_code}", "--cacert"])
+            .arg(folder.path().join("roots"));
+        curl.args(["--resolve", &format!("{sni}:{port}:127.0.0.1"), "--header", &format!("Host: {host}")]);
+        // An address is no name: there is no SNI.
+        if sni == "127.0.0.1" {
+            curl.arg("--insecure");
+        }
+        let said = curl.arg(format!("https://{sni}:{port}/")).output().expect("curl is there");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    for (version, spoken) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        for (sni, host, status) in [
+            ("localhost", "localhost", 200),
+            ("localhost", "LOCALHOST.:8443", 200),
+            ("localhost", "same.test", 200),
+            ("localhost", "other.test", 421),
+            ("localhost", "x.wild.test:8443", 421),
+            ("x.wild.test", "other.test", 200),
+            ("x.wild.test", "y.wild.test", 200),
+            ("x.wild.test", "localhost", 421),
+            ("other.test", "nobody.test", 421),
+            // The first certificate answers for names that none has.
+            ("localhost", "nobody.test", 200),
+            ("127.0.0.1", "other.test", 200),
+        ] {
+            assert_eq!(ask(sni, host, version), format!("{spoken} {status}"), "{sni} then {host}");
+        }
+    }
+    let seen = endpoint.seen.text();
+    assert!(!seen.contains("Host: x.wild.test:8443"), "{seen}");
+}

@@ -86,7 +86,7 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = desk;
     let request = request.view(head);
     note_head(&request, talk.spoken, &mut note);
-    if let Err(refused) = settle(&request, path, &talk.connection.listener.path) {
+    if let Err(refused) = settle(&request, path, &talk.connection.listener, talk.connection.tls.as_deref()) {
         return refuse(talk, Unread, refused, note, to_client).await;
     }
     let facts = talk.facts(request, path);

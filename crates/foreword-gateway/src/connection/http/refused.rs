@@ -43,6 +43,14 @@ pub(crate) enum Refused {
     /// What rules see of the path could be something else to a server.
     #[error(transparent)]
     Path(#[from] PathError),
+    /// A request that belongs on another connection.
+    #[error("expected a request for a name under the certificate of `{sni}`, found one for `{host}`")]
+    Misdirected {
+        /// Whom it asks for.
+        host: Box<str>,
+        /// Whom the connection was made for.
+        sni: Box<str>,
+    },
     /// A tunnel, which a gateway does not offer.
     #[error("expected a request for a resource, found CONNECT")]
     Connect,
@@ -150,6 +158,7 @@ impl Refused {
             Self::Told(_) | Self::Reset { .. } => 400,
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
             Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
+            Self::Misdirected { .. } => 421,
             Self::Connect => 501,
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
@@ -194,6 +203,7 @@ impl Refused {
             Self::Reset { .. } => Code::MalformedStream,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
             Self::Path(_) => Code::UnsettledPath,
+            Self::Misdirected { .. } => Code::Misdirected,
             Self::Connect => Code::MalformedHead,
             Self::NoRule { .. } => Code::NoRule,
             Self::Limited { .. } => Code::RateLimited,

@@ -15,7 +15,7 @@ use foreword::PeerAddr;
 use tempfile::TempDir;
 
 use super::*;
-use crate::connection::record::{Fill as _, Head, HttpVersion, Outcome, Record, Side, TlsKnown};
+use crate::connection::record::{ClientKnown, Fill as _, Head, HttpVersion, Outcome, Record, Side, TlsKnown};
 use crate::observe::journal::{Journal, OpenNow, Scribe, Unit};
 use crate::observe::{Name, Observer};
 use crate::refusal::{Code, Refusal};
@@ -60,6 +60,11 @@ fn with_tls(record: &mut Record) {
         cipher: "TLS13_AES_128_GCM_SHA256",
         sni: Some("www.example.com".into()),
         alpn: Some(b"http/1.1"[..].into()),
+        client: Some(ClientKnown {
+            cn: Some("alice".into()),
+            serial: "0a".into(),
+            fingerprint: "00ff".into(),
+        }),
     });
 }
 
@@ -124,6 +129,9 @@ fn a_json_line_has_the_documented_names_and_both_addresses() {
         ("trust", "elb"),
         ("tls.sni", "www.example.com"),
         ("tls.version", "TLSv1.3"),
+        ("tls.client.cn", "alice"),
+        ("tls.client.serial", "0a"),
+        ("tls.client.fingerprint", "00ff"),
         ("http.request.method", "GET"),
         ("url.original", "/p/x?q=/x"),
         ("rule", "admin is for the office"),

@@ -146,4 +146,15 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "The line names the stream and the reason that was sent. Correct the client; there is no switch that lets \
                  such requests pass.",
     },
+    Page {
+        code: Code::Misdirected,
+        meaning: "The client asked for one name in its TLS handshake, and over that connection for another one, which has another \
+                  certificate here. The request was answered with 421 (Misdirected Request): whoever understands it asks again \
+                  on a connection of its own. Names under the same certificate are served, and so are all where the client \
+                  gave no SNI.",
+        cause: "A client that shares connections between names more freely than certificates allow, a test with a `Host` of its \
+                own (`curl -H 'Host: …'`), or an attempt to get past what a proxy in front decides by SNI.",
+        remedy: "Let the client ask for the same name in both places (`curl --connect-to` and `--resolve` do). Names that \
+                 are one service belong into one certificate.",
+    },
 ];

@@ -49,4 +49,31 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "For health checks nothing is to be done. If clients complain, look at their message: most often they \
                  do not trust the certificate.",
     },
+    Page {
+        code: Code::NoClientCertificate,
+        meaning: "The listener's `tls` says `client = { verify = \"require\" }`, and the client showed no certificate. The \
+                  handshake was ended with an alert that says so.",
+        cause: "A client that has no certificate or was not told to use it, a browser whose user cancelled the choice, \
+                or a client whose certificates are all signed by others than those in `ca`: those are not shown.",
+        remedy: "Give the client a certificate that one of those in `ca` signed, as `curl --cert FILE --key FILE` does. \
+                 `verify = \"optional\"` lets clients in without one, and rules then ask for `tls.client.cn`.",
+    },
+    Page {
+        code: Code::ClientCertificate,
+        meaning: "The client showed a certificate that is not accepted. The line says why: nobody in `ca` signed it, it has \
+                  expired or is not valid yet, a list in `crl` revokes it, it is not made for clients, or it is broken.",
+        cause: "A certificate of another authority, an old one, a server's certificate that is used by a client, a chain \
+                without the certificates between it and `ca`, or a list in `crl` that is too old to say anything.",
+        remedy: "`openssl x509 -in FILE -noout -issuer -enddate -purpose` shows whose it is and for how long. Let the client \
+                 send its whole chain; keep `ca` and `crl` current, and reload after a change.",
+    },
+    Page {
+        code: Code::UnknownSni,
+        meaning: "The listener's `tls` says `strict_sni = true`, and the client asked for a name that none of its certificates \
+                  has, or for none. The handshake was refused with the alert `unrecognized_name`.",
+        cause: "A scanner that goes through addresses, a client that connects by address, a name whose certificate is not \
+                there yet, or a balancer that checks the port without SNI.",
+        remedy: "If the name should be served, add its certificate. If checks or clients come without SNI, give them one, or \
+                 leave `strict_sni` out: the first certificate then answers.",
+    },
 ];
