@@ -85,12 +85,20 @@ struct State {
     running: Cell<usize>,
     /// When the last request ended.
     rested: Cell<Instant>,
+    /// When an answer began last.
+    heard: Cell<Instant>,
+    /// For how long an answer is waited for.
+    patience: Duration,
 }
 
 impl Multiplexed {
     /// Begins to speak HTTP/2 on `stream`, on which nothing but a PROXY header was said, and goes on until the endpoint ends it or
-    /// it was unused for `idle`.
-    pub(crate) async fn begin(stream: impl Duplex + 'static, idle: Duration) -> Result<Self, h2::Error> {
+    /// it was unused for `idle`. Where no answer began for `patience`, nobody who comes later is given to it.
+    pub(crate) async fn begin(
+        stream: impl Duplex + 'static,
+        idle: Duration,
+        patience: Duration,
+    ) -> Result<Self, h2::Error> {
         let (requests, connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -103,6 +111,8 @@ impl Multiplexed {
             is_over: Cell::new(false),
             running: Cell::new(0),
             rested: Cell::new(Instant::now()),
+            heard: Cell::new(Instant::now()),
+            patience,
         });
         tokio::task::spawn_local(drive(connection, Rc::clone(&state), idle));
         Ok(Self { requests, state })
@@ -111,7 +121,8 @@ impl Multiplexed {
     /// What one request is sent with. The connection is in use until the guard is dropped.
     pub(crate) fn enter(&self) -> (SendRequest<Bytes>, Turn) {
         self.state.running.set(self.state.running.get() + 1);
-        (self.requests.clone(), Turn(Rc::clone(&self.state)))
+        let state = Rc::clone(&self.state);
+        (self.requests.clone(), Turn { state, since: Instant::now(), is_answered: Cell::new(false) })
     }
 
     fn has_room(&self) -> bool {
@@ -122,12 +133,34 @@ impl Multiplexed {
 
 /// A request that goes over a connection.
 #[derive(Debug)]
-pub(crate) struct Turn(Rc<State>);
+pub(crate) struct Turn {
+    state: Rc<State>,
+    since: Instant,
+    is_answered: Cell<bool>,
+}
+
+impl Turn {
+    /// Takes note that its answer has begun.
+    pub(crate) fn answered(&self) {
+        self.is_answered.set(true);
+        self.state.heard.set(Instant::now());
+    }
+
+    /// Whether its whole patience saw no answer begin, neither its own nor another's: nobody may be there any more, which the
+    /// kernel would notice much later.
+    fn was_in_vain(&self) -> bool {
+        let state = &self.state;
+        !self.is_answered.get() && state.heard.get() < self.since && self.since.elapsed() >= state.patience
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-        self.0.rested.set(Instant::now());
+        if self.was_in_vain() {
+            self.state.is_over.set(true);
+        }
+        self.state.running.set(self.state.running.get() - 1);
+        self.state.rested.set(Instant::now());
     }
 }
 

@@ -129,6 +129,7 @@ async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         "/trailers-only" => {
             respond.send_response(answer(&[("grpc-status", "5")]), true).unwrap();
         }
+        "/never" => std::future::pending().await,
         "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
         "/head" => {
             let text = format!("{} {} {:?}", head.method, head.uri, head.headers);
@@ -247,6 +248,36 @@ fn requests_at_once_share_a_connection() {
         for answered in asked.collect::<Vec<_>>() {
             answered.await.unwrap();
         }
+    });
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_answered_gets_no_more_requests() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway(CLEAR, "timeout = { response = \"300ms\" }");
+    tell(&gateway, |client| async move {
+        for (path, status) in [("/never", 504), ("/head", 200), ("/head", 200)] {
+            let (response, _) = client.clone().send_request(post(path), true).unwrap();
+            assert_eq!(response.await.unwrap().status(), status);
+        }
+    });
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_slow_answer_beside_others_ends_no_connection() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway(CLEAR, "timeout = { response = \"1s\" }");
+    tell(&gateway, |client| async move {
+        let (slow, _) = client.clone().send_request(post("/never"), true).unwrap();
+        for _ in 0..2 {
+            let (response, _) = client.clone().send_request(post("/head"), true).unwrap();
+            assert_eq!(response.await.unwrap().status(), 200);
+        }
+        assert_eq!(slow.await.unwrap().status(), 504);
+        let (response, _) = client.clone().send_request(post("/head"), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200);
     });
     assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
 }

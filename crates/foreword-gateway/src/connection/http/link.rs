@@ -216,7 +216,8 @@ async fn stream<S>(
     if !upstream.may_speak_http2() {
         return Err(failed(io::Error::other("expected it to agree on `h2` by ALPN, found that it does not")));
     }
-    let begun = timeout(cluster.timeout.connect, Multiplexed::begin(upstream, cluster.timeout.idle)).await;
+    let times = &cluster.timeout;
+    let begun = timeout(times.connect, Multiplexed::begin(upstream, times.idle, times.response)).await;
     let connection = match begun {
         Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
         Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),

@@ -36,7 +36,7 @@ pub(in crate::connection) struct Ask {
     line: Vec<u8>,
     read_of_line: usize,
     body: Option<Incoming>,
-    _turn: Turn,
+    turn: Turn,
 }
 
 impl fmt::Debug for Ask {
@@ -60,7 +60,7 @@ impl Ask {
             line: Vec::new(),
             read_of_line: 0,
             body: None,
-            _turn: turn,
+            turn,
         }
     }
 
@@ -91,10 +91,12 @@ impl Ask {
         let Some(response) = &mut self.response else { return Poll::Pending };
         if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
             let (head, ()) = interim.map_err(refused)?.into_parts();
+            self.turn.answered();
             self.write_head(&head, Framing::Tunnel);
             return Poll::Ready(Ok(()));
         }
         let (head, body) = ready!(Pin::new(response).poll(cx)).map_err(refused)?.into_parts();
+        self.turn.answered();
         let framing = if body.is_end_stream() {
             Framing::None
         } else if head.headers.contains_key(http::header::CONTENT_LENGTH) {
