@@ -13,7 +13,6 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::kx_group::{SECP256R1, SECP384R1, X25519, X25519MLKEM768};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
 use self::certificates::CertificateStore;
@@ -61,8 +60,7 @@ impl TlsPlan {
             Profile::Intermediate => &[&rustls::version::TLS13, &rustls::version::TLS12],
             Profile::Modern => &[&rustls::version::TLS13],
         };
-        let builder =
-            ServerConfig::builder_with_provider(listening_provider()).with_protocol_versions(versions)?;
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
         let asks = terms.clients.is_some();
         let builder = match terms.clients {
             None => builder.with_no_client_auth(),
@@ -113,16 +111,6 @@ impl fmt::Debug for TlsPlan {
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
-}
-
-/// The provider of handshakes with clients. The hybrid comes first: what is recorded today stays secret even from those
-/// who may break the curves one day.
-fn listening_provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| {
-        let kx_groups = vec![X25519MLKEM768, X25519, SECP256R1, SECP384R1];
-        Arc::new(CryptoProvider { kx_groups, ..rustls::crypto::aws_lc_rs::default_provider() })
-    }))
 }
 
 /// The session tickets of this process: one for all workers and every plan, so that a client resumes wherever the kernel

@@ -79,7 +79,7 @@ fn the_key_exchange_withstands_those_who_record_today_and_break_curves_later() {
     let scene = Scene::new();
     let running = scene.start("");
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    // The client sends a share of both.
+    // The order is the client's own.
     provider
         .kx_groups
         .retain(|group| [NamedGroup::X25519, NamedGroup::X25519MLKEM768].contains(&group.name()));
