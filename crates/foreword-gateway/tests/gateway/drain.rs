@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Endpoint, Running, client, read_all, wait_until};
+use crate::support::{Endpoint, Running, client, is_refused, read_all, wait_until};
 
 fn file(mode: &str, endpoint: &Endpoint, drain: &str) -> String {
     format!(
@@ -43,7 +43,7 @@ fn a_request_in_flight_is_answered_and_then_the_connection_closed() {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     begun.recv().unwrap();
     let client = thread::spawn(move || {
-        wait_until("nobody new is taken", || TcpStream::connect(address).is_err());
+        wait_until("nobody new is taken", || is_refused(address));
         go_on.send(()).unwrap();
         String::from_utf8(read_all(&mut stream)).unwrap()
     });
@@ -74,7 +74,7 @@ fn an_idle_connection_has_a_moment_for_a_request_that_is_on_its_way() {
     };
     let (mut late, mut silent) = (ask(), ask());
     let clients = thread::spawn(move || {
-        wait_until("nobody new is taken", || TcpStream::connect(address).is_err());
+        wait_until("nobody new is taken", || is_refused(address));
         late.write_all(request).unwrap();
         let answer = String::from_utf8(read_all(&mut late)).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok"), "{answer}");
@@ -95,7 +95,7 @@ fn a_tunnel_goes_on_until_it_ends() {
     let mut answer = [0; 5];
     tunnel.read_exact(&mut answer).unwrap();
     let user = thread::spawn(move || {
-        wait_until("nobody new is taken", || TcpStream::connect(address).is_err());
+        wait_until("nobody new is taken", || is_refused(address));
         thread::sleep(Duration::from_millis(1500));
         tunnel.write_all(b"still").unwrap();
         tunnel.read_exact(&mut answer).unwrap();

@@ -147,7 +147,7 @@ fn a_listener_that_is_gone_takes_nobody_and_keeps_whom_it_has() {
     kept.read_exact(&mut answer).unwrap();
 
     running.reload(&one("new"));
-    crate::support::wait_until("nobody listens there", || TcpStream::connect(address).is_err());
+    crate::support::wait_until("nobody listens there", || crate::support::is_refused(address));
     kept.write_all(b"still").unwrap();
     kept.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"still");

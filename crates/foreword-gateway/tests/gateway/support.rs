@@ -218,6 +218,11 @@ pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
     }
 }
 
+/// Whether nobody listens there. An error of another kind says nothing: the ports of this side may have run out.
+pub(crate) fn is_refused(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 /// Waits until `holds` does.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
