@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         ("w".to_owned(), Arc::new(List::parse(["x", "y"]).expect("words"))),
     ]);
     for ignore_case in [false, true] {
-        let scope = Scope { http: true, tls: true, hello: true, client_certificate: true, header: true, forwarded: true, ignore_case, lists: &lists };
+        let scope = Scope { ignore_case, ..Scope::with_everything(&lists) };
         match Predicate::compile(text, &scope) {
             Ok(predicate) => {
                 let holds = predicate.holds(&facts);

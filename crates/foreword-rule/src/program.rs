@@ -305,16 +305,7 @@ mod tests {
             ("sites".to_owned(), List::parse(["WWW.example.com"])),
         ]);
         let lists = lists.into_iter().map(|(name, list)| (name, Arc::new(list.expect("a list")))).collect();
-        let scope = Scope {
-            http: true,
-            tls: true,
-            client_certificate: true,
-            hello: true,
-            header: true,
-            forwarded: true,
-            ignore_case,
-            lists: &lists,
-        };
+        let scope = Scope { ignore_case, ..Scope::with_everything(&lists) };
         Predicate::compile(text, &scope).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 

@@ -1,6 +1,5 @@
 //! The written tree checked against the kinds of its variables, and its operands made ready.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -12,50 +11,8 @@ use crate::canonical::{self, NeverEqual};
 use crate::error::shown;
 use crate::parser::{Comparison, Expression, Literal, Operand, Operator, Written, parse};
 use crate::program::{Check, IpCheck, Join, Node, NumberCheck, Predicate, Test, TextCheck};
-use crate::variable::{Kind, Needs, Variable};
-use crate::{IpSet, List, RuleError, TextSet, parse_network, pattern, suggest};
-
-/// Where a rule stands: what can have a value there, and which lists there are.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
-    /// Whether requests are read, so that `host` and `path` have values.
-    pub http: bool,
-    /// Whether we end TLS there.
-    pub tls: bool,
-    /// Whether clients are asked for certificates there.
-    pub client_certificate: bool,
-    /// Whether the beginning of the client's TLS is read there, so that `tls.sni` and `tls.alpn` have values.
-    pub hello: bool,
-    /// Whether headers are read there, so that `header.version` and `tlv.…` have values.
-    pub header: bool,
-    /// Whether a peer's word for the client's scheme can be believed there.
-    pub forwarded: bool,
-    /// Whether paths are compared without case.
-    pub ignore_case: bool,
-    /// The lists of the file, by name.
-    pub lists: &'a BTreeMap<String, Arc<List>>,
-}
-
-impl Scope<'_> {
-    /// Why a variable never has a value here, if so: asking it would be without effect.
-    pub fn why_missing(&self, variable: &Variable) -> Option<&'static str> {
-        match variable.needs() {
-            Needs::Http if !self.http => Some("a listener in tcp mode reads no requests"),
-            Needs::Hello if !self.hello => Some("this listener ends no TLS and lets none pass through"),
-            Needs::Tls if !self.tls && self.hello => {
-                Some("TLS passes through this listener and ends elsewhere")
-            }
-            Needs::Tls if !self.tls => Some("this listener ends no TLS"),
-            Needs::Header if !self.header => {
-                Some("this listener has no trust group that sends a header, so it reads none")
-            }
-            Needs::ClientCertificate if !self.client_certificate => Some(
-                "this listener asks no client for a certificate (`tls = { client = … }` does); what a proxy saw of it is `tlv.ssl.cn`",
-            ),
-            _ => None,
-        }
-    }
-}
+use crate::variable::{Kind, Variable};
+use crate::{IpSet, List, RuleError, Scope, TextSet, parse_network, pattern, suggest};
 
 impl Predicate {
     /// Compiles a condition.
@@ -347,6 +304,8 @@ const SHOWN_LISTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn error_in(text: &str, listener: &Scope<'_>) -> RuleError {
@@ -358,16 +317,7 @@ mod tests {
             ("office".to_owned(), Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses"))),
             ("sites".to_owned(), Arc::new(List::parse(["www.example.com"]).expect("words"))),
         ]);
-        let scope = Scope {
-            http: true,
-            tls: true,
-            client_certificate: true,
-            hello: true,
-            header: true,
-            forwarded: true,
-            ignore_case: false,
-            lists: &lists,
-        };
+        let scope = Scope::with_everything(&lists);
         let error = error_in(text, &scope);
         let place = text.get(error.span()).unwrap_or_else(|| panic!("{:?} lies in {text}", error.span()));
         match error.hint() {
@@ -515,62 +465,15 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_without_a_value_here_is_refused() {
-        let lists = BTreeMap::new();
-        let tcp = Scope {
-            http: false,
-            tls: false,
-            client_certificate: false,
-            hello: false,
-            header: false,
-            forwarded: false,
-            ignore_case: false,
-            lists: &lists,
-        };
-        for text in [
-            "path == \"/\"",
-            "tls.sni == \"a\"",
-            "tls.client.cn == \"a\"",
-            "tlv.authority == \"a\"",
-            "field[\"a\"] == \"b\"",
-        ] {
-            let error = error_in(text, &tcp);
-            assert_eq!(error.span().start, 0);
-            assert!(error.hint().is_some(), "{text}");
-        }
-        assert!(Predicate::compile("client.ip in [\"::/0\"] && destination.port == 443", &tcp).is_ok());
-    }
-
-    #[test]
-    fn what_is_asked_of_a_clients_certificate_has_a_value_only_where_one_is_asked_for() {
-        let lists = BTreeMap::new();
-        let scope = |client_certificate| Scope {
-            http: true,
-            tls: true,
-            client_certificate,
-            hello: true,
-            header: true,
-            forwarded: true,
-            ignore_case: false,
-            lists: &lists,
-        };
-        let error = error_in("tls.client.cn == \"a\"", &scope(false));
-        assert!(error.hint().is_some_and(|hint| hint.contains("tlv.ssl.cn")), "{error:?}");
-        assert!(Predicate::compile("tls.client.cn == \"a\"", &scope(true)).is_ok());
-    }
-
-    #[test]
     fn a_scheme_that_no_request_has_here_is_refused() {
         let lists = BTreeMap::new();
         let scope = |tls, header, forwarded| Scope {
-            http: true,
             tls,
             client_certificate: tls,
             hello: tls,
             header,
             forwarded,
-            ignore_case: false,
-            lists: &lists,
+            ..Scope::with_everything(&lists)
         };
         let fits = |scheme: &str, scope: Scope<'_>| {
             let texts = [format!("scheme == \"{scheme}\""), format!("scheme in [\"{scheme}\"]")];
@@ -589,16 +492,7 @@ mod tests {
     #[test]
     fn nesting_and_length_are_bounded() {
         let lists = BTreeMap::new();
-        let scope = Scope {
-            http: true,
-            tls: true,
-            client_certificate: true,
-            hello: true,
-            header: true,
-            forwarded: true,
-            ignore_case: false,
-            lists: &lists,
-        };
+        let scope = Scope::with_everything(&lists);
         let deep = format!("{}host == \"a\"{}", "(".repeat(33), ")".repeat(33));
         assert!(error_in(&deep, &scope).to_string().contains("at most 32 levels"));
         let ample = format!("{}host == \"a\"{}", "(".repeat(32), ")".repeat(32));

@@ -33,19 +33,7 @@ impl Facts for Request<'_> {
 
 fn compile(text: &str) -> Result<Predicate, RuleError> {
     let lists = BTreeMap::new();
-    Predicate::compile(
-        text,
-        &Scope {
-            http: true,
-            tls: true,
-            client_certificate: true,
-            hello: true,
-            header: true,
-            forwarded: true,
-            ignore_case: false,
-            lists: &lists,
-        },
-    )
+    Predicate::compile(text, &Scope::with_everything(&lists))
 }
 
 /// A condition as a tree, so that its meaning is known without parsing it.
