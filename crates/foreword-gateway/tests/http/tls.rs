@@ -14,6 +14,13 @@ type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A gateway that ends TLS for `localhost`, and how to connect to it.
 fn secure(folder: &Path, endpoint: &Endpoint) -> (foreword_gateway::Gateway, Arc<ClientConfig>) {
+    let (keys, config) = certificate(folder);
+    let keys = format!("cluster = \"app\"\n{keys}");
+    (gateway(&file(&[endpoint.address], &keys, "")), Arc::new(config))
+}
+
+/// A certificate for `localhost` in `folder`: the keys of a listener with it, and a client that trusts it.
+pub(crate) fn certificate(folder: &Path) -> (String, ClientConfig) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = folder.join("localhost.pem");
     std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
@@ -25,8 +32,7 @@ fn secure(folder: &Path, endpoint: &Endpoint) -> (foreword_gateway::Gateway, Arc
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let keys = format!("cluster = \"app\"\ntls = {{ certificates = \"{}\" }}", folder.display());
-    (gateway(&file(&[endpoint.address], &keys, "")), Arc::new(config))
+    (format!("tls = {{ certificates = \"{}\" }}", folder.display()), config)
 }
 
 fn connect(gateway: &foreword_gateway::Gateway, config: &Arc<ClientConfig>) -> Tls {

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use foreword_gateway::Gateway;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use self::client::*;
 use crate::support::*;
+use crate::tls::certificate;
 
 /// What must become of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +65,9 @@ impl Edge {
     pub(crate) fn new(endpoint: &Endpoint, with_tls: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (keys, tls) = if with_tls {
-            let (keys, config) = certificate(folder.path());
-            (keys, Some(config))
+            let (keys, mut config) = certificate(folder.path());
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            (keys, Some(Arc::new(config)))
         } else {
             ("http2 = \"prior-knowledge\"".to_owned(), None)
         };
@@ -85,23 +87,6 @@ impl Edge {
             }
         }
     }
-}
-
-/// A certificate for `localhost` in `folder`: the keys of a listener with it, and a client that trusts it.
-fn certificate(folder: &std::path::Path) -> (String, Arc<ClientConfig>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let pem = folder.join("localhost.pem");
-    std::fs::write(&pem, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    (format!("tls = {{ certificates = \"{}\" }}", folder.display()), Arc::new(config))
 }
 
 /// Tries every case on a connection of its own, and tells of all that became something else.
