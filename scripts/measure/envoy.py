@@ -4,6 +4,8 @@ TYPE = "type.googleapis.com/envoy.extensions."
 
 
 def envoy_config(setup, office):
+    if setup.role == "udp":
+        return {"static_resources": {"listeners": [datagram_listener(setup)], "clusters": [cluster(setup)]}}
     tcp = setup.role == "tcp"
     listener = {
         "name": "bench",
@@ -14,7 +16,7 @@ def envoy_config(setup, office):
         listener["listener_filters"] = [
             typed("envoy.filters.listener.proxy_protocol", "filters.listener.proxy_protocol.v3.ProxyProtocol")
         ]
-    if setup.role == "https":
+    if setup.secure:
         listener["filter_chains"][0]["transport_socket"] = downstream_tls(setup)
     return {"static_resources": {"listeners": [listener], "clusters": [cluster(setup)]}}
 
@@ -39,6 +41,18 @@ def tcp_proxy(setup):
     )
 
 
+def datagram_listener(setup):
+    """Envoy adds no header to datagrams."""
+    address = socket_address(f"127.0.0.1:{setup.port}")
+    address["socket_address"]["protocol"] = "UDP"
+    route = typed("route", "filters.udp.udp_proxy.v3.Route", cluster="origin")
+    proxy = typed(
+        "envoy.filters.udp_listener.udp_proxy", "filters.udp.udp_proxy.v3.UdpProxyConfig",
+        stat_prefix="edge", matcher={"on_no_match": {"action": route}}, access_log=access_log(setup), idle_timeout="2s",
+    )
+    return {"name": "bench", "address": address, "udp_listener_config": {}, "listener_filters": [proxy]}
+
+
 def http_manager(setup, office):
     ranges = [
         {"remote_ip": {"address_prefix": address, "prefix_len": int(length)}}
@@ -52,7 +66,8 @@ def http_manager(setup, office):
     return typed(
         "envoy.filters.network.http_connection_manager",
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="web", codec_type="HTTP1", use_remote_address=True, access_log=access_log(setup),
+        stat_prefix="web", codec_type="HTTP2" if setup.role == "h2" else "HTTP1", use_remote_address=True,
+        access_log=access_log(setup),
         route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
         http_filters=[
             typed("envoy.filters.http.rbac", "filters.http.rbac.v3.RBAC",
@@ -66,7 +81,7 @@ def downstream_tls(setup):
     return typed(
         "envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext",
         common_tls_context={
-            "alpn_protocols": ["http/1.1"],
+            "alpn_protocols": ["h2" if setup.role == "h2" else "http/1.1"],
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "ecdh_curves": ["X25519"]},
             "tls_certificates": [{
                 "certificate_chain": {"filename": f"{setup.certificates}/bench.crt"},

@@ -15,7 +15,8 @@ class Measure:
     # What one of it is called, and what of the load's answer counts them: "units", or "kilobytes" of what was carried.
     unit: str
     counts: str
-    # How the subject is set up: "tcp" adds a header towards the origin, "http" and "https" read one and ask a rule.
+    # How the subject is set up: "tcp" adds a header towards the origin, "http" reads one and asks a rule, "https" and "h2" do
+    # the same under TLS, the latter in HTTP/2; "udp" carries datagrams, each with a header towards the origin.
     role: str
     # Which door of the origin stands behind it.
     door: str
@@ -25,6 +26,8 @@ class Measure:
     callgrind: tuple = ()
     # What foreword promises: a ratio to HAProxy 3.4, or bytes for a measure of memory.
     goal: float = 0.0
+    # What of the load's answer counts the lines that the access log ought to have: "units", or "connections".
+    lines: str = "units"
 
     @property
     def idle(self):
@@ -64,6 +67,14 @@ MEASURES = [
         "M7", "1 MB answers under TLS 1.3", "KB", "kilobytes", "https", "http",
         ("requests", "--header", "v2", "--connections", "8", "--path", f"/bytes/{KB * KB}", "--len", str(KB * KB)),
         (10, 40), 0.60,
+    ),
+    Measure(
+        "M8", "HTTP/2 request under TLS 1.3, 100 at once on each of 4 connections", "request", "units", "h2", "http",
+        ("requests", "--http2", "100", "--header", "v2", "--connections", "4"), (1000, 5000), 0.72,
+    ),
+    Measure(
+        "UDP", "UDP mode, adds v2 to each datagram, 128 bytes there and back, 32 flows", "exchange", "units", "udp", "datagrams",
+        ("datagrams", "--connections", "32", "--at-once", "4"), (500, 3500), lines="connections",
     ),
     Measure(
         "M10-plain", "an idle HTTP keep-alive connection", "connection", "units", "http", "http",

@@ -72,7 +72,7 @@ def last_words(process):
 
 
 def free_port():
-    """A port below the kernel's own, so that no connection of ours takes it before the listener does."""
+    """A port, for TCP and UDP, below the kernel's own, so that no connection of ours takes it before the listener does."""
     for _ in range(100):
         port = random.randrange(18000, 32000)
         with socket.socket() as probe:
@@ -84,19 +84,20 @@ def free_port():
     raise Failed("no free port between 18000 and 32000")
 
 
-def await_listener(process, port, patience):
+def await_listener(process, port, patience, udp=False):
     """Until somebody listens on a port. It is looked up, not tried: a connection would be one more line in a log."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise Unavailable(f"it does not start{last_words(process)}")
-        if is_listening(port):
+        if is_listening(port, udp):
             return
         time.sleep(0.02)
     raise Unavailable(f"it does not listen within {patience} s")
 
 
-def is_listening(port):
-    sockets = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    # Local address and state are the second and fourth field; 0A is LISTEN.
-    return any(fields[1].endswith(f":{port:04X}") and fields[3] == "0A" for fields in map(str.split, sockets))
+def is_listening(port, udp):
+    sockets = Path("/proc/net/udp" if udp else "/proc/net/tcp").read_text().splitlines()[1:]
+    # Local address and state are the second and fourth field; 0A is LISTEN, and 07 a datagram socket without a peer.
+    state = "07" if udp else "0A"
+    return any(fields[1].endswith(f":{port:04X}") and fields[3] == state for fields in map(str.split, sockets))

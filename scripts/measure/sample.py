@@ -11,7 +11,7 @@ from pathlib import Path
 from measure import meter
 from measure.measures import units_of
 from measure.processes import Failed, await_listener, end, last_words, free_port, read_json_line, started
-from measure.subjects import Setup, Unavailable
+from measure.subjects import NotItsWork, Setup, Unavailable
 
 PROXY_CORE, LOAD_CORE = 0, 1
 # Wall time of one load at most, however little of a core the work takes.
@@ -74,14 +74,14 @@ def running(bench, subject, measure, stack_folder, wrapper=()):
     with open(setup.log if logs_to_stdout else folder / "stdout", "ab") as out:
         patience = 120 if wrapper else 20
         with started([*wrapper, *command], PROXY_CORE, stdout=out, patience=patience, cwd=folder) as process:
-            await_listener(process, setup.port, patience)
+            await_listener(process, setup.port, patience, udp=setup.role == "udp")
             yield process, setup
 
 
 def apply_load(bench, measure, setup, *until, patience=10, connections=None):
     """One run of the load; a run with a failure is no measurement."""
     command = [bench.load, *measure.load, "--target", f"127.0.0.1:{setup.port}", "--timeout", str(patience), *until]
-    if measure.role == "https":
+    if setup.secure:
         command += ["--ca", bench.folder / "bench.crt"]
     if connections:
         position = command.index("--connections") + 1
@@ -115,7 +115,7 @@ def measure_work(bench, measure, folder):
                 seconds = min(max(1.0, 1.1 * bench.cpu_seconds / busy), LONGEST)
                 ready.append((subject, process, setup, seconds, warm["lines"]))
             except (Unavailable, Failed) as error:
-                samples[subject.name] = {"unavailable": str(error)}
+                samples[subject.name] = left_out(error)
         lines = {subject.name: warm for subject, _, _, _, warm in ready}
         for turn in range(bench.rounds):
             for subject, process, setup, seconds, _ in ready:
@@ -131,11 +131,18 @@ def measure_work(bench, measure, folder):
                 lines[subject.name] += taken["lines"]
                 mine["samples"].append(taken)
         for subject, process, setup, _, _ in ready:
+            if measure.lines == "connections" and "samples" in samples[subject.name]:
+                await_lines(setup, lines[subject.name])
             # Ended first: a log that is written off the hot path is whole then.
             end(process, 20)
             count_lines(bench, measure, subject, setup, lines[subject.name], samples[subject.name])
     progress("")
     return samples
+
+
+def left_out(error):
+    """What stands for a subject that was not measured."""
+    return {"unavailable": str(error), "by_nature": isinstance(error, NotItsWork)}
 
 
 def sample(bench, measure, process, setup, seconds, least_cpu=0.0):
@@ -154,7 +161,7 @@ def sample(bench, measure, process, setup, seconds, least_cpu=0.0):
     took = sum(outcome["seconds"] for outcome in outcomes)
     return {
         "units": units,
-        "lines": sum(outcome["units"] for outcome in outcomes),
+        "lines": sum(outcome[measure.lines] for outcome in outcomes),
         "seconds": took,
         "cpu": used.cpu,
         "cpu_per_unit": used.cpu / units,
@@ -173,14 +180,25 @@ def count_lines(bench, measure, subject, setup, units, result):
     """The access log has a line for each unit, or the subject did less than the others."""
     if "samples" not in result:
         return
-    try:
-        with setup.log.open("rb") as log:
-            lines = sum(piece.count(b"\n") for piece in iter(lambda: log.read(1 << 20), b""))
-    except FileNotFoundError:
-        lines = 0
+    lines = lines_of(setup)
     result["log_lines"], result["log_lines_expected"] = lines, units
     if lines != units:
         bench.warn(f"{measure.id}, {subject.name}: expected {units} lines in the access log, found {lines}")
+
+
+def lines_of(setup):
+    try:
+        with setup.log.open("rb") as log:
+            return sum(piece.count(b"\n") for piece in iter(lambda: log.read(1 << 20), b""))
+    except FileNotFoundError:
+        return 0
+
+
+def await_lines(setup, lines, patience=10.0):
+    """A flow has its line once nothing has moved for a while. Whether all came, is looked at after."""
+    deadline = time.monotonic() + patience
+    while lines_of(setup) < lines and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def measure_idle(bench, measure, folder):
@@ -195,7 +213,7 @@ def measure_idle(bench, measure, folder):
             try:
                 mine["samples"].append(hold(bench, measure, subject, folder / str(turn)))
             except (Unavailable, Failed) as error:
-                samples[subject.name] = {"unavailable": str(error)}
+                samples[subject.name] = left_out(error)
     progress("")
     return samples
 
@@ -216,7 +234,7 @@ def hold(bench, measure, subject, folder):
 def held(bench, measure, setup, connections):
     """So many connections, open and idle; that all stayed so is checked at the end."""
     command = [bench.load, *measure.load, "--target", f"127.0.0.1:{setup.port}", "--connections", str(connections)]
-    if measure.role == "https":
+    if setup.secure:
         command += ["--ca", bench.folder / "bench.crt"]
     with started(command, LOAD_CORE, stdout=subprocess.PIPE) as process:
         outcome = read_json_line(process, 120)
@@ -240,7 +258,7 @@ def measure_callgrind(bench, measure, folder):
             instructions = (many[1] - few[1]) / (many[0] - few[0])
             samples[subject.name] = {"user_instructions_per_unit": instructions}
         except (Unavailable, Failed, ValueError) as error:
-            samples[subject.name] = {"unavailable": str(error)}
+            samples[subject.name] = left_out(error)
     progress("")
     return samples
 

@@ -14,11 +14,17 @@ from pathlib import Path
 
 from measure.envoy import envoy_config
 
+# Seconds of silence after which a flow has ended, and its line is written.
+FLOW_IDLE = 2
 OFFICE = ["198.51.100.0/24", "192.0.2.16/28", "2001:db8:42::/48"]
 
 
 class Unavailable(Exception):
     """A subject cannot do this, and why."""
+
+
+class NotItsWork(Unavailable):
+    """It never could: no reason to think that something is wrong here."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,10 @@ class Setup:
     origin: str
     folder: Path
     certificates: Path
+
+    @property
+    def secure(self):
+        return self.role in ("https", "h2")
 
     @property
     def log(self):
@@ -57,7 +67,7 @@ def foreword(binary):
 
 def foreword_command(subject, setup):
     tls = ""
-    if setup.role == "https":
+    if setup.secure:
         pair = f'{{ certificate = "{setup.certificates}/bench.crt", key = "{setup.certificates}/bench.key" }}'
         tls = f"tls = {{ certificates = [{pair}] }}"
     common = f"""
@@ -72,6 +82,17 @@ bind = ["127.0.0.1:{setup.port}"]
 mode = "tcp"
 cluster = "origin"
 timeout = {{ idle = "10m" }}
+[cluster.origin]
+endpoints = ["{setup.origin}"]
+send_header = "v2"
+"""
+    elif setup.role == "udp":
+        text = common + f"""
+[listener.edge]
+bind = ["127.0.0.1:{setup.port}"]
+mode = "udp"
+cluster = "origin"
+timeout = {{ idle = "{FLOW_IDLE}s" }}
 [cluster.origin]
 endpoints = ["{setup.origin}"]
 send_header = "v2"
@@ -104,7 +125,10 @@ timeout = {{ idle = "10m" }}
 
 def haproxy(binary, splice=False):
     version = version_of([binary, "-v"], r"HAProxy version (\d+\.\d+(?:\.\d+)?)")
-    name = f"haproxy {version}" + (" splice" if splice else "")
+    library = version_of([binary, "-vv"], r"Running on OpenSSL version : (OpenSSL|AWS-LC|\S+)")
+    # It comes with several, and they make a difference; Debian's is the usual one.
+    name = f"haproxy {version}" + {"OpenSSL": "", "?": " no-tls"}.get(library, f" {library.lower()}")
+    name += " splice" if splice else ""
 
     def command(subject, setup):
         return haproxy_command(subject, setup, splice)
@@ -114,6 +138,8 @@ def haproxy(binary, splice=False):
 
 def haproxy_command(subject, setup, splice):
     """HAProxy never opens a file to log to: its standard output is one."""
+    if setup.role == "udp":
+        raise NotItsWork("it forwards no datagrams")
     text = """
 global
     nbthread 1
@@ -141,17 +167,18 @@ backend origin
     server origin {setup.origin} send-proxy-v2
 """
     else:
-        tls = f"ssl crt {setup.certificates}/bench.pem alpn http/1.1 ssl-min-ver TLSv1.3 curves X25519"
+        alpn = "h2" if setup.role == "h2" else "http/1.1"
+        tls = f"ssl crt {setup.certificates}/bench.pem alpn {alpn} ssl-min-ver TLSv1.3 curves X25519"
         text += f"""
 frontend web
     mode http
     option httplog
     option forwardfor
-    bind 127.0.0.1:{setup.port} backlog 16384 {tls if setup.role == "https" else ""}
+    bind 127.0.0.1:{setup.port} backlog 16384 {tls if setup.secure else ""}
     tcp-request connection expect-proxy layer4 if {{ src 127.0.0.0/8 }}
     acl office src {" ".join(OFFICE)}
     http-request deny if {{ path_beg /admin }} !office
-    http-request set-header X-Forwarded-Proto {"https" if setup.role == "https" else "http"}
+    http-request set-header X-Forwarded-Proto {"https" if setup.secure else "http"}
     default_backend origin
 backend origin
     mode http
@@ -166,7 +193,7 @@ def nginx(binary):
 
 
 def nginx_command(subject, setup):
-    """In TCP mode nginx adds v1: it can write no other."""
+    """In front of datagrams it adds nothing: it would put a header before a flow's first one alone."""
     text = f"""
 user root;
 daemon off;
@@ -174,20 +201,21 @@ worker_processes 1;
 worker_rlimit_nofile 20000;
 pid {setup.folder}/nginx.pid;
 error_log {setup.folder}/error.log error;
-{nginx_stream_module(subject) if setup.role == "tcp" else ""}
+{nginx_stream_module(subject) if setup.role in ("tcp", "udp") else ""}
 events {{ worker_connections 20000; }}
 """
-    if setup.role == "tcp":
+    if setup.role in ("tcp", "udp"):
+        datagrams = setup.role == "udp"
         text += f"""
 stream {{
     log_format line '$remote_addr:$remote_port [$time_local] $protocol $status $bytes_sent $bytes_received $session_time';
     access_log {setup.log} line;
     server {{
-        listen 127.0.0.1:{setup.port} backlog=16384;
+        listen 127.0.0.1:{setup.port} {"udp" if datagrams else "backlog=16384"};
         proxy_pass {setup.origin};
-        proxy_protocol on;
-        proxy_timeout 10m;
-        proxy_half_close on;
+        proxy_protocol {"off" if datagrams else nginx_header(subject)};
+        proxy_timeout {f"{FLOW_IDLE}s" if datagrams else "10m"};
+        proxy_half_close {"off" if datagrams else "on"};
     }}
 }}
 """
@@ -197,13 +225,16 @@ stream {{
         ssl_certificate_key {setup.certificates}/bench.key;
         ssl_protocols TLSv1.3;
         ssl_ecdh_curve X25519;"""
+        if not setup.secure:
+            tls = ""
+        options, protocol = nginx_protocol(subject, setup)
         allow = "\n".join(f"            allow {address};" for address in OFFICE)
         text += f"""
 http {{
     access_log {setup.log} combined;
     upstream origin {{
         server {setup.origin};
-        keepalive 256;
+        keepalive 1000;
         keepalive_requests 1000000000;
         keepalive_timeout 10m;
     }}
@@ -223,7 +254,7 @@ http {{
     uwsgi_temp_path {setup.folder}/uwsgi;
     scgi_temp_path {setup.folder}/scgi;
     server {{
-        listen 127.0.0.1:{setup.port} {"ssl" if setup.role == "https" else ""} proxy_protocol backlog=16384;{tls if setup.role == "https" else ""}
+        listen 127.0.0.1:{setup.port} {options} proxy_protocol backlog=16384;{tls}{protocol}
         location / {{ proxy_pass http://origin; }}
         location /admin {{
 {allow}
@@ -234,6 +265,20 @@ http {{
 }}
 """
     return [subject.binary, "-p", str(setup.folder), "-c", setup.write("nginx.conf", text), "-e", "stderr"], False
+
+
+def nginx_header(subject):
+    """It knows v1 only, before 1.31.4."""
+    return "v2" if release(subject) >= (1, 31, 4) else "on"
+
+
+def nginx_protocol(subject, setup):
+    """What `listen` says of TLS and HTTP/2, and what a line of its own says since 1.25.1."""
+    if setup.role != "h2":
+        return "ssl" if setup.secure else "", ""
+    if release(subject) < (1, 25, 1):
+        return "ssl http2", ""
+    return "ssl", "\n        http2 on;"
 
 
 def nginx_stream_module(subject):
@@ -257,6 +302,11 @@ def envoy(binary):
 def envoy_command(subject, setup):
     path = setup.write("envoy.json", json.dumps(envoy_config(setup, OFFICE)))
     return [subject.binary, "-c", path, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"], False
+
+
+def release(subject):
+    """A version that can be compared."""
+    return tuple(int(part) for part in re.findall(r"\d+", subject.version))
 
 
 def version_of(command, pattern):

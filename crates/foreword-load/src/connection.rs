@@ -41,6 +41,14 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Whether this protocol was agreed on. Without TLS nothing is agreed on, and the server has to know.
+    pub(crate) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(protocol),
+        }
+    }
+
     /// Writes all of it.
     pub(crate) async fn send(&mut self, bytes: &[u8], patience: Duration) -> Result<(), Failure> {
         within(patience, async {

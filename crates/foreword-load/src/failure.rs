@@ -2,7 +2,7 @@
 
 use std::io;
 
-use foreword::BuildError;
+use foreword::{BuildError, Malformed};
 use foreword_http1::{ChunkError, HeadError};
 use foreword_tokio::ReadError;
 
@@ -58,6 +58,18 @@ pub enum Failure {
         /// How many at least.
         bytes: usize,
     },
+    /// There are no fields of HTTP/2 for the request.
+    #[error("the request cannot be told in HTTP/2")]
+    Request(#[source] http::Error),
+    /// The server agreed on another protocol.
+    #[error("expected the server to agree on `h2`, found another protocol")]
+    Alpn,
+    /// A stream of HTTP/2 or its connection failed.
+    #[error("HTTP/2 failed")]
+    Http2(#[source] h2::Error),
+    /// The origin was to read a header off a datagram and could not.
+    #[error("no PROXY header in front of a datagram")]
+    Datagram(#[source] Malformed),
     /// The origin was to read a header and could not.
     #[error("no PROXY header")]
     Header(#[source] ReadError),
@@ -78,7 +90,10 @@ impl Failure {
             Self::Status { .. } => "status",
             Self::Length { .. } => "length",
             Self::Excess { .. } => "excess",
-            Self::Header(_) => "header",
+            Self::Request(_) => "request",
+            Self::Alpn => "alpn",
+            Self::Http2(_) => "http2",
+            Self::Header(_) | Self::Datagram(_) => "header",
         }
     }
 

@@ -14,10 +14,12 @@
 
 mod answer;
 mod connection;
+mod datagrams;
 mod failure;
 mod histogram;
 mod hold;
 mod load;
+mod multiplexed;
 mod origin;
 mod outcome;
 mod run;
@@ -27,7 +29,7 @@ mod tls;
 pub use failure::Failure;
 pub use histogram::Histogram;
 pub use hold::{Held, hold};
-pub use load::{Load, Requests, Streams, Until, Way, Work};
+pub use load::{Datagrams, Load, Multiplexed, Requests, Streams, Until, Way, Work};
 pub use origin::{Origin, OriginAddresses, OriginSettings, Tally};
 pub use outcome::Outcome;
 pub use run::run;

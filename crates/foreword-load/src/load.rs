@@ -1,9 +1,10 @@
 //! What is asked of a server, by how many connections, and for how long.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use foreword::{BuildError, Builder, Version};
+use foreword::{BuildError, Builder, Transport, Version};
 
 use crate::tls::Tls;
 
@@ -33,8 +34,12 @@ pub struct Load {
 pub enum Work {
     /// HTTP/1.1 requests, one after the other; a unit is an answered request.
     Requests(Requests),
+    /// HTTP/2 requests, many at once on each connection; a unit is an answered request.
+    Multiplexed(Multiplexed),
     /// Bytes without a protocol; a unit is a stream carried to its end.
     Streams(Streams),
+    /// Datagrams, each connection being a flow; a unit is one that came back as it went.
+    Datagrams(Datagrams),
 }
 
 /// Requests that are all the same.
@@ -78,6 +83,15 @@ impl Requests {
     }
 }
 
+/// Requests over HTTP/2. Under TLS it has to be agreed on by ALPN; without, the server has to know.
+#[derive(Debug, Clone)]
+pub struct Multiplexed {
+    /// What is asked. A connection is kept, whatever `close` says.
+    pub requests: Requests,
+    /// How many at once on each connection, as far as the server allows.
+    pub at_once: NonZeroUsize,
+}
+
 /// Streams that are all the same, each on a connection of its own. The far end is [`Origin`](crate::Origin)'s source
 /// or sink.
 #[derive(Debug, Clone)]
@@ -86,6 +100,15 @@ pub struct Streams {
     pub way: Way,
     /// How many, to the byte.
     pub bytes: u64,
+}
+
+/// Datagrams that are all the same, but for their number. What answers them is [`Origin`](crate::Origin)'s echo.
+#[derive(Debug, Clone)]
+pub struct Datagrams {
+    /// Bytes of each, without the header; 8 at least, for its number.
+    pub len: usize,
+    /// How many of each flow are under way. The kernel drops what finds no room, so all of all flows should be few hundred.
+    pub at_once: NonZeroUsize,
 }
 
 /// A direction, seen from the client.
@@ -110,6 +133,15 @@ impl Load {
     /// The header of the connection with this number: a client of its own, from the ranges for documentation
     /// (RFC 5737, RFC 3849), of the target's family.
     pub(crate) fn header(&self, number: u64) -> Result<Vec<u8>, BuildError> {
+        self.header_of(number, Transport::Stream)
+    }
+
+    /// The same in front of the datagrams of a flow.
+    pub(crate) fn datagram_header(&self, number: u64) -> Result<Vec<u8>, BuildError> {
+        self.header_of(number, Transport::Datagram)
+    }
+
+    fn header_of(&self, number: u64, transport: Transport) -> Result<Vec<u8>, BuildError> {
         let Some(version) = self.header else {
             return Ok(Vec::new());
         };
@@ -121,7 +153,7 @@ impl Load {
             }
         };
         let source = SocketAddr::new(ip, 1024 + u16::from_be_bytes([0x3f & high, low]));
-        Builder::new(version).proxy(source, self.target).build()
+        Builder::new(version).proxy(source, self.target).transport(transport).build()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::load::{Load, Requests, Streams, Until, Work};
 use crate::outcome::Outcome;
 use crate::stream::{PIECE, carry};
+use crate::{datagrams, multiplexed};
 
 /// Runs a load to its end.
 ///
@@ -29,7 +30,9 @@ pub async fn run(load: Load) -> Outcome {
         tasks.spawn_local(async move {
             match &run.load.work {
                 Work::Requests(requests) => request(&run, requests).await,
+                Work::Multiplexed(multiplexed) => multiplexed::request(&run, multiplexed).await,
                 Work::Streams(streams) => stream(&run, streams).await,
+                Work::Datagrams(datagrams) => datagrams::exchange(&run, datagrams).await,
             }
         });
     }
@@ -80,6 +83,20 @@ impl Run {
             self.begun.set(self.begun.get() + 1);
         }
         more
+    }
+
+    /// The same, at this moment.
+    pub(crate) fn begin_now(&self) -> Option<Instant> {
+        let now = Instant::now();
+        self.begin(now).then_some(now)
+    }
+
+    /// Counts a flow, and gives its number.
+    pub(crate) fn connected(&self) -> u64 {
+        let number = self.connections.get();
+        self.connections.set(number + 1);
+        self.outcome.borrow_mut().connections += 1;
+        number
     }
 
     pub(crate) async fn connect(&self, first: &[u8]) -> Result<Connection, Failure> {

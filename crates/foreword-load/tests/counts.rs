@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::rc::Rc;
 use std::time::Duration;
 
 use foreword::Version;
 use foreword_load::{
-    Load, Origin, OriginAddresses, OriginSettings, Outcome, Requests, Streams, Suite, Tally, Tls, Until, Way,
-    Work, hold, run,
+    Datagrams, Load, Origin, OriginAddresses, OriginSettings, Outcome, Requests, Streams, Suite, Tally, Tls,
+    Until, Way, Work, hold, run,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +22,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn origin(header: bool, source_bytes: u64) -> (OriginAddresses, Rc<Tally>) {
-    let origin = Origin::bind(OriginSettings { ip: LOCALHOST, header, source_bytes }).unwrap();
+    let settings = OriginSettings { ip: LOCALHOST, header, copies: NonZeroU32::MIN, source_bytes };
+    serving(settings)
+}
+
+fn serving(settings: OriginSettings) -> (OriginAddresses, Rc<Tally>) {
+    let origin = Origin::bind(settings).unwrap();
     let (addresses, tally) = (origin.addresses().unwrap(), origin.tally());
     tokio::task::spawn_local(origin.serve());
     (addresses, tally)
@@ -240,6 +246,65 @@ fn a_run_that_can_only_fail_ends_early() {
         let outcome = run(load).await;
         assert_eq!((outcome.units, failures(&outcome)), (0, vec![("connect", 9)]));
         assert_eq!(outcome.connections, 0);
+    });
+}
+
+#[test]
+fn datagrams_come_back_as_they_went_without_their_header() {
+    for header in [None, Some(Version::Two)] {
+        block_on(async {
+            let (addresses, tally) = origin(header.is_some(), 0);
+            let work = Work::Datagrams(Datagrams { len: 100, at_once: NonZeroUsize::new(3).unwrap() });
+            let mut load = load(addresses.datagrams, 5, work, 400);
+            load.header = header;
+            let outcome = run(load).await;
+            assert_eq!((outcome.units, outcome.failed(), outcome.connections), (400, 0, 5), "{outcome:?}");
+            assert_eq!(outcome.bytes, 40_000);
+            let headers = if header.is_some() { 400 } else { 0 };
+            assert_eq!((tally.datagrams(), tally.headers(), tally.first_failure()), (400, headers, None));
+        });
+    }
+}
+
+#[test]
+fn a_datagram_that_does_not_come_back_as_it_went_has_failed() {
+    block_on(async {
+        // Of each ten the second is lost, the third is cut, the fourth is another one's.
+        let echo = tokio::net::UdpSocket::bind((LOCALHOST, 0)).await.unwrap();
+        let target = echo.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            let mut buffer = [0; 100];
+            for turn in 0.. {
+                let (len, peer) = echo.recv_from(&mut buffer).await.unwrap();
+                match turn % 10 {
+                    1 => continue,
+                    2 => echo.send_to(&buffer[..len - 1], peer).await.unwrap(),
+                    3 => echo.send_to(&[7; 100], peer).await.unwrap(),
+                    _ => echo.send_to(&buffer[..len], peer).await.unwrap(),
+                };
+            }
+        });
+        let work = Work::Datagrams(Datagrams { len: 50, at_once: NonZeroUsize::MIN });
+        let mut load = load(target, 1, work, 4);
+        load.timeout = Duration::from_millis(200);
+        let outcome = run(load).await;
+        assert_eq!(outcome.units, 1, "{outcome:?}");
+        assert_eq!(failures(&outcome), [("excess", 1), ("length", 1), ("silent", 2)]);
+    });
+}
+
+#[test]
+fn copies_of_the_origin_share_a_port() {
+    block_on(async {
+        let copies = NonZeroU32::new(3).unwrap();
+        let settings = OriginSettings { ip: LOCALHOST, header: false, copies, source_bytes: 0 };
+        let (addresses, tally) = serving(settings);
+        for last in 1..=3 {
+            let target = SocketAddr::new(Ipv4Addr::new(127, 0, 0, last).into(), addresses.http.port());
+            let outcome = run(load(target, 1, Work::Requests(get("/")), 5)).await;
+            assert_eq!((outcome.units, outcome.failed()), (5, 0), "{outcome:?}");
+        }
+        assert_eq!((tally.connections(), tally.requests()), (3, 15));
     });
 }
 

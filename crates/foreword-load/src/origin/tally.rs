@@ -12,6 +12,7 @@ pub struct Tally {
     headers: Cell<u64>,
     requests: Cell<u64>,
     streams: Cell<u64>,
+    datagrams: Cell<u64>,
     failures: RefCell<BTreeMap<&'static str, u64>>,
     first_failure: RefCell<Option<String>>,
 }
@@ -35,6 +36,11 @@ impl Tally {
     /// Streams poured out or swallowed whole.
     pub fn streams(&self) -> u64 {
         self.streams.get()
+    }
+
+    /// Datagrams sent back.
+    pub fn datagrams(&self) -> u64 {
+        self.datagrams.get()
     }
 
     /// Failures by [kind](Failure::kind).
@@ -61,6 +67,10 @@ impl Tally {
 
     pub(crate) fn streamed(&self) {
         self.streams.set(self.streams.get() + 1);
+    }
+
+    pub(crate) fn echoed(&self) {
+        self.datagrams.set(self.datagrams.get() + 1);
     }
 
     pub(crate) fn fail(&self, failure: &Failure) {

@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Requests(RequestsArguments),
     /// Carry streams of bytes from the origin's source or to its sink
     Streams(StreamsArguments),
+    /// Exchange datagrams with the origin's echo
+    Datagrams(DatagramsArguments),
     /// Open connections, make one request on each, and hold them until standard input ends
     Hold(HoldArguments),
     /// Write a certificate for `localhost` and its key: bench.crt, bench.key, and bench.pem with both
@@ -37,9 +40,12 @@ pub(crate) struct OriginArguments {
     /// Where to listen, on free ports
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) ip: IpAddr,
-    /// Every connection must begin with a PROXY header
+    /// Every connection and every datagram must begin with a PROXY header
     #[arg(long)]
     pub(crate) header: bool,
+    /// Answer HTTP/1.1 at so many addresses: this one and those that follow it, on one port
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) copies: NonZeroU32,
     /// How long the source's streams are
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub(crate) source_bytes: u64,
@@ -93,8 +99,11 @@ pub(crate) struct RequestsArguments {
     #[command(flatten)]
     pub(crate) asked: AskedArguments,
     /// A new connection for each request
-    #[arg(long)]
+    #[arg(long, conflicts_with = "http2")]
     pub(crate) close: bool,
+    /// Speak HTTP/2, with so many requests at once on each connection
+    #[arg(long, value_name = "N")]
+    pub(crate) http2: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]
@@ -125,6 +134,20 @@ pub(crate) struct StreamsArguments {
     /// How many in each stream
     #[arg(long, default_value_t = 64 << 20)]
     pub(crate) bytes: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DatagramsArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    #[command(flatten)]
+    pub(crate) until: UntilArguments,
+    /// Bytes of each, without the header
+    #[arg(long, default_value_t = 128)]
+    pub(crate) bytes: usize,
+    /// How many are under way in each flow; `--connections` says how many flows there are
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(crate) at_once: NonZeroUsize,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use foreword::Version;
 use foreword_load::{
-    Load, Origin, OriginSettings, Outcome, Requests, Streams, Suite, Tls, TlsSetupError, Until, Way, Work,
+    Datagrams, Load, Multiplexed, Origin, OriginSettings, Outcome, Requests, Streams, Suite, Tls,
+    TlsSetupError, Until, Way, Work,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -57,7 +58,11 @@ fn execute(command: Command) -> Result<bool, CommandError> {
         Command::Origin(arguments) => runtime.block_on(origin(&arguments)),
         Command::Requests(arguments) => {
             let requests = requests(&arguments.target, arguments.asked, arguments.close);
-            let load = load(arguments.target, until(&arguments.until), Work::Requests(requests))?;
+            let (work, alpn) = match arguments.http2 {
+                Some(at_once) => (Work::Multiplexed(Multiplexed { requests, at_once }), "h2"),
+                None => (Work::Requests(requests), HTTP1),
+            };
+            let load = load(arguments.target, until(&arguments.until), work, alpn)?;
             print(runtime.block_on(foreword_load::run(load)))
         }
         Command::Streams(arguments) => {
@@ -66,7 +71,12 @@ fn execute(command: Command) -> Result<bool, CommandError> {
                 args::Way::Up => Way::Up,
             };
             let work = Work::Streams(Streams { way, bytes: arguments.bytes });
-            let load = load(arguments.target, until(&arguments.until), work)?;
+            let load = load(arguments.target, until(&arguments.until), work, HTTP1)?;
+            print(runtime.block_on(foreword_load::run(load)))
+        }
+        Command::Datagrams(arguments) => {
+            let work = Work::Datagrams(Datagrams { len: arguments.bytes, at_once: arguments.at_once });
+            let load = load(arguments.target, until(&arguments.until), work, HTTP1)?;
             print(runtime.block_on(foreword_load::run(load)))
         }
         Command::Hold(arguments) => runtime.block_on(hold(arguments)),
@@ -80,8 +90,8 @@ fn print(outcome: Outcome) -> Result<bool, CommandError> {
 }
 
 async fn origin(arguments: &OriginArguments) -> Result<bool, CommandError> {
-    let OriginArguments { ip, header, source_bytes } = *arguments;
-    let origin = Origin::bind(OriginSettings { ip, header, source_bytes })?;
+    let OriginArguments { ip, header, copies, source_bytes } = *arguments;
+    let origin = Origin::bind(OriginSettings { ip, header, copies, source_bytes })?;
     report::line(&report::addresses(&origin.addresses()?))?;
     let tally = origin.tally();
     tokio::select! {
@@ -96,7 +106,7 @@ async fn hold(arguments: HoldArguments) -> Result<bool, CommandError> {
     let requests = requests(&arguments.target, arguments.asked, false);
     // As many units as connections, which is what holding means.
     let until = Until::Units(arguments.target.connections as u64);
-    let load = load(arguments.target, until, Work::Requests(requests.clone()))?;
+    let load = load(arguments.target, until, Work::Requests(requests.clone()), HTTP1)?;
     let (mut held, outcome) = foreword_load::hold(load, requests).await;
     report::line(&report::outcome(&outcome))?;
     end_of_input().await;
@@ -125,9 +135,9 @@ fn until(arguments: &UntilArguments) -> Until {
     }
 }
 
-fn load(target: TargetArguments, until: Until, work: Work) -> Result<Load, CommandError> {
+fn load(target: TargetArguments, until: Until, work: Work, alpn: &str) -> Result<Load, CommandError> {
     let tls = match &target.ca {
-        Some(path) => Some(tls(&target, path)?),
+        Some(path) => Some(tls(&target, path, alpn)?),
         None => None,
     };
     Ok(Load {
@@ -146,7 +156,7 @@ fn load(target: TargetArguments, until: Until, work: Work) -> Result<Load, Comma
     })
 }
 
-fn tls(target: &TargetArguments, ca: &Path) -> Result<Tls, CommandError> {
+fn tls(target: &TargetArguments, ca: &Path, alpn: &str) -> Result<Tls, CommandError> {
     let suite = match target.suite {
         args::Suite::Aes128Gcm => Suite::Aes128Gcm,
         args::Suite::Aes256Gcm => Suite::Aes256Gcm,
@@ -155,8 +165,11 @@ fn tls(target: &TargetArguments, ca: &Path) -> Result<Tls, CommandError> {
     let roots = CertificateDer::pem_file_iter(ca)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|source| CommandError::Certificates { path: ca.display().to_string(), source })?;
-    Ok(Tls::new(&target.name, roots, suite, &["http/1.1"])?)
+    Ok(Tls::new(&target.name, roots, suite, &[alpn])?)
 }
+
+/// What is offered where nothing else is asked for.
+const HTTP1: &str = "http/1.1";
 
 fn certificate(folder: &Path) -> Result<(), CommandError> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;

@@ -36,6 +36,7 @@ pub(crate) fn addresses(addresses: &OriginAddresses) -> Value {
         "http": addresses.http.to_string(),
         "source": addresses.source.to_string(),
         "sink": addresses.sink.to_string(),
+        "datagrams": addresses.datagrams.to_string(),
     })
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn tally(tally: &Tally) -> Value {
         "headers": tally.headers(),
         "requests": tally.requests(),
         "streams": tally.streams(),
+        "datagrams": tally.datagrams(),
         "failures": tally.failures(),
         "first_failure": tally.first_failure(),
     })
