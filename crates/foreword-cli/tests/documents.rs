@@ -63,7 +63,7 @@ fn blocks_of(page: &Path) -> Vec<Block> {
     blocks
 }
 
-/// The certificates that the files speak of.
+/// The certificates and pages that the files speak of.
 fn ground() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let certs = folder.path().join("certs");
@@ -74,6 +74,10 @@ fn ground() -> TempDir {
     let file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(certs.join("site.pem"));
     file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("written");
     fs::write(folder.path().join("clients.pem"), made.cert.pem()).expect("written");
+    fs::create_dir(folder.path().join("pages")).expect("made");
+    for page in ["robots.txt", "pages/404.html", "pages/full.html", "pages/sorry.html", "pages/api.json"] {
+        fs::write(folder.path().join(page), "{status}").expect("written");
+    }
     folder
 }
 

@@ -16,6 +16,7 @@ pub use crate::policy::cluster::{
     InnerHeader, Keepalive, OwnZone, Protocol, SendHeader, Target, WhenAllDown,
 };
 pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
+use crate::policy::pages::ErrorPages;
 use crate::policy::rules::Rules;
 pub use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, MAX_TLVS, PassTlvs, SendTlv, SslParts, TlvValue};
 pub use crate::policy::tlv_kind::{TlvKind, Unfit};
@@ -90,6 +91,8 @@ pub struct Listener {
     pub min: Least,
     /// Where HTTP/2 is spoken.
     pub http2: Http2,
+    /// What is shown where a request is refused, unless a rule says otherwise.
+    pub error_pages: Arc<ErrorPages>,
     /// How paths are normalised.
     pub path: PathPolicy,
     /// How requests are numbered.

@@ -1,11 +1,14 @@
 //! Every key of the file, once: what it takes, its default, what it does. Reading, "did you mean" and the reference all
 //! come from here.
 
+mod answers;
 mod clusters;
 mod tls;
 
 use foreword::Parser;
 
+use self::answers::ERROR_PAGES;
+pub(crate) use self::answers::RESPOND;
 pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
     HEALTH, SEND_TLV, ZONE,
@@ -203,6 +206,7 @@ pub(crate) const LISTENER: Section = Section {
             "What becomes of a request whose path holds `%2F` or `%5C`: 400, or forwarded as it is, where rules see `/`.",
         ),
         key("ignore_case", Flag, "false", "Whether rules compare paths without case."),
+        ERROR_PAGES,
         key(
             "rule",
             Tables(&RULE),
@@ -376,7 +380,7 @@ pub(crate) const THEN: Section = Section {
             "",
             "Answers with 308 and this `Location`.",
         ),
-        key("respond", Table(&RESPOND), "", "Answers with a text of your own."),
+        key("respond", Table(&RESPOND), "", "Answers with a text or a file of your own."),
         key("forward", Text("the name of a cluster"), "", "Forwards there."),
         key(
             "rate_limit",
@@ -403,6 +407,7 @@ pub(crate) const THEN: Section = Section {
             "",
             "Removes fields of the response that goes to the client.",
         ),
+        ERROR_PAGES,
     ],
 };
 
@@ -443,16 +448,6 @@ pub(crate) const REDIRECT: Section = Section {
             "308",
             "308 and 307 keep the method, 301 and 308 may be remembered.",
         ),
-    ],
-};
-
-pub(crate) const RESPOND: Section = Section {
-    title: "then = { respond = { … } }",
-    about: "An answer that needs no upstream.",
-    keys: &[
-        key("status", Status(200), "200", "Its status."),
-        key("body", Text("text"), "\"\"", "Its body, as it is."),
-        key("content_type", Text("text"), "\"text/plain; charset=utf-8\"", "Its `Content-Type`."),
     ],
 };
 

@@ -17,6 +17,7 @@ use super::document::{Notes, Table, Value, shown};
 use super::keepalive;
 use super::keys::{HEADER, KEEPALIVE, LISTENER, MAX, MIN, TIMEOUT};
 use super::lists::Lists;
+use super::pages;
 use super::problem::Problem;
 use super::rules::{self, Room, no_requests};
 use super::source::{At, Place};
@@ -128,6 +129,7 @@ impl<'a> Listeners<'a> {
         let keepalive = keepalive::read(table, &KEEPALIVE);
         let max = read_limits(table);
         let min = read_least(table);
+        let error_pages = pages::error_pages(table).unwrap_or_default();
         Some(Listener {
             name: name.value.into(),
             binds: binds?,
@@ -141,6 +143,7 @@ impl<'a> Listeners<'a> {
             max,
             min,
             http2,
+            error_pages,
             path,
             request_id: self.request_id.clone(),
         })
@@ -283,7 +286,7 @@ impl Shape {
         };
         let passes = self.mode == Mode::TlsPassthrough;
         note(table, &["tls"], !passes, "in tls-passthrough mode TLS does not end here");
-        note(table, &["encoded_slash", "ignore_case", "min", "http2"], http, no_requests);
+        note(table, &["encoded_slash", "ignore_case", "min", "http2", "error_pages"], http, no_requests);
         note(table, &["tls", "keepalive"], !udp, no_connections);
         let no_header = "a listener without a trust group that may send a header reads none";
         note(table, &["header"], self.header, no_header);

@@ -1,5 +1,6 @@
 //! What an operator is told, word for word.
 
+mod answers;
 mod endpoints;
 mod files;
 mod health;

@@ -18,6 +18,7 @@ mod machine;
 #[cfg(test)]
 mod messages;
 mod observing;
+mod pages;
 mod problem;
 mod rate_limit;
 mod reference;

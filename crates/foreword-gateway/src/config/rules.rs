@@ -1,7 +1,6 @@
 //! `[[listener.NAME.rule]]`: conditions compiled, endings and changes settled.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use foreword_http1::{Name, is_token, read_alike};
 use foreword_rule::{Predicate, Scope, Template, Variable};
@@ -10,11 +9,12 @@ use super::clusters::Clusters;
 use super::document::{Notes, Table, Value, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::lists::Lists;
+use super::pages;
 use super::problem::Problem;
 use super::rate_limit;
 use super::source::{At, Place};
 use crate::plan::{Balance, Mode};
-use crate::policy::rules::{Change, Ending, Limit, Respond, Rule, Rules, SetField};
+use crate::policy::rules::{Change, Ending, Limit, Rule, Rules, SetField};
 
 /// What the rules of a listener can name, and what has a value there.
 pub(crate) struct Room<'a> {
@@ -101,9 +101,11 @@ fn note_changes_without_effect(then: &Table<'_, '_>) {
     let Some((ending, _)) = then.present(ENDINGS).into_iter().next() else { return };
     let upstream = then.present(&["set_fields", "remove_fields"]);
     let downstream = then.present(&["set_response_fields", "remove_response_fields"]);
+    let pages = then.present(&["error_pages"]);
     let lost = [
         (upstream, ending != "forward", "no request goes upstream"),
         (downstream, ending == "close", "no response goes to the client"),
+        (pages, matches!(ending, "close" | "redirect" | "respond"), "no other page is shown"),
     ];
     for (keys, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
         for (name, place) in keys {
@@ -145,7 +147,7 @@ fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
         "deny" => then.number("deny").map(|status| Ending::Deny { status: status.value as u16 }),
         "close" => then.read(name, close).map(|_| Ending::Close),
         "redirect" => read_redirect(then, room),
-        "respond" => then.table(name, &RESPOND).map(|table| read_respond(&table)),
+        "respond" => then.table(name, &RESPOND).and_then(|table| pages::respond(&table)),
         _ => {
             let cluster = then.read("forward", |value| value.text())?;
             forward(&cluster, room, notes)
@@ -202,20 +204,6 @@ fn read_location(to: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Templa
     read_template(to, room, notes)
 }
 
-fn read_respond(table: &Table<'_, '_>) -> Ending {
-    let status = table.number("status").map_or(200, |at| at.value as u16);
-    let body = table.read("body", |value| value.text()).map_or("", |at| at.value);
-    let content_type = table.read("content_type", field_value);
-    let content_type = content_type.map_or("text/plain; charset=utf-8", |at| at.value);
-    Ending::Respond(Respond { status, content_type: content_type.into(), body: Arc::from(body.as_bytes()) })
-}
-
-fn field_value<'d>(value: &Value<'d>) -> Result<&'d str, Problem> {
-    let text = value.text()?;
-    let fits = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if fits { Ok(text) } else { Err(value.expected("visible text")) }
-}
-
 fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
     let mut changes = Vec::new();
     for (name, place) in then.all_present() {
@@ -230,6 +218,7 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
             "remove_response_fields" => {
                 read_remove(then, "remove_response_fields", field_name).map(Change::RemoveResponseFields)
             }
+            "error_pages" => pages::error_pages(then).map(Change::ErrorPages),
             _ => continue,
         };
         if room.mode != Mode::Http {

@@ -25,23 +25,12 @@ impl Source {
 
     /// Reads a file. What it is when it is no text has a message of its own each.
     pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
-        let problem = |message: String| Problem::of_file(path.display(), ProblemKind::Unreadable, message);
-        let metadata = path.metadata().map_err(|error| problem(unreadable("a file", &error)))?;
-        if metadata.is_dir() {
-            return Err(problem("expected a file, found a directory".to_owned()));
-        }
-        let mut bytes = Vec::new();
-        // A device has no length to ask for, and may have no end.
-        let read = File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes));
-        read.map_err(|error| problem(unreadable("a file", &error)))?;
-        if bytes.len() as u64 > MAX_LEN {
-            return Err(problem(format!("expected at most {} MiB, found more", MAX_LEN / (1024 * 1024))));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8(read_bytes(path, MAX_LEN)?).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let before =
                 String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default()).into_owned();
-            problem("expected UTF-8 text, found other bytes".to_owned())
+            let message = "expected UTF-8 text, found other bytes";
+            Problem::of_file(path.display(), ProblemKind::Unreadable, message)
                 .at(position(&before, before.len()), "")
         })?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -60,6 +49,23 @@ impl Source {
     pub(crate) fn path(&self, written: &str) -> PathBuf {
         self.folder.join(written)
     }
+}
+
+/// Reads a file of at most so many bytes.
+pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
+    let problem = |message: String| Problem::of_file(path.display(), ProblemKind::Unreadable, message);
+    let metadata = path.metadata().map_err(|error| problem(unreadable("a file", &error)))?;
+    if metadata.is_dir() {
+        return Err(problem("expected a file, found a directory".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    // A device has no length to ask for, and may have no end.
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    read.map_err(|error| problem(unreadable("a file", &error)))?;
+    if bytes.len() as u64 > most {
+        return Err(problem(format!("expected at most {} KiB, found more", most / 1024)));
+    }
+    Ok(bytes)
 }
 
 /// Bytes of a file, and which part of the configuration they belong to.

@@ -50,6 +50,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         max: Limits::default(),
         min: Least::default(),
         http2: Http2::default(),
+        error_pages: Default::default(),
         path: PathPolicy::default(),
         request_id: RequestId::default(),
     };

@@ -6,6 +6,7 @@ pub mod facts;
 pub(crate) mod forwarded;
 pub mod health;
 pub mod key;
+pub mod pages;
 pub mod rate;
 pub mod rules;
 pub mod send_tlv;

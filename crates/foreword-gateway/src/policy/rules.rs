@@ -6,6 +6,7 @@ use std::time::Duration;
 use foreword_rule::{Facts, Predicate, Template, Variable};
 
 use super::cluster::Cluster;
+use super::pages::ErrorPages;
 use super::rate::RateLimit;
 
 /// The rules of one listener, in order.
@@ -77,6 +78,8 @@ pub struct Respond {
     pub content_type: Box<str>,
     /// As it is written to the client.
     pub body: Arc<[u8]>,
+    /// The `ETag` of a body from a file.
+    pub etag: Option<Box<str>>,
 }
 
 /// What a rule changes on the way.
@@ -90,6 +93,8 @@ pub enum Change {
     SetResponseFields(Vec<SetField>),
     /// Removes fields of the response.
     RemoveResponseFields(Vec<Box<str>>),
+    /// What is shown from here on where the request is refused.
+    ErrorPages(Arc<ErrorPages>),
 }
 
 /// A field and what it is set to.

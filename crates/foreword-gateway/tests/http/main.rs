@@ -1,5 +1,6 @@
 //! http mode with real sockets: a file per behaviour.
 
+mod answers;
 mod balance;
 mod bodies;
 mod failures;

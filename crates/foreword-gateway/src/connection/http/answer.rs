@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use super::date::Date;
 use super::fields::{Asked, Persistence, write_persistence};
 use super::refused::Refused;
-use foreword_http1::Version;
+use crate::policy::pages::ErrorPage;
+use crate::policy::rules::Respond;
+use foreword_http1::{Request, Version, list};
 
 /// An answer of our own.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +18,20 @@ pub(super) struct Local<'a> {
     pub(super) location: Option<&'a [u8]>,
     /// After how many seconds the client may come again.
     pub(super) retry_after: Option<u64>,
-    /// Without one, the status and its phrase are the body.
-    pub(super) body: Option<&'a [u8]>,
+    /// What tells this body from others.
+    pub(super) etag: Option<&'a str>,
+    pub(super) body: Content<'a>,
+}
+
+/// The body of an answer of our own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a> {
+    /// The status and its phrase.
+    Phrase,
+    /// What the operator wants to be shown in its place.
+    Page(&'a ErrorPage),
+    /// Written behind the head, from where it is.
+    Bytes(&'a [u8]),
 }
 
 impl<'a> Local<'a> {
@@ -28,7 +42,8 @@ impl<'a> Local<'a> {
             content_type: "text/plain; charset=utf-8",
             location: None,
             retry_after: None,
-            body: None,
+            etag: None,
+            body: Content::Phrase,
         }
     }
 
@@ -47,8 +62,45 @@ impl<'a> Local<'a> {
         Self { location: Some(location), ..Self::page(status) }
     }
 
-    /// Writes the whole answer, and tells how much of it is the head. `asked` is missing where the request could not
-    /// even be read.
+    /// An answer of the operator's, or no more than that the client has it already, RFC 9110 §13.1.2.
+    pub(super) fn respond(respond: &'a Respond, request: &Request<'_>) -> Self {
+        let etag = respond.etag.as_deref().filter(|_| respond.status == 200);
+        let reads = matches!(request.method(), "GET" | "HEAD");
+        let known = etag.is_some_and(|etag| {
+            let mut fields = request.field("if-none-match");
+            reads && fields.any(|known| list(known).any(|known| is_same(known, etag.as_bytes())))
+        });
+        Self {
+            content_type: &respond.content_type,
+            etag,
+            body: Content::Bytes(&respond.body),
+            ..Self::page(if known { 304 } else { respond.status })
+        }
+    }
+
+    /// The same answer, showing the page that the operator has for it.
+    pub(super) fn showing(self, page: impl FnOnce(u16) -> Option<&'a ErrorPage>) -> Self {
+        let is_bare = matches!(self.body, Content::Phrase) && self.status >= 400;
+        match is_bare.then(|| page(self.status)).flatten() {
+            Some(page) => Self { content_type: page.content_type(), body: Content::Page(page), ..self },
+            None => self,
+        }
+    }
+
+    /// The part of the body that [`write`](Self::write) leaves to be written behind it.
+    pub(super) fn rest(&self, asked: Option<&Asked<'_>>) -> &'a [u8] {
+        match self.body {
+            Content::Bytes(bytes) if self.sends_content(asked) => bytes,
+            _ => &[],
+        }
+    }
+
+    fn sends_content(&self, asked: Option<&Asked<'_>>) -> bool {
+        has_content(self.status) && asked.is_none_or(|asked| asked.request().method() != "HEAD")
+    }
+
+    /// Writes the answer but for its [`rest`](Self::rest), and tells how much of it is the head. `asked` is missing where
+    /// the request could not even be read.
     pub(super) fn write(
         &self,
         asked: Option<&Asked<'_>>,
@@ -70,7 +122,10 @@ impl<'a> Local<'a> {
             let _ = write!(out, "Content-Type: {}\r\n", self.content_type);
         }
         if has_content(status) {
-            let _ = write!(out, "Content-Length: {}\r\n", self.body_len());
+            let _ = write!(out, "Content-Length: {}\r\n", self.body_len(asked));
+        }
+        if let Some(etag) = self.etag.filter(|_| !replaced("ETag")) {
+            let _ = write!(out, "ETag: {etag}\r\n");
         }
         if let Some(location) = self.location.filter(|_| !replaced("Location")) {
             super::fields::write_field(b"Location", location, out);
@@ -84,19 +139,39 @@ impl<'a> Local<'a> {
         }
         out.extend_from_slice(b"\r\n");
         let head = out.len();
-        if has_content(status) && asked.is_none_or(|asked| asked.request().method() != "HEAD") {
-            let _ = match self.body {
-                Some(body) => out.write_all(body),
-                None => writeln!(out, "{status} {}", phrase(status)),
-            };
+        if self.sends_content(asked) {
+            match self.body {
+                Content::Phrase => {
+                    let _ = writeln!(out, "{status} {}", phrase(status));
+                }
+                Content::Page(page) => page.write(status, id_of(asked), out),
+                Content::Bytes(_) => {}
+            }
         }
         head
     }
 
-    /// A page is a status of three digits, its phrase, and what is around them.
-    fn body_len(&self) -> usize {
-        self.body.map_or_else(|| "000 \n".len() + phrase(self.status).len(), <[u8]>::len)
+    fn body_len(&self, asked: Option<&Asked<'_>>) -> usize {
+        match self.body {
+            // A page is a status of three digits, its phrase, and what is around them.
+            Content::Phrase => "000 \n".len() + phrase(self.status).len(),
+            Content::Page(page) => {
+                let mut written = Vec::new();
+                page.write(self.status, id_of(asked), &mut written);
+                written.len()
+            }
+            Content::Bytes(bytes) => bytes.len(),
+        }
     }
+}
+
+fn id_of<'a>(asked: Option<&'a Asked<'_>>) -> Option<&'a [u8]> {
+    asked.map(|asked| asked.id.as_bytes())
+}
+
+/// Whether a tag of `If-None-Match` stands for this one; `W/` makes no difference there, RFC 9110 §8.8.3.2.
+fn is_same(known: &[u8], etag: &[u8]) -> bool {
+    known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == etag
 }
 
 fn has_content(status: u16) -> bool {

@@ -2,6 +2,7 @@
 
 use foreword_http1::read_alike;
 
+use crate::policy::pages::ErrorPage;
 use crate::policy::rules::{Change, SetField};
 
 /// The changes of the rules that held, in order.
@@ -44,11 +45,19 @@ impl<'r> Changes<'r> {
         last_words(|| self.response())
     }
 
+    /// The page that a rule has for a status; the last one counts.
+    pub(super) fn error_page(&self, status: u16) -> Option<&'r ErrorPage> {
+        self.0.iter().rev().find_map(|change| match change {
+            Change::ErrorPages(pages) => pages.find(status),
+            _ => None,
+        })
+    }
+
     fn request(&self) -> impl Iterator<Item = Word<'r>> + use<'_, 'r> {
         self.0.iter().flat_map(|change| match change {
             Change::SetRequestFields(fields) => Words::Set(fields.iter()),
             Change::RemoveRequestFields(names) => Words::Remove(names.iter()),
-            Change::SetResponseFields(_) | Change::RemoveResponseFields(_) => Words::None,
+            _ => Words::None,
         })
     }
 
@@ -56,7 +65,7 @@ impl<'r> Changes<'r> {
         self.0.iter().flat_map(|change| match change {
             Change::SetResponseFields(fields) => Words::Set(fields.iter()),
             Change::RemoveResponseFields(names) => Words::Remove(names.iter()),
-            Change::SetRequestFields(_) | Change::RemoveRequestFields(_) => Words::None,
+            _ => Words::None,
         })
     }
 }

@@ -134,11 +134,7 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
             answer(talk, &asked, Local::redirect(*status, location), note, to_client).await
         }
         Ending::Respond(respond) => {
-            let local = Local {
-                content_type: &respond.content_type,
-                body: Some(&respond.body),
-                ..Local::page(respond.status)
-            };
+            let local = Local::respond(respond, &asked.request());
             answer(talk, &asked, local, note, to_client).await
         }
     }
@@ -293,18 +289,26 @@ async fn say<S: Carried>(
         Unread | Unfinished(_) => false,
     };
     let persistence = if goes_on { Persistence::KeepAlive } else { Persistence::Close };
-    let head = local.write(whom.asked(), persistence, &talk.worker.shelf.date, out);
+    let (asked, listener) = (whom.asked(), &talk.connection.listener);
+    let local = local.showing(|status| {
+        let of_rule = asked.and_then(|asked| asked.changes.error_page(status));
+        of_rule.or_else(|| listener.error_pages.find(status))
+    });
+    let head = local.write(asked, persistence, &talk.worker.shelf.date, out);
     note.status(local.status);
-    let idle = talk.connection.listener.timeout.idle;
-    match timeout(idle, write_together(&mut talk.stream, [out])).await {
-        Ok(Ok(())) => {
-            note.sent(out.len() as u64);
-            note.head_sent(head as u64);
-            if goes_on { After::NextRequest } else { After::Linger }
-        }
-        Ok(Err(_)) | Err(_) => After::Cut,
+    let (first, rest) = local.rest(asked).split_at_checked(PIECE).unwrap_or((local.rest(asked), &[]));
+    let pieces = std::iter::once([&out[..], first]).chain(rest.chunks(PIECE).map(|piece| [piece, &[]]));
+    for piece in pieces {
+        let written = timeout(listener.timeout.idle, write_together(&mut talk.stream, piece));
+        let Ok(Ok(())) = written.await else { return After::Cut };
+        note.sent(piece.iter().map(|part| part.len() as u64).sum());
     }
+    note.head_sent(head as u64);
+    if goes_on { After::NextRequest } else { After::Linger }
 }
+
+/// What of a long answer a client must take within `timeout.idle`.
+const PIECE: usize = 16 * 1024;
 
 fn note_head(request: &Request<'_>, spoken: Spoken, note: &mut RequestRecord<'_>) {
     let head = Head {
