@@ -1,5 +1,7 @@
 //! The control thread: what must go on beside the workers and never in front of them.
 
+mod files;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -8,6 +10,7 @@ use hickory_resolver::net::NetError;
 use tokio::sync::mpsc as async_mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
+pub(crate) use self::files::Files;
 use crate::admin::Admin;
 use crate::plan::Plan;
 use crate::threads;

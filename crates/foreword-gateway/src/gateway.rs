@@ -9,7 +9,7 @@ use hickory_resolver::net::NetError;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::admin;
-use crate::control::Control;
+use crate::control::{Control, Files};
 use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
 pub use crate::sockets::{BindError, BindErrors, BoundAddress};
@@ -26,6 +26,7 @@ pub struct Gateway {
     state: Mutex<State>,
     observer: Arc<Observer>,
     control: Control,
+    files: Files,
     workers: Vec<async_mpsc::UnboundedSender<Order>>,
     running: watch::Receiver<usize>,
 }
@@ -109,8 +110,10 @@ impl Gateway {
         let prepared = state.prepare(&plan, &observer)?;
         let names = Arc::<Names>::default();
         let control = Control::start(Arc::clone(&names), Arc::clone(&states), find)?;
+        let files = Files::start(Arc::clone(&observer))?;
         let doors = state.take(prepared, &observer, &control);
         control.follow(&plan);
+        files.follow(plan.watched());
         let (running, still_running) = watch::channel(workers);
         let mut orders = Vec::with_capacity(workers);
         for number in 0..workers {
@@ -128,8 +131,14 @@ impl Gateway {
             })?;
         }
         observer.plan_took_over(&plan);
-        let gateway =
-            Self { state: Mutex::new(state), observer, control, workers: orders, running: still_running };
+        let gateway = Self {
+            state: Mutex::new(state),
+            observer,
+            control,
+            files,
+            workers: orders,
+            running: still_running,
+        };
         gateway.spread(1, doors);
         Ok(gateway)
     }
@@ -169,6 +178,7 @@ impl Gateway {
         let prepared = state.prepare(&plan, &self.observer)?;
         let doors = state.take(prepared, &self.observer, &self.control);
         self.control.follow(&plan);
+        self.files.follow(plan.watched());
         state.generation += 1;
         state.plan = Arc::clone(&plan);
         self.observer.plan_took_over(&plan);

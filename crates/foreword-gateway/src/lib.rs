@@ -27,6 +27,7 @@ mod sockets;
 mod stream;
 mod threads;
 mod upstream;
+mod watch;
 mod worker;
 
 pub use gateway::Gateway;

@@ -21,6 +21,7 @@ use crate::policy::rules::Rules;
 pub use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, MAX_TLVS, PassTlvs, SendTlv, SslParts, TlvValue};
 pub use crate::policy::tlv_kind::{TlvKind, Unfit};
 pub use crate::tls::TlsPlan;
+use crate::watch::Watched;
 
 /// What the gateway runs. It does not change: a reload makes another.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Plan {
     pub name_servers: Vec<SocketAddr>,
     /// How long connections may take to end once a drain begins.
     pub drain: Duration,
+    /// Whether files are read again when they change.
+    pub watch: bool,
     /// In the order of the files.
     pub listeners: Vec<Arc<Listener>>,
     /// In the order of the files; [`Cluster::index`] is a place in it.
@@ -56,6 +59,29 @@ impl Plan {
                 listener.rules.take_over(&before.rules);
             }
         }
+    }
+
+    /// What of it follows its files while it is in force.
+    pub(crate) fn watched(&self) -> Vec<Watched> {
+        if !self.watch {
+            return Vec::new();
+        }
+        let mut watched = Vec::new();
+        for listener in &self.listeners {
+            let files = listener.tls.iter().flat_map(TlsPlan::files);
+            watched.extend(
+                files.map(|(what, made)| Watched {
+                    name: format!("listener {}: {what}", listener.name),
+                    made,
+                }),
+            );
+        }
+        for cluster in &self.clusters {
+            let files = cluster.tls.iter().filter_map(|tls| tls.files.clone());
+            watched
+                .extend(files.map(|made| Watched { name: format!("cluster {}: tls", cluster.name), made }));
+        }
+        watched
     }
 
     /// The cluster of this name.

@@ -113,6 +113,12 @@ pub(crate) const TOP: Section = Section {
             "More files, read as if they stood here; the last part of a path may hold `*`.",
         ),
         key(
+            "watch",
+            Flag,
+            "true",
+            "Whether certificates, those of CAs and revocation lists are read again as soon as their files change.",
+        ),
+        key(
             "request_id",
             Text("the name of a field"),
             "\"X-Request-Id\"",

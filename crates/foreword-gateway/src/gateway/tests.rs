@@ -60,6 +60,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         drain: Duration::from_secs(30),
         listeners: vec![Arc::new(listener)],
         clusters: vec![cluster],
+        watch: true,
         access_log: None,
         admin: None,
         warnings: Vec::new(),

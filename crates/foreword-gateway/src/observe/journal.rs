@@ -15,7 +15,7 @@ use super::endpoint::{EndpointAccount, EndpointSeries};
 use super::entry::{Entry, Exchange, Known, Outcome};
 use super::name::Wants;
 use super::teller::Teller;
-use crate::plan::Plan;
+use crate::plan::{Plan, TlsPlan};
 use crate::refusal::{self, Code, Gates, Place, Refusal};
 
 /// What the process knows of itself. Counters outlive reloads: a listener that comes back goes on counting.
@@ -28,6 +28,9 @@ pub struct Observer {
     /// Those to which somebody may connect; the others are gone.
     pub(super) endpoints: Mutex<Vec<Weak<EndpointSeries>>>,
     pub(super) reloads: Reloads,
+    pub(super) files: FileChanges,
+    /// The listeners of the plan in force that end TLS.
+    pub(super) certificates: Mutex<Vec<(Box<str>, Arc<TlsPlan>)>>,
     /// The switches of the plan in force that loosen how a listener's headers are read.
     pub(super) switches: Mutex<Vec<(Box<str>, &'static str)>>,
     pub(super) log_counters: Arc<[LogCounters]>,
@@ -51,6 +54,8 @@ impl Observer {
             clusters: Mutex::default(),
             endpoints: Mutex::default(),
             reloads: Reloads::default(),
+            files: FileChanges::default(),
+            certificates: Mutex::default(),
             switches: Mutex::default(),
             log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
             pipes_missed: (0..workers).map(|_| Counter::default()).collect(),
@@ -78,6 +83,11 @@ impl Observer {
             listener.header.parser.switches().map(|switch| (listener.name.clone(), switch))
         });
         *locked(&self.switches) = switches.collect();
+        let tls = plan
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref().map(|tls| (listener.name.clone(), Arc::clone(tls))));
+        *locked(&self.certificates) = tls.collect();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.reloads.last_success_millis.store(now.as_millis() as u64, Ordering::Relaxed);
         self.reloads.last_failed.store(0, Ordering::Relaxed);
@@ -92,6 +102,16 @@ impl Observer {
     pub(crate) fn reload_failed(&self) {
         self.reloads.failed.fetch_add(1, Ordering::Relaxed);
         self.reloads.last_failed.store(1, Ordering::Relaxed);
+    }
+
+    /// Notes that files changed and what they hold is in use.
+    pub(crate) fn files_were_taken(&self) {
+        self.files.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that files changed and cannot be used.
+    pub(crate) fn files_were_refused(&self) {
+        self.files.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -200,6 +220,13 @@ pub(super) struct Reloads {
     pub(super) failed: AtomicU64,
     pub(super) last_failed: AtomicU64,
     pub(super) last_success_millis: AtomicU64,
+}
+
+/// How changes of files went that are watched. Seldom written.
+#[derive(Debug, Default)]
+pub(super) struct FileChanges {
+    pub(super) taken: AtomicU64,
+    pub(super) refused: AtomicU64,
 }
 
 /// What a record of a listener tells about.

@@ -348,6 +348,12 @@ fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
     let failed = reloads.last_failed.load(Ordering::Relaxed) != 0;
     page.gauge(&RELOAD_SUCCESSFUL, f64::from(u8::from(!failed)))?;
     page.gauge(&RELOAD_TIME, reloads.last_success_millis.load(Ordering::Relaxed) as f64 / 1e3)?;
+    let by_result = [("success", &observer.files.taken), ("failure", &observer.files.refused)];
+    page.counters(
+        &FILE_CHANGES,
+        by_result.map(|(result, count)| ([("result", result)], count.load(Ordering::Relaxed))),
+    )?;
+    certificates(page, observer)?;
     let switches = locked(&observer.switches).clone();
     let on =
         switches.iter().map(|(listener, switch)| ([("listener", &**listener), ("switch", *switch)], 1.0));
@@ -355,6 +361,21 @@ fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
     page.gauge(&READY, f64::from(u8::from(observer.is_ready())))?;
     page.gauge(&WORKERS, observer.workers() as f64)?;
     page.counter(&PIPES_MISSED, observer.pipes_missed.iter().map(Counter::get).sum())
+}
+
+/// One for each file of each listener: which of them is near its end is for whoever asks to say.
+fn certificates(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
+    let listeners = locked(&observer.certificates).clone();
+    let ends = listeners.iter().flat_map(|(listener, tls)| {
+        let store = tls.certificates();
+        let ends = store.loaded().iter().map(|certificate| {
+            let not_after = certificate.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let file = certificate.file.display().to_string();
+            ([("listener", listener.to_string()), ("file", file)], not_after.as_secs_f64())
+        });
+        ends.collect::<Vec<_>>()
+    });
+    page.gauges(&CERTIFICATE_NOT_AFTER, ends)
 }
 
 fn access_log(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
@@ -447,6 +468,8 @@ families! {
     RELOADS "foreword_config_reloads" () Counter ["result"] "Reloads of the configuration";
     RELOAD_SUCCESSFUL "foreword_config_last_reload_successful" () Gauge [] "Whether the last reload succeeded";
     RELOAD_TIME "foreword_config_last_reload_success_timestamp" (Seconds) Gauge [] "When the plan in force took over";
+    FILE_CHANGES "foreword_file_changes" () Counter ["result"] "Changes of files that are watched, by whether what they hold is in use";
+    CERTIFICATE_NOT_AFTER "foreword_certificate_not_after_timestamp" (Seconds) Gauge ["listener" "file"] "When a certificate of a listener stops being valid";
     SWITCHES "foreword_listener_switch" () Gauge ["listener" "switch"] "1 for each switch that lets a listener take headers which it would refuse by default";
     READY "foreword_ready" () Gauge [] "Whether new connections are welcome; 0 while draining";
     WORKERS "foreword_workers" () Gauge [] "Worker threads";

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use foreword_rule::Facts;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -14,6 +15,7 @@ use super::balance;
 use super::health::HealthCheck;
 use super::key::Key;
 use super::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs, SendTlv};
+use crate::watch::FromFiles;
 
 /// Interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,19 +249,33 @@ pub enum InnerHeader {
 /// How TLS is spoken with endpoints: settled before anyone connects.
 #[derive(Clone)]
 pub struct EndpointTls {
-    /// Whom to believe, and what to show.
-    pub config: Arc<ClientConfig>,
+    pub(crate) terms: Arc<ArcSwap<EndpointTerms>>,
+    /// The files that the terms are made of, if there are any.
+    pub(crate) files: Option<Arc<dyn FromFiles>>,
     /// Whom to ask for; without one, the endpoint's own address.
     pub name: Option<ServerName<'static>>,
     /// Whether the PROXY header goes inside; otherwise it goes before the handshake.
     pub header_inside: bool,
+}
+
+/// Whom to believe, and what to show: as the files say that are current.
+#[derive(Debug)]
+pub(crate) struct EndpointTerms {
+    pub(crate) config: Arc<ClientConfig>,
     /// No two have the same: a kept connection is used again only under the terms that it began with.
-    pub number: u64,
+    pub(crate) number: u64,
+}
+
+impl EndpointTls {
+    /// The number of the terms that hold now.
+    pub(crate) fn number(&self) -> u64 {
+        self.terms.load().number
+    }
 }
 
 impl PartialEq for EndpointTls {
     fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
+        Arc::ptr_eq(&self.terms, &other.terms)
     }
 }
 

@@ -103,6 +103,7 @@ codes! {
     FileWrong             603 []            "a configuration that contradicts itself or the reference",
     CertificateOrKey      604 []            "a certificate or key that cannot be used",
     ReloadFailed          605 []            "a failed reload, the old plan goes on",
+    FilesRefused          606 []            "files that changed and cannot be used, what was read before goes on",
     OutOfDescriptors      701 []            "no file descriptors left",
     ConnectionLimit       702 []            "the connection limit reached",
     AddressTaken          703 []            "an address that is taken, or is not ours",

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject};
@@ -18,6 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::{algorithms, directory};
 use crate::policy::facts::CertificateFacts;
+use crate::watch::Look;
 
 /// Where the certificates of a listener are.
 #[derive(Clone, Debug)]
@@ -26,6 +26,18 @@ pub enum CertificateSource {
     Directory(PathBuf),
     /// Certificate chain and key, file by file.
     Pairs(Vec<CertificatePair>),
+}
+
+impl CertificateSource {
+    /// The files, as many as there are now.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Directory(directory) => directory::files_in(directory),
+            Self::Pairs(pairs) => {
+                pairs.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]).collect()
+            }
+        }
+    }
 }
 
 /// A chain and its key; both may be in the same file.
@@ -73,6 +85,9 @@ pub struct LoadedCertificate {
 
 /// The certificates of one listener, found by SNI: the exact name, else its wildcard, else the first certificate.
 pub struct CertificateStore {
+    source: CertificateSource,
+    /// How its files looked before they were read.
+    look: Look,
     exact: HashMap<Box<str>, Vec<Offered>>,
     wildcard: HashMap<Box<str>, Vec<Offered>>,
     default: Vec<Offered>,
@@ -96,11 +111,12 @@ pub fn load(
     source: &CertificateSource,
     now: SystemTime,
 ) -> Result<CertificateStore, Vec<CertificateProblem>> {
+    let look = Look::at(&source.paths());
     let pairs = match source {
         CertificateSource::Directory(directory) => directory::pairs_in(directory)?,
         CertificateSource::Pairs(pairs) => pairs.clone(),
     };
-    let mut store = CertificateStore::empty();
+    let mut store = CertificateStore::empty(source.clone(), look);
     let mut problems = Vec::new();
     for pair in &pairs {
         match load_pair(pair) {
@@ -214,8 +230,10 @@ fn mismatch(
 }
 
 impl CertificateStore {
-    fn empty() -> Self {
+    fn empty(source: CertificateSource, look: Look) -> Self {
         Self {
+            source,
+            look,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             default: Vec::new(),
@@ -308,6 +326,15 @@ impl CertificateStore {
         &self.warnings
     }
 
+    /// What it was loaded from.
+    pub(super) fn source(&self) -> &CertificateSource {
+        &self.source
+    }
+
+    pub(super) fn look(&self) -> &Look {
+        &self.look
+    }
+
     /// What is told of the certificate for a name. Of several, the client's signatures decide which one it is shown, and
     /// nobody tells us afterwards.
     pub(super) fn facts(&self, sni: Option<&str>) -> Option<Arc<CertificateFacts>> {
@@ -341,16 +368,11 @@ impl CertificateStore {
         self.exact.get(name.as_str()).or_else(under_wildcard).map(Vec::as_slice)
     }
 
-    fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    /// The certificate for a name that the client can verify, if there is one.
+    pub(super) fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let found = self.find(sni);
         let fitting = found.iter().find(|offered| offered.certificate.key.choose_scheme(schemes).is_some());
         fitting.or_else(|| found.first()).map(|offered| Arc::clone(&offered.certificate))
-    }
-}
-
-impl ResolvesServerCert for CertificateStore {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.choose(hello.server_name(), hello.signature_schemes())
     }
 }
 

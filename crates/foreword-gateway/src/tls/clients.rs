@@ -16,6 +16,7 @@ use super::certificates::{CertificateProblem, broken_pem, read, read_chain, time
 use super::connector::sha256;
 use super::provider;
 use crate::policy::facts::ClientCertificateFacts;
+use crate::watch::Look;
 
 /// What an operator says of the certificates of clients.
 #[derive(Clone, Debug)]
@@ -28,12 +29,29 @@ pub struct ClientsSource {
     pub crl: Vec<PathBuf>,
 }
 
+impl ClientsSource {
+    /// The files.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.ca).chain(&self.crl).cloned().collect()
+    }
+}
+
 /// How certificates of clients are asked for: settled before anyone connects.
 #[derive(Debug)]
 pub struct Clients {
+    pub(super) source: ClientsSource,
+    /// How its files looked before they were read.
+    pub(super) look: Look,
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// What an operator should see to soon.
     pub warnings: Vec<String>,
+}
+
+impl Clients {
+    /// Who verifies, and what that was made of.
+    pub(super) fn into_parts(self) -> (Arc<dyn ClientCertVerifier>, (ClientsSource, Look)) {
+        (self.verifier, (self.source, self.look))
+    }
 }
 
 /// Loads what `source` names. `now` settles which lists are too old.
@@ -42,6 +60,7 @@ pub struct Clients {
 ///
 /// Every problem at once: files that cannot be read, that hold no certificate or no list.
 pub fn load(source: &ClientsSource, now: SystemTime) -> Result<Clients, Vec<CertificateProblem>> {
+    let look = Look::at(&source.paths());
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let roots = roots(&source.ca).map_err(|problem| vec![problem])?;
@@ -65,7 +84,7 @@ pub fn load(source: &ClientsSource, now: SystemTime) -> Result<Clients, Vec<Cert
     let verifier = builder.build();
     let verifier = verifier
         .map_err(|error| vec![CertificateProblem::new(&source.ca, format!("cannot be used: {error}"))])?;
-    Ok(Clients { verifier, warnings })
+    Ok(Clients { source: source.clone(), look, verifier, warnings })
 }
 
 fn roots(file: &Path) -> Result<Arc<RootCertStore>, CertificateProblem> {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
@@ -22,7 +24,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certificates::{CertificatePair, CertificateProblem, load_pair, read_chain};
 use super::provider;
-use crate::policy::cluster::EndpointTls;
+use crate::policy::cluster::{EndpointTerms, EndpointTls};
+use crate::watch::{FromFiles, Look};
 
 /// What an operator says of the TLS with a cluster's endpoints.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,13 @@ pub struct EndpointTlsSource {
     pub header_inside: bool,
     /// Whether HTTP/2 is asked for.
     pub http2: bool,
+}
+
+impl EndpointTlsSource {
+    fn paths(&self) -> Vec<PathBuf> {
+        let shown = self.certificate.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        self.ca.iter().chain(shown).cloned().collect()
+    }
 }
 
 /// Why no TLS can be spoken with a cluster's endpoints.
@@ -77,6 +87,41 @@ impl From<CertificateProblem> for EndpointTlsProblem {
 ///
 /// When a file cannot be used, or the system has no certificates to believe.
 pub fn settle(source: EndpointTlsSource) -> Result<EndpointTls, EndpointTlsProblem> {
+    let seen = Look::at(&source.paths());
+    let terms = Arc::new(ArcSwap::from_pointee(terms(&source)?));
+    let (name, header_inside) = (source.name.clone(), source.header_inside);
+    let is_of_files = !source.paths().is_empty();
+    let files = TermsFile { source, seen, terms: Arc::clone(&terms) };
+    let files = is_of_files.then(|| Arc::new(files) as Arc<dyn FromFiles>);
+    Ok(EndpointTls { terms, files, name, header_inside })
+}
+
+/// What the terms of a cluster's TLS are made of.
+#[derive(Debug)]
+struct TermsFile {
+    source: EndpointTlsSource,
+    seen: Look,
+    terms: Arc<ArcSwap<EndpointTerms>>,
+}
+
+impl FromFiles for TermsFile {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.source.paths()
+    }
+
+    fn seen(&self) -> Look {
+        self.seen.clone()
+    }
+
+    fn read_again(&self, _: SystemTime) -> Result<Vec<String>, Vec<String>> {
+        let terms = terms(&self.source).map_err(|problem| vec![problem.to_string()])?;
+        self.terms.store(Arc::new(terms));
+        Ok(Vec::new())
+    }
+}
+
+/// Makes the terms of what the files hold now.
+fn terms(source: &EndpointTlsSource) -> Result<EndpointTerms, EndpointTlsProblem> {
     let signed = match (&source.ca, source.anyone) {
         (_, true) => None,
         (Some(file), false) => Some(signed_by(file)?),
@@ -84,7 +129,7 @@ pub fn settle(source: EndpointTlsSource) -> Result<EndpointTls, EndpointTlsProbl
             Some(Arc::new(Verifier::new(provider()).map_err(EndpointTlsProblem::NoRoots)?) as Arc<_>)
         }
     };
-    let verifier = Arc::new(Believer { signed, pins: source.pins.into(), provider: provider() });
+    let verifier = Arc::new(Believer { signed, pins: source.pins.clone().into(), provider: provider() });
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .dangerous()
@@ -101,12 +146,7 @@ pub fn settle(source: EndpointTlsSource) -> Result<EndpointTls, EndpointTlsProbl
     }
     // Each is an identity of its own: what was agreed on under another plan is not taken over.
     static NUMBER: AtomicU64 = AtomicU64::new(1);
-    Ok(EndpointTls {
-        config: Arc::new(config),
-        name: source.name,
-        header_inside: source.header_inside,
-        number: NUMBER.fetch_add(1, Ordering::Relaxed),
-    })
+    Ok(EndpointTerms { config: Arc::new(config), number: NUMBER.fetch_add(1, Ordering::Relaxed) })
 }
 
 fn signed_by(file: &Path) -> Result<Arc<dyn ServerCertVerifier>, EndpointTlsProblem> {
@@ -142,7 +182,7 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
             return Err(io::Error::other("a unix socket has no name that a certificate could hold"));
         }
     };
-    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let connector = TlsConnector::from(Arc::clone(&tls.terms.load().config));
     // It is made on the heap: a session is large, and most connections have none.
     Ok(Box::new(Box::pin(connector.connect(name, stream)).await?))
 }

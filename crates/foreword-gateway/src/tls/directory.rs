@@ -58,6 +58,18 @@ pub(super) fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<Cer
     if problems.is_empty() { Ok(pairs) } else { Err(problems) }
 }
 
+/// The files of a directory that are about certificates: what else changes there is nobody's concern.
+pub(super) fn files_in(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return vec![directory.to_owned()] };
+    let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.retain(|path| {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found == *known))
+    });
+    files.sort();
+    files
+}
+
 /// A directory that is not there, and how to come by a certificate to try with.
 fn unreadable_directory(directory: &Path, error: &io::Error) -> CertificateProblem {
     if error.kind() != io::ErrorKind::NotFound {
@@ -85,3 +97,6 @@ fn left_by_certbot(directory: &Path, files: &[PathBuf]) -> Option<CertificatePro
         ))
     })
 }
+
+/// Of the files that hold certificates, keys, or what is stapled to them.
+const EXTENSIONS: [&str; 4] = ["pem", "crt", "key", "ocsp"];

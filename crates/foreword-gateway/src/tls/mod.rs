@@ -7,22 +7,39 @@ pub mod clients;
 pub mod connector;
 mod directory;
 pub(crate) mod hello;
+mod shop;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
 use self::certificates::CertificateStore;
-use self::clients::Clients;
+use self::clients::{Clients, ClientsSource};
+use self::shop::Shop;
+use crate::watch::{FromFiles, Look};
 
-/// What a listener needs to end TLS: settled before anyone connects.
+/// What a listener needs to end TLS: settled before anyone connects, but for what its files hold.
 pub struct TlsPlan {
-    config: Arc<ServerConfig>,
-    store: Arc<CertificateStore>,
+    config: ArcSwap<ServerConfig>,
+    shop: Arc<Shop>,
+    spoken: Spoken,
+    /// Whose certificates are asked for, and how the files that say so looked when they were read first.
+    clients: Option<(ClientsSource, Look)>,
     strict_sni: bool,
+}
+
+/// What stays the same whichever files change.
+struct Spoken {
+    profile: Profile,
+    alpn: Vec<Vec<u8>>,
+    no_resumption: bool,
 }
 
 /// How a listener speaks TLS, whatever its certificates.
@@ -55,55 +72,101 @@ impl TlsPlan {
     ///
     /// When rustls has no common ground between provider and versions, which no configuration can cause.
     pub fn new(store: CertificateStore, alpn: &[&str], terms: Terms) -> Result<Self, rustls::Error> {
-        let store = Arc::new(store);
-        let versions: &[_] = match terms.profile {
-            Profile::Intermediate => &[&rustls::version::TLS13, &rustls::version::TLS12],
-            Profile::Modern => &[&rustls::version::TLS13],
+        let spoken = Spoken {
+            profile: terms.profile,
+            alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            no_resumption: terms.no_resumption,
         };
-        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
-        let asks = terms.clients.is_some();
-        let builder = match terms.clients {
-            None => builder.with_no_client_auth(),
-            Some(clients) => builder.with_client_cert_verifier(clients.verifier),
-        };
-        let mut config = builder.with_cert_resolver(Arc::clone(&store) as Arc<_>);
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        if terms.no_resumption {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-        } else {
-            // A ticket holds the client's certificate, or that there was none, and nobody verifies it again. So where clients
-            // are asked for one, no ticket of another listener counts, nor one from before a reload that revoked it.
-            config.ticketer = if asks { rustls::crypto::aws_lc_rs::Ticketer::new()? } else { ticketer()? };
-            // Two tickets are what browsers use at most for one host at a time.
-            config.send_tls13_tickets = 2;
-        }
-        Ok(Self { config: Arc::new(config), store, strict_sni: terms.strict_sni })
+        let shop = Arc::new(Shop::new(store));
+        let (verifier, clients) = terms.clients.map(Clients::into_parts).unzip();
+        let config = ArcSwap::from_pointee(spoken.config(&shop, verifier)?);
+        Ok(Self { config, shop, spoken, clients, strict_sni: terms.strict_sni })
     }
 
     /// Whether a client that asked for this name is served at all.
     pub(crate) fn takes(&self, sni: Option<&str>) -> bool {
-        !self.strict_sni || sni.is_some_and(|name| self.store.has(name))
+        !self.strict_sni || sni.is_some_and(|name| self.shop.ask(|store| store.has(name)))
     }
 
     /// Whether a request for `host` came over a connection that was made for another certificate's name.
     pub(crate) fn misdirects(&self, sni: &str, host: &str) -> bool {
-        self.store.parts(sni, host)
+        self.shop.ask(|store| store.parts(sni, host))
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+        self.config.load_full()
     }
 
-    /// The certificates of this listener, for start-up lines and warnings.
-    pub fn certificates(&self) -> &CertificateStore {
-        &self.store
+    /// The certificates of this listener as they are now.
+    pub fn certificates(&self) -> Arc<CertificateStore> {
+        self.shop.current()
+    }
+
+    /// What of it is made of files, with a word for each.
+    pub(crate) fn files(self: &Arc<Self>) -> Vec<(&'static str, Arc<dyn FromFiles>)> {
+        let mut files = vec![("certificates", Arc::clone(&self.shop) as Arc<dyn FromFiles>)];
+        if self.clients.is_some() {
+            files.push(("certificates of clients", Arc::clone(self) as Arc<_>));
+        }
+        files
+    }
+}
+
+impl Spoken {
+    fn config(
+        &self,
+        shop: &Arc<Shop>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<ServerConfig, rustls::Error> {
+        let versions: &[_] = match self.profile {
+            Profile::Intermediate => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            Profile::Modern => &[&rustls::version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions)?;
+        let asks = clients.is_some();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(shop) as Arc<_>);
+        config.alpn_protocols.clone_from(&self.alpn);
+        if self.no_resumption {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            // A ticket holds the client's certificate, or that there was none, and nobody verifies it again. So where clients
+            // are asked for one, no ticket of another listener counts, nor one from before the files that revoked it.
+            config.ticketer = if asks { rustls::crypto::aws_lc_rs::Ticketer::new()? } else { ticketer()? };
+            // Two tickets are what browsers use at most for one host at a time.
+            config.send_tls13_tickets = 2;
+        }
+        Ok(config)
+    }
+}
+
+/// The files that say whose certificates are believed, and which are revoked. Those of the listener itself are its shop's.
+impl FromFiles for TlsPlan {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.clients.iter().flat_map(|(source, _)| source.paths()).collect()
+    }
+
+    fn seen(&self) -> Look {
+        self.clients.as_ref().map(|(_, look)| look.clone()).unwrap_or_default()
+    }
+
+    fn read_again(&self, now: SystemTime) -> Result<Vec<String>, Vec<String>> {
+        let Some((source, _)) = &self.clients else { return Ok(Vec::new()) };
+        let clients = clients::load(source, now)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let config = self.spoken.config(&self.shop, Some(clients.verifier));
+        self.config.store(Arc::new(config.map_err(|error| vec![error.to_string()])?));
+        Ok(clients.warnings)
     }
 }
 
 impl fmt::Debug for TlsPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsPlan").field("certificates", &self.store).finish_non_exhaustive()
+        f.debug_struct("TlsPlan").field("certificates", &self.shop).finish_non_exhaustive()
     }
 }
 

@@ -25,9 +25,10 @@ pub(crate) enum Upstream {
     Personal(Personal),
 }
 
-/// A connection that carried no header. The pool keeps these and nothing else.
+/// A connection that carried no header, and the number of the terms on which TLS is spoken on it. The pool keeps these and
+/// nothing else.
 #[derive(Debug)]
-pub(crate) struct Shared(Outgoing);
+pub(crate) struct Shared(Outgoing, u64);
 
 /// A connection that carried a header. There is no way from here to the pool.
 #[derive(Debug)]
@@ -38,20 +39,30 @@ impl Shared {
     pub(crate) fn stream(&mut self) -> &mut Outgoing {
         &mut self.0
     }
+
+    /// The number of the terms that it began under; 0 without TLS.
+    pub(super) fn terms(&self) -> u64 {
+        self.1
+    }
+}
+
+/// The number of the terms on which a connection to this cluster would speak TLS now; 0 where it would not.
+pub(super) fn terms(cluster: &Cluster) -> u64 {
+    cluster.tls.as_ref().map_or(0, EndpointTls::number)
 }
 
 impl Upstream {
     /// The connection itself.
     pub(crate) fn stream(&mut self) -> &mut Outgoing {
         match self {
-            Self::Shared(Shared(stream)) | Self::Personal(Personal(stream)) => stream,
+            Self::Shared(Shared(stream, _)) | Self::Personal(Personal(stream)) => stream,
         }
     }
 
     /// The connection itself, for a tunnel that nobody else will use any more.
     pub(crate) fn into_stream(self) -> Outgoing {
         match self {
-            Self::Shared(Shared(stream)) | Self::Personal(Personal(stream)) => stream,
+            Self::Shared(Shared(stream, _)) | Self::Personal(Personal(stream)) => stream,
         }
     }
 }
@@ -224,8 +235,10 @@ impl Opened {
                 Ok((Upstream::Personal(Personal(stream)), header))
             }
             None => {
+                // Asked before the handshake: terms that change meanwhile are newer than the connection.
+                let terms = terms(cluster);
                 let (stream, nothing) = self.secure(cluster, chosen, Vec::new()).await?;
-                Ok((Upstream::Shared(Shared(stream)), nothing))
+                Ok((Upstream::Shared(Shared(stream, terms)), nothing))
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::connect::Shared;
+use super::connect::{self, Shared};
 use super::endpoints::Address;
 use crate::policy::cluster::Cluster;
 
@@ -42,7 +42,7 @@ impl Pool {
     /// Takes the connection to this endpoint that was used last, if there is one that the endpoint has not closed.
     pub(crate) fn take(&self, address: &Address, cluster: &Cluster) -> Option<Shared> {
         let mut kept = self.kept.borrow_mut();
-        let list = kept.get_mut(&terms(address, cluster))?;
+        let list = kept.get_mut(&(address.clone(), connect::terms(cluster)))?;
         while let Some(mut last) = list.pop() {
             self.total.set(self.total.get().saturating_sub(1));
             if last.is_good(Instant::now()) {
@@ -58,8 +58,8 @@ impl Pool {
             return;
         }
         let mut kept = self.kept.borrow_mut();
+        let terms = (address.clone(), connection.terms());
         let entry = Kept { connection, until: Instant::now() + cluster.timeout.idle };
-        let terms = terms(address, cluster);
         match kept.get_mut(&terms) {
             Some(list) if list.len() >= MOST_PER_ENDPOINT => return,
             Some(list) => list.push(entry),
@@ -89,10 +89,6 @@ impl Kept {
     fn is_good(&mut self, now: Instant) -> bool {
         now < self.until && self.connection.stream().is_quiet()
     }
-}
-
-fn terms(address: &Address, cluster: &Cluster) -> Terms {
-    (address.clone(), cluster.tls.as_ref().map_or(0, |tls| tls.number))
 }
 
 /// Runs while anything is kept, so that an idle worker sleeps.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::endpoints::Address;
-use crate::policy::cluster::Cluster;
+use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::stream::Duplex;
 
 /// Connections to endpoints, by cluster and address: those of a worker, which told nobody's name, or those that speak for
@@ -20,8 +20,8 @@ use crate::stream::Duplex;
 #[derive(Debug, Default)]
 pub(crate) struct Streams(RefCell<HashMap<Key, Kept>>);
 
-/// A cluster's name, the number of its TLS, and the address of an endpoint.
-type Key = (Box<str>, Option<u64>, Address);
+/// A cluster's name, the number of the terms of its TLS, and the address of an endpoint.
+pub(crate) type Key = (Box<str>, Option<u64>, Address);
 
 /// Those to one endpoint.
 #[derive(Debug)]
@@ -38,23 +38,23 @@ impl Default for Kept {
 
 impl Streams {
     /// A connection of this cluster to this endpoint that has room for one more request.
-    pub(crate) fn take(&self, cluster: &Cluster, address: &Address) -> Option<Multiplexed> {
+    pub(crate) fn take(&self, key: &Key) -> Option<Multiplexed> {
         let mut kept = self.0.borrow_mut();
-        let list = &mut kept.get_mut(&key(cluster, address))?.connections;
+        let list = &mut kept.get_mut(key)?.connections;
         list.retain(|connection| !connection.state.is_over.get());
         list.iter().find(|connection| connection.has_room()).cloned()
     }
 
     /// One at a time opens a connection: those who wait have room on it when it is there.
-    pub(crate) fn gate(&self, cluster: &Cluster, address: &Address) -> Rc<Semaphore> {
+    pub(crate) fn gate(&self, key: &Key) -> Rc<Semaphore> {
         let mut kept = self.0.borrow_mut();
-        Rc::clone(&kept.entry(key(cluster, address)).or_default().gate)
+        Rc::clone(&kept.entry(key.clone()).or_default().gate)
     }
 
     /// Keeps a connection for those who come while it lasts.
-    pub(crate) fn put(&self, cluster: &Cluster, address: &Address, connection: &Multiplexed) {
+    pub(crate) fn put(&self, key: Key, connection: &Multiplexed) {
         let mut kept = self.0.borrow_mut();
-        let list = &mut kept.entry(key(cluster, address)).or_default().connections;
+        let list = &mut kept.entry(key).or_default().connections;
         list.retain(|connection| !connection.state.is_over.get());
         if list.len() < MOST_PER_ENDPOINT {
             list.push(connection.clone());
@@ -62,8 +62,9 @@ impl Streams {
     }
 }
 
-fn key(cluster: &Cluster, address: &Address) -> Key {
-    (cluster.name.clone(), cluster.tls.as_ref().map(|tls| tls.number), address.clone())
+/// Where the connections of this cluster to this endpoint are kept that begin from now on.
+pub(crate) fn key(cluster: &Cluster, address: &Address) -> Key {
+    (cluster.name.clone(), cluster.tls.as_ref().map(EndpointTls::number), address.clone())
 }
 
 /// A connection that carries many requests at once.

@@ -285,6 +285,23 @@ fn a_session_of_another_listener_or_from_before_a_revocation_lets_nobody_in() {
 }
 
 #[test]
+fn a_list_that_changes_counts_without_a_reload() {
+    let scene = Scene::new();
+    scene.authority.revoke(scene.path(), 1, 2100);
+    let running = scene.start("ca = \"clients.ca\", crl = [\"list.crl\"]");
+    let ask = || out(&scene.curl(running.address("web"), Some(&scene.alice), &[]));
+    assert!(ask().contains("hello alice"));
+    fs::write(scene.path().join("list.crl"), "not a list").unwrap();
+    let line = running.log.line_with("FW606");
+    assert!(line.contains("list.crl") && line.contains("certificates of clients"), "{line}");
+    assert!(ask().contains("hello alice"));
+    scene.authority.revoke(scene.path(), 0xa11ce, 2100);
+    running.log.line_with("certificates of clients: the files changed");
+    assert_eq!(ask(), "");
+    assert!(running.log.line_with("FW307").contains("revoked"));
+}
+
+#[test]
 fn the_certificate_goes_to_the_endpoint_in_the_header() {
     let scene = Scene::new();
     let (endpoint, heard) = Endpoint::recording();

@@ -52,7 +52,7 @@ impl Folder {
         Self { folder: tempfile::tempdir().unwrap(), roots: RootCertStore::empty() }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 

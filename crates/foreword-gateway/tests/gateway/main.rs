@@ -20,3 +20,4 @@ mod tls;
 mod tls_terms;
 mod trust;
 mod udp;
+mod watch;

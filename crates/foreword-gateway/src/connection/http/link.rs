@@ -18,7 +18,7 @@ use crate::plan::{Cluster, Protocol, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::{Address, Chosen};
 use crate::upstream::reach::{Attempt, Attempts, reach};
-use crate::upstream::streams::{Multiplexed, Streams};
+use crate::upstream::streams::{self, Multiplexed, Streams};
 
 /// A connection to an endpoint, for one request.
 #[derive(Debug)]
@@ -197,15 +197,17 @@ async fn stream<S>(
         SendHeader::None => Rc::clone(&talk.worker.streams),
         _ => talk.own.streams(),
     };
+    // Terms of TLS that change meanwhile are newer than the connection.
+    let key = streams::key(cluster, address);
     let kept = || {
-        let kept = streams.take(cluster, address).filter(|_| kept_is_welcome);
+        let kept = streams.take(&key).filter(|_| kept_is_welcome);
         kept.inspect(|_| chosen.account.reused())
     };
     if let Some(connection) = kept() {
         return Ok((Ask::over(&connection, is_secure), true));
     }
     // Those who wait here have room on the connection that the first of them opens. Nobody closes the gate.
-    let gate = streams.gate(cluster, address);
+    let gate = streams.gate(&key);
     let _alone = gate.acquire().await;
     if let Some(connection) = kept() {
         return Ok((Ask::over(&connection, is_secure), true));
@@ -222,7 +224,7 @@ async fn stream<S>(
         Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
         Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
     };
-    streams.put(cluster, address, &connection);
+    streams.put(key, &connection);
     Ok((Ask::over(&connection, is_secure), false))
 }
 

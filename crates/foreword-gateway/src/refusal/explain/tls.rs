@@ -65,7 +65,7 @@ pub(super) const PAGES: &[Page] = &[
         cause: "A certificate of another authority, an old one, a server's certificate that is used by a client, a chain \
                 without the certificates between it and `ca`, or a list in `crl` that is too old to say anything.",
         remedy: "`openssl x509 -in FILE -noout -issuer -enddate -purpose` shows whose it is and for how long. Let the client \
-                 send its whole chain; keep `ca` and `crl` current, and reload after a change.",
+                 send its whole chain; keep `ca` and `crl` current: changes count at once.",
     },
     Page {
         code: Code::UnknownSni,
