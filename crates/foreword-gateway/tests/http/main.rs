@@ -3,6 +3,7 @@
 mod answers;
 mod balance;
 mod bodies;
+mod edge;
 mod failures;
 mod forwarding;
 mod frames;

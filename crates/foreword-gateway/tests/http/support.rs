@@ -15,6 +15,11 @@ use foreword_gateway::{Gateway, config};
 /// Nothing takes so long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether the large proofs run: `scripts/check nightly` says so.
+pub(crate) fn is_nightly() -> bool {
+    std::env::var_os("FOREWORD_NIGHTLY").is_some()
+}
+
 /// Starts a gateway on the file `text`.
 pub(crate) fn gateway(text: &str) -> Gateway {
     let configuration = config::parse(text, "test.toml", Path::new("."))
