@@ -6,6 +6,9 @@ use super::{Case, Must, is_token_byte};
 /// The beginning of every head.
 const HOST: &str = "Host: a\r\n";
 
+/// Whether a place may hold a byte.
+type MayHold = fn(u8) -> bool;
+
 /// Bytes that are put where they do not belong; some do no harm in some places.
 fn stray_bytes() -> impl Iterator<Item = u8> {
     (0..=0x20).chain(0x7f..=0x81).chain([0x85, 0xa0, 0xff]).chain(*b"\"#(,/:;<=>?@[\\]_{}'+-0")
@@ -37,10 +40,10 @@ fn framed(first: &[u8], lines: &[u8], is_chunked: bool) -> Vec<u8> {
 
 fn request_lines(out: &mut Vec<Case>) {
     // The places of a stray byte in `POST /case HTTP/1.1`, and what is told of it there.
-    let places: [(usize, fn(u8) -> bool); 8] = [
+    let places: [(usize, MayHold); 8] = [
         (0, is_token_byte),
         (2, is_token_byte),
-        (4, |byte| is_token_byte(byte)),
+        (4, is_token_byte),
         (5, |byte| byte == b'/'),
         (7, is_path_byte),
         (10, is_path_byte),
@@ -51,7 +54,7 @@ fn request_lines(out: &mut Vec<Case>) {
         for (at, may_be) in places {
             let mut first = b"POST /case HTTP/1.1".to_vec();
             first.insert(at, byte);
-            let must = if may_be(byte) { Must::BeSafe } else { Must::BeRefused };
+            let must = if may_be(byte) { Must::Safe } else { Must::Refused };
             for is_chunked in [false, true] {
                 out.push(Case::new(
                     "a stray byte in the request line",
@@ -64,7 +67,7 @@ fn request_lines(out: &mut Vec<Case>) {
         first.push(byte);
         out.push(Case::new(
             "a stray byte behind the version",
-            Must::BeRefused,
+            Must::Refused,
             framed(&first, HOST.as_bytes(), true),
         ));
     }
@@ -74,7 +77,7 @@ fn request_lines(out: &mut Vec<Case>) {
             for is_chunked in [false, true] {
                 out.push(Case::new(
                     "another version",
-                    Must::BeRefused,
+                    Must::Refused,
                     framed(first.as_bytes(), HOST.as_bytes(), is_chunked),
                 ));
             }
@@ -110,7 +113,7 @@ const VERSIONS: &[&str] = &[
 ];
 
 /// A field, its value, and what a value may hold besides controls.
-const FIELDS: &[(&str, &str, fn(u8) -> bool)] = &[
+const FIELDS: &[(&str, &str, MayHold)] = &[
     ("Content-Length", "5", |_| false),
     ("Transfer-Encoding", "chunked", |_| false),
     ("X-Any", "yy", |byte| byte >= b' ' && byte != 0x7f),
@@ -144,7 +147,7 @@ fn fields_with_stray_bytes(out: &mut Vec<Case>) {
                 let mut stray = line.as_bytes().to_vec();
                 stray.insert(at, byte);
                 stray.extend_from_slice(b"\r\n");
-                let must = if is_harmless { Must::BeSafe } else { Must::BeRefused };
+                let must = if is_harmless { Must::Safe } else { Must::Refused };
                 push_with_neighbours(out, "a stray byte in a field", must, &stray);
             }
         }
@@ -179,7 +182,7 @@ fn folds(out: &mut Vec<Case>) {
             ] {
                 let (before, behind) = line.split_at(at);
                 let folded = format!("{before}{fold}{behind}\r\n");
-                push_with_neighbours(out, "a folded line", Must::BeRefused, folded.as_bytes());
+                push_with_neighbours(out, "a folded line", Must::Refused, folded.as_bytes());
             }
         }
     }
@@ -280,27 +283,27 @@ fn lengths_and_codings(out: &mut Vec<Case>) {
         for (column, second) in LENGTHS.iter().enumerate() {
             let name = ["Content-Length", "content-length", "CONTENT-LENGTH"][(row + column) % 3];
             let lines = format!("Content-Length: {first}\r\n{name}: {second}\r\n");
-            both("1.1", "two lengths", Must::BeRefused, &lines);
+            both("1.1", "two lengths", Must::Refused, &lines);
         }
         for (column, coding) in CODINGS.iter().enumerate() {
             let (length, coding) =
                 (format!("Content-Length: {first}\r\n"), format!("Transfer-Encoding: {coding}\r\n"));
             let is_first = (row + column) % 2 == 0;
             let lines = if is_first { length + &coding } else { coding + &length };
-            both("1.1", "a length and a coding", Must::BeRefused, &lines);
+            both("1.1", "a length and a coding", Must::Refused, &lines);
         }
     }
     for (row, first) in CODINGS.iter().enumerate() {
         for (column, second) in CODINGS.iter().enumerate() {
             let name = ["Transfer-Encoding", "transfer-encoding"][(row + column) % 2];
             let lines = format!("Transfer-Encoding: {first}\r\n{name}: {second}\r\n");
-            both("1.1", "two codings", Must::BeRefused, &lines);
+            both("1.1", "two codings", Must::Refused, &lines);
         }
         let is_known = first.eq_ignore_ascii_case("chunked");
         let lines = format!("Transfer-Encoding: {first}\r\n");
-        both("1.1", "one coding", if is_known { Must::BeSafe } else { Must::BeRefused }, &lines);
+        both("1.1", "one coding", if is_known { Must::Safe } else { Must::Refused }, &lines);
         for more in ["", "Connection: keep-alive\r\n", "Connection: close\r\n", "Content-Length: 5\r\n"] {
-            both("1.0", "a coding in HTTP/1.0", Must::BeRefused, &format!("{lines}{more}"));
+            both("1.0", "a coding in HTTP/1.0", Must::Refused, &format!("{lines}{more}"));
         }
         for name in [
             "Transfer_Encoding",
@@ -312,9 +315,9 @@ fn lengths_and_codings(out: &mut Vec<Case>) {
             let must = if name == "TransferEncoding"
                 && !first.contains(['\0', '\x0b', '\x0c', '\x7f', '\r', '\n'])
             {
-                Must::BeSafe
+                Must::Safe
             } else {
-                Must::BeRefused
+                Must::Refused
             };
             both("1.1", "a coding by another name", must, &format!("{name}: {first}\r\n"));
         }
@@ -364,18 +367,18 @@ fn targets_and_hosts(out: &mut Vec<Case>) {
             for path in ["", "/", "/case", "?q", "/../x", "//x"] {
                 let must = match agrees && is_ours {
                     // `a:80` is not what `https` and `a` mean, and the other way round.
-                    true => Must::BeSafe,
-                    false => Must::BeRefused,
+                    true => Must::Safe,
+                    false => Must::Refused,
                 };
                 push(must, &format!("{scheme}://{authority}{path}"), HOST);
             }
         }
-        let must = if agrees { Must::BeSafe } else { Must::BeRefused };
+        let must = if agrees { Must::Safe } else { Must::Refused };
         // Two opinions on the same head, whatever they are.
-        push(Must::BeRefused, "/case", &format!("{HOST}Host: {authority}\r\n"));
-        push(Must::BeRefused, "/case", &format!("Host: {authority}\r\nHost: {authority}\r\n"));
-        push(Must::BeRefused, "/case", &format!("Host : {authority}\r\n"));
-        push(Must::BeRefused, "/case", &format!(" Host: {authority}\r\n{HOST}"));
+        push(Must::Refused, "/case", &format!("{HOST}Host: {authority}\r\n"));
+        push(Must::Refused, "/case", &format!("Host: {authority}\r\nHost: {authority}\r\n"));
+        push(Must::Refused, "/case", &format!("Host : {authority}\r\n"));
+        push(Must::Refused, "/case", &format!(" Host: {authority}\r\n{HOST}"));
         if agrees {
             push(must, "/case", &format!("Host: {authority}\r\n"));
         }
@@ -384,7 +387,7 @@ fn targets_and_hosts(out: &mut Vec<Case>) {
         "*", "a", "a:80", "case", "http:a", "http:/a", "http//a/", "://a/", "/case#x", "/case#", "#", "?q",
         "\\case",
     ] {
-        push(Must::BeRefused, target, HOST);
+        push(Must::Refused, target, HOST);
     }
     for hosts in [
         "",
@@ -404,7 +407,7 @@ fn targets_and_hosts(out: &mut Vec<Case>) {
         "Host: http://a/\r\n",
         "Host: \u{e4}\r\n",
     ] {
-        push(Must::BeRefused, "/case", hosts);
+        push(Must::Refused, "/case", hosts);
     }
 }
 
@@ -467,7 +470,7 @@ fn options(out: &mut Vec<Case>) {
                 let head = format!(
                     "POST /case HTTP/{version}\r\n{HOST}Connection: {option}\r\n{other}X-Case: {{id}}\r\n\r\n{body}"
                 );
-                out.push(Case::new("options of the connection", Must::BeSafe, head.into_bytes()));
+                out.push(Case::new("options of the connection", Must::Safe, head.into_bytes()));
             }
         }
     }
@@ -485,7 +488,7 @@ fn lines_without_end(out: &mut Vec<Case>) {
                     head.push_str(if number == place { end } else { "\r\n" });
                 }
                 head.push_str(body);
-                out.push(Case::new("another line end", Must::BeRefused, head.into_bytes()));
+                out.push(Case::new("another line end", Must::Refused, head.into_bytes()));
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The edge: what strangers send so that two servers read it in two ways, thousands of times, and what comes out behind us.
 
 mod bodies;
+mod bypass;
 mod heads;
 mod oracle;
 mod recorder;
+mod servers;
 mod streams;
 
 use std::net::{SocketAddr, TcpStream};
@@ -24,11 +26,11 @@ use crate::support::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Must {
     /// A rule is broken: it is refused, and its connection ends.
-    BeRefused,
+    Refused,
     /// It is reset, when what came of it so far was right and may have gone on.
-    BeReset,
+    Reset,
     /// It may be served. Then its endpoint got one request for each answer, and nobody can read those otherwise.
-    BeSafe,
+    Safe,
 }
 
 /// Bytes of a stranger. `{id}` in them becomes a number by which they are known again.
@@ -158,9 +160,9 @@ fn try_all_streams(cases: &[streams::Case], door: Door) -> Vec<String> {
         let is_refused =
             outcome.reason.is_some() || outcome.status.is_some_and(|status| REFUSALS.contains(&status));
         let is_right = match case.must {
-            Must::BeRefused => is_refused && count == 0,
-            Must::BeReset => is_refused && count <= 1,
-            Must::BeSafe => count == usize::from(outcome.status == Some(200)),
+            Must::Refused => is_refused && count == 0,
+            Must::Reset => is_refused && count <= 1,
+            Must::Safe => count == usize::from(outcome.status == Some(200)),
         };
         if !is_right {
             let bytes = case.numbered(id).escape_ascii().to_string();
@@ -183,13 +185,13 @@ fn fault(must: Must, outcome: &Outcome, count: usize) -> Option<&'static str> {
     match must {
         _ if !outcome.has_ended => Some("expected the end of the connection"),
         _ if count != served => Some("expected as many answers as requests"),
-        Must::BeSafe => None,
-        Must::BeRefused | Must::BeReset
+        Must::Safe => None,
+        Must::Refused | Must::Reset
             if outcome.statuses.len() != 1 || !outcome.statuses.iter().all(is_refusal) =>
         {
             Some("expected one refusal")
         }
-        Must::BeRefused | Must::BeReset => None,
+        Must::Refused | Must::Reset => None,
     }
 }
 
@@ -227,7 +229,7 @@ fn send(address: SocketAddr, door: Door, case: &Case, id: usize) -> Outcome {
     let begun = Instant::now();
     let mut wire = Wire::new(TcpStream::connect(address).unwrap());
     wire.write(&[door.header(), &case.numbered(id)].concat());
-    if case.must == Must::BeSafe {
+    if case.must == Must::Safe {
         wire.finish();
     }
     let mut outcome = Outcome::default();

@@ -21,6 +21,13 @@ impl Case {
         Self { what, must, head, data: None, trailers: Vec::new() }
     }
 
+    /// Asks for this path, with these fields behind it, pseudo-fields first.
+    pub(super) fn asking(path: &str, fields: &[(&str, &str)]) -> Self {
+        let mut head = vec![field(":method", "GET"), field(":scheme", "http"), field(":path", path)];
+        head.extend(fields.iter().map(|&(name, value)| field(name, value)));
+        Self::new("a question", Must::Safe, head)
+    }
+
     /// Its frames on stream 1, with a field by which it is known again.
     pub(super) fn numbered(&self, id: usize) -> Vec<u8> {
         let mut head = self.head.clone();
@@ -112,7 +119,7 @@ fn stray_bytes(out: &mut Vec<Case>) {
             for name in ["content-length", "te"] {
                 let mut head = root();
                 head.push((name.as_bytes().to_vec(), stray(if name == "te" { "trailers" } else { "5" })));
-                let mut case = Case::new("a stray byte in a field of meaning", Must::BeSafe, head);
+                let mut case = Case::new("a stray byte in a field of meaning", Must::Safe, head);
                 case.data = Some(b"hello");
                 out.push(case);
             }
@@ -121,7 +128,7 @@ fn stray_bytes(out: &mut Vec<Case>) {
 }
 
 fn must(is_harmless: bool) -> Must {
-    if is_harmless { Must::BeSafe } else { Must::BeRefused }
+    if is_harmless { Must::Safe } else { Must::Refused }
 }
 
 fn is_host_byte(byte: u8) -> bool {
@@ -163,7 +170,7 @@ fn injections(out: &mut Vec<Case>) {
                     if let Some((_, value)) = head.get_mut(place) {
                         value.extend_from_slice(text.as_bytes());
                     }
-                    out.push(Case::new("an injected line", Must::BeRefused, head));
+                    out.push(Case::new("an injected line", Must::Refused, head));
                 }
                 for (name, value) in [
                     ("x-any".to_owned(), text.clone()),
@@ -177,7 +184,7 @@ fn injections(out: &mut Vec<Case>) {
                 ] {
                     let mut head = root();
                     head.push(field(name, value));
-                    out.push(Case::new("an injected line", Must::BeRefused, head));
+                    out.push(Case::new("an injected line", Must::Refused, head));
                 }
             }
         }
@@ -186,7 +193,7 @@ fn injections(out: &mut Vec<Case>) {
 
 /// Pseudo-fields that are missing, doubled, unknown, empty, late or of another kind of message.
 fn pseudo_fields(out: &mut Vec<Case>) {
-    let mut refuse = |head: Vec<Field>| out.push(Case::new("wrong pseudo-fields", Must::BeRefused, head));
+    let mut refuse = |head: Vec<Field>| out.push(Case::new("wrong pseudo-fields", Must::Refused, head));
     for place in 0..4 {
         let mut doubled = root();
         let again = doubled[place].clone();
@@ -237,7 +244,7 @@ fn pseudo_fields(out: &mut Vec<Case>) {
     for scheme in ["ftp", "HTTP ", "htt", "https:", "http://", "http://b/", "httpx", "http\0", "data", "x"] {
         let mut head = root();
         head[1].1 = scheme.into();
-        out.push(Case::new("another scheme", Must::BeRefused, head));
+        out.push(Case::new("another scheme", Must::Refused, head));
     }
     for method in ["", " ", "GET /hidden HTTP/1.1", "GET /", "P OST", "POST\t", "(POST)", "CONNECT", "PRI"] {
         let mut head = root();
@@ -270,7 +277,7 @@ fn fields_of_http1(out: &mut Vec<Case>) {
             for data in
                 [None, Some(b"hello".as_slice()), Some(b"0\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n")]
             {
-                let mut case = Case::new("a field of HTTP/1.1", Must::BeRefused, with(&[(name, value)]));
+                let mut case = Case::new("a field of HTTP/1.1", Must::Refused, with(&[(name, value)]));
                 case.data = data;
                 out.push(case);
                 let spelt: String = name
@@ -278,12 +285,12 @@ fn fields_of_http1(out: &mut Vec<Case>) {
                     .enumerate()
                     .map(|(n, c)| if n % 3 == 0 { c.to_ascii_uppercase() } else { c })
                     .collect();
-                out.push(Case::new("a field in upper case", Must::BeRefused, with(&[(&spelt, value)])));
+                out.push(Case::new("a field in upper case", Must::Refused, with(&[(&spelt, value)])));
             }
         }
     }
     for value in ["gzip", "chunked", "trailers, chunked", "trailers;q=1", "", "x"] {
-        out.push(Case::new("another TE", Must::BeSafe, with(&[("te", value)])));
+        out.push(Case::new("another TE", Must::Safe, with(&[("te", value)])));
     }
     for name in [
         "expect",
@@ -296,7 +303,7 @@ fn fields_of_http1(out: &mut Vec<Case>) {
         "max-forwards",
     ] {
         for value in ["100-continue", "content-length", "AAMAAABkAAQAAP__", "6.6.6.6", "for=6.6.6.6", "0"] {
-            out.push(Case::new("a field that we write or answer", Must::BeSafe, with(&[(name, value)])));
+            out.push(Case::new("a field that we write or answer", Must::Safe, with(&[(name, value)])));
         }
     }
 }
@@ -335,24 +342,24 @@ fn lengths(out: &mut Vec<Case>) {
         [None, Some(b"hello".as_slice()), Some(b"helloGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"), Some(b"")]
     {
         for first in values {
-            let mut case = Case::new("a length", Must::BeRefused, with(&[("content-length", first)]));
+            let mut case = Case::new("a length", Must::Refused, with(&[("content-length", first)]));
             case.data = data;
             let is_empty = data.is_some_and(<[u8]>::is_empty) && first == "0";
             if right(first, data) || is_empty {
-                case.must = Must::BeSafe;
+                case.must = Must::Safe;
             } else if first == "0" && data.is_some() {
                 // Without a body it is whole, until there is one.
-                case.must = Must::BeReset;
+                case.must = Must::Reset;
             }
             out.push(case);
             for second in values {
                 let fields = [("content-length", first), ("content-length", second)];
-                let mut case = Case::new("two lengths", Must::BeRefused, with(&fields));
+                let mut case = Case::new("two lengths", Must::Refused, with(&fields));
                 case.data = data;
                 out.push(case);
             }
             for name in ["content_length", "Content-Length", "content-length "] {
-                let mut case = Case::new("a length by another name", Must::BeRefused, with(&[(name, first)]));
+                let mut case = Case::new("a length by another name", Must::Refused, with(&[(name, first)]));
                 case.data = data;
                 out.push(case);
             }
@@ -392,11 +399,11 @@ fn trailers(out: &mut Vec<Case>) {
         }
     }
     for value in ["y\r\nz: 1", "y\r\n\r\nGET /hidden HTTP/1.1", "y\n", "\r", "\0", "\x7f", "y\x01"] {
-        let mut case = Case::new("a wrong trailer", Must::BeRefused, root());
+        let mut case = Case::new("a wrong trailer", Must::Refused, root());
         (case.data, case.trailers) = (Some(b"hello".as_slice()), vec![field("x-sum", value)]);
         out.push(case);
     }
-    let mut case = Case::new("a right trailer", Must::BeSafe, root());
+    let mut case = Case::new("a right trailer", Must::Safe, root());
     (case.data, case.trailers) = (Some(b"hello".as_slice()), vec![field("x-sum", "y")]);
     out.push(case);
 }
@@ -436,7 +443,7 @@ fn hosts(out: &mut Vec<Case>) {
             let agree = authority.eq_ignore_ascii_case(host) && may_be;
             out.push(Case::new("an authority and a host", must(agree), both.clone()));
             both.push(field("host", host));
-            out.push(Case::new("two hosts", Must::BeRefused, both));
+            out.push(Case::new("two hosts", Must::Refused, both));
         }
     }
 }
