@@ -11,6 +11,7 @@ use foreword::{Parser, Trust};
 use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
+use crate::policy::bound::Bound;
 pub use crate::policy::cluster::{
     Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, EndpointTls, HeaderPlacement,
     InnerHeader, Keepalive, OwnZone, Protocol, SendHeader, Target, WhenAllDown,
@@ -57,6 +58,7 @@ impl Plan {
         for listener in self.listeners.iter_mut().filter_map(Arc::get_mut) {
             if let Some(before) = before.listener(&listener.name) {
                 listener.rules.take_over(&before.rules);
+                listener.bounds.iter_mut().for_each(|bound| bound.take_over(&before.bounds));
             }
         }
     }
@@ -105,6 +107,8 @@ pub struct Listener {
     pub header: HeaderPlan,
     /// How TLS is ended here, if it is.
     pub tls: Option<Arc<TlsPlan>>,
+    /// How often connections are let in, and how many at once: asked before anything is read behind the header.
+    pub bounds: Vec<Bound>,
     /// Its rules; `cluster = "…"` is the last of them.
     pub rules: Rules,
     /// Its timeouts.

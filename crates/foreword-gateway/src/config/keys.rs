@@ -3,6 +3,7 @@
 
 mod answers;
 mod clusters;
+mod limits;
 mod tls;
 
 use foreword::Parser;
@@ -13,6 +14,7 @@ pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
     HEALTH, SEND_TLV, ZONE,
 };
+pub(crate) use self::limits::{ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, RATE_LIMIT};
 pub(crate) use self::tls::{CERTIFICATE, TLS, TLS_CLIENT};
 use super::takes::Takes::{
     self, Count, Duration, Flag, Lists, Named, NamedTexts, NamedTextsOrLists, Number, OneNumber, Size,
@@ -65,9 +67,12 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &KEEPALIVE,
     &MAX,
     &MIN,
+    &ARRIVAL_RATE,
+    &ARRIVAL_LIMIT,
     &RULE,
     &THEN,
     &RATE_LIMIT,
+    &LIMIT_CONNECTIONS,
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
@@ -205,6 +210,18 @@ pub(crate) const LISTENER: Section = Section {
         key("keepalive", Table(&KEEPALIVE), "{}", "How clients are asked whether they are still there."),
         key("max", Table(&MAX), "{}", "How much is taken."),
         key("min", Table(&MIN), "{}", "How little is taken."),
+        key(
+            "rate_limit",
+            Table(&ARRIVAL_RATE),
+            "none",
+            "How many connections of each client are let in, in some time. Under `tls`, each of them makes one handshake.",
+        ),
+        key(
+            "limit_connections",
+            Table(&ARRIVAL_LIMIT),
+            "none",
+            "How many connections each client may have at once.",
+        ),
         key(
             "encoded_slash",
             Word(&["refuse", "keep"]),
@@ -395,6 +412,12 @@ pub(crate) const THEN: Section = Section {
             "Lets no more pass than so many in so much time; in tcp mode connections are counted.",
         ),
         key(
+            "limit_connections",
+            Table(&LIMIT_CONNECTIONS),
+            "",
+            "Lets no more pass than so many at once: requests, in tcp mode connections, in udp mode flows.",
+        ),
+        key(
             "set_fields",
             NamedTexts("a table of templates"),
             "",
@@ -414,29 +437,6 @@ pub(crate) const THEN: Section = Section {
             "Removes fields of the response that goes to the client.",
         ),
         ERROR_PAGES,
-    ],
-};
-
-pub(crate) const RATE_LIMIT: Section = Section {
-    title: "then = { rate_limit = { … } }",
-    about: "How often a rule lets somebody pass: smoothly, with a burst after a pause (GCRA). Whoever comes too often is answered with `status` and `Retry-After`; in tcp mode the connection is closed. All workers count together, and a reload goes on counting where nothing of it changed.",
-    keys: &[
-        key("requests", Number(1, 1_000_000_000), "required", "So many for each key…"),
-        key("every", Duration, "\"1s\"", "…in so much time."),
-        key("burst", Number(1, 1_000_000_000), "as `requests`", "How many may come at once after a pause."),
-        key(
-            "per",
-            Text("a value, or a template"),
-            "\"client.ip\"",
-            "What is counted apart: `client.ip`, `field[\"authorization\"]`, `{host}{path}`, … IPv6 addresses count by their /64. Whoever has no such value is not limited.",
-        ),
-        key("status", Status(400), "429", "The answer to whoever comes too often; in http mode only."),
-        key(
-            "keys",
-            Number(1, 16_777_216),
-            "65536",
-            "How many keys are remembered, with 16 bytes each. Where there are more, those that used least are forgotten first.",
-        ),
     ],
 };
 

@@ -16,6 +16,7 @@ use super::datagrams;
 use super::document::{Notes, Table, Value, shown};
 use super::keepalive;
 use super::keys::{HEADER, KEEPALIVE, LISTENER, MAX, MIN, TIMEOUT};
+use super::limits;
 use super::lists::Lists;
 use super::pages;
 use super::problem::Problem;
@@ -118,6 +119,7 @@ impl<'a> Listeners<'a> {
         };
         let room = Room { mode: shape.mode, scope, lists: self.lists, clusters: self.clusters };
         let rules = rules::read(table, &room, &mut self.conditions);
+        let bounds = limits::of_listener(table, &room);
         let own = self.binds.get(others..).unwrap_or_default();
         warn_of_unix_strangers(own, trust.as_ref().filter(|_| has_groups), table.notes());
         warn_of_loops(own, &rules, table.notes());
@@ -137,6 +139,7 @@ impl<'a> Listeners<'a> {
             trust: trust.filter(|_| has_groups),
             header,
             tls,
+            bounds,
             rules,
             timeout,
             keepalive,

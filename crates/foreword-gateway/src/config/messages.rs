@@ -4,6 +4,7 @@ mod answers;
 mod endpoints;
 mod files;
 mod health;
+mod limits;
 
 use std::path::Path;
 

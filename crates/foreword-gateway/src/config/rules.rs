@@ -8,10 +8,10 @@ use foreword_rule::{Predicate, Scope, Template, Variable};
 use super::clusters::Clusters;
 use super::document::{Notes, Table, Value, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
+use super::limits;
 use super::lists::Lists;
 use super::pages;
 use super::problem::Problem;
-use super::rate_limit;
 use super::source::{At, Place};
 use crate::plan::{Balance, Mode};
 use crate::policy::rules::{Change, Ending, Limit, Rule, Rules, SetField};
@@ -52,7 +52,8 @@ pub(crate) fn read(listener: &Table<'_, '_>, room: &Room<'_>, conditions: &mut V
             notes.problem(cluster.place.problem(problem));
         }
         let ending = forward(&cluster, room, notes);
-        rules.push(Rule { name: CLUSTER_RULE.into(), when: None, limit: None, changes: Vec::new(), ending });
+        let (limits, changes) = (Vec::new(), Vec::new());
+        rules.push(Rule { name: CLUSTER_RULE.into(), when: None, limits, changes, ending });
     } else if listener.get("rule").is_none() && listener.get("cluster").is_none() {
         let problem = listener.place.expected("`cluster` or at least one `rule`", "neither");
         notes.problem(problem.hint("add `cluster = \"NAME\"` to forward everything"));
@@ -82,18 +83,18 @@ fn read_rule(
         Some(_) => Some(read_condition(&table.read("when", |value| value.text())?, room, conditions, notes)?),
         None => None,
     };
-    let (limit, ending, changes) = then?;
-    Some((Rule { name: name.into(), when, limit, changes, ending }, table.place))
+    let (limits, ending, changes) = then?;
+    Some((Rule { name: name.into(), when, limits, changes, ending }, table.place))
 }
 
-fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Option<Limit>, Option<Ending>, Vec<Change>) {
+fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Vec<Limit>, Option<Ending>, Vec<Change>) {
     if then.all_present().is_empty() {
         then.notes().problem(then.place.expected("at least one key", "none, which has no effect"));
     }
     if room.mode == Mode::Http {
         note_changes_without_effect(then);
     }
-    (rate_limit::read(then, room), read_ending(then, room), read_changes(then, room))
+    (limits::of_rule(then, room), read_ending(then, room), read_changes(then, room))
 }
 
 /// Changes of what never is: nothing goes upstream unless the rule forwards or lets others, nothing back once it closes.

@@ -8,6 +8,7 @@ use foreword::PeerAddr;
 use super::header_error::HeaderError;
 use super::record::{Outcome, Record, Side};
 use crate::admission::Full;
+use crate::policy::bound::Over;
 use crate::refusal::{Code, Refusal};
 use crate::tls::acceptor::TlsRefusal;
 use crate::upstream::connect::ConnectError;
@@ -41,14 +42,17 @@ pub(crate) enum ServeError {
         /// Its name.
         rule: Box<str>,
     },
-    /// The client comes more often than a rule lets it.
-    #[error("rule `{rule}` takes the next one in {} s", .wait.as_secs_f32())]
+    /// A rule lets no more of the client's connections pass.
+    #[error("rule `{rule}` {over}")]
     Limited {
         /// Its name.
         rule: Box<str>,
-        /// After how long the next one is welcome.
-        wait: Duration,
+        /// The bound that was met.
+        over: Over,
     },
+    /// The listener lets in no more of the client's connections.
+    #[error("the listener {0}")]
+    NotLetIn(Over),
     /// No rule took the connection.
     #[error("no rule of the listener takes this connection")]
     NoRule,
@@ -105,7 +109,12 @@ impl ServeError {
             Self::HeaderAsPayload { second: false } => Some(Code::HeaderForbidden),
             Self::Tls(refusal) => refusal.code(),
             Self::Rule { .. } => Some(Code::RefusedByRule),
-            Self::Limited { .. } => Some(Code::RateLimited),
+            Self::Limited { over: Over::Rate(_), .. } | Self::NotLetIn(Over::Rate(_)) => {
+                Some(Code::RateLimited)
+            }
+            Self::Limited { over: Over::Seats(_), .. } | Self::NotLetIn(Over::Seats(_)) => {
+                Some(Code::TooManyAtOnce)
+            }
             Self::NoRule => Some(Code::NoRule),
             Self::Http2 { .. } => Some(Code::BrokenHttp2),
             Self::Flood { .. } => Some(Code::Http2Flood),

@@ -30,6 +30,7 @@ use self::shared::Worker;
 use crate::drain::Drain;
 use crate::plan::{Http2, Listener, Mode};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};
+use crate::policy::seats::Seat;
 use crate::stream::{Downstream, Stream};
 use crate::tls::{acceptor, hello};
 use crate::upstream::header::Introduced;
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
     /// What the client said of the handshake, if TLS passes through.
     pub(crate) hello: Option<Box<HelloFacts>>,
     pub(crate) drain: Drain,
+    /// What it holds of the listener's bounds, for as long as it lasts.
+    _seats: Box<[Seat]>,
     /// Made when it is first asked for; most connections need none.
     unique_id: OnceCell<Box<[u8]>>,
 }
@@ -120,10 +123,12 @@ async fn serve(
     let ends = Ends { peer: &peer, local: &local, accepted: at };
     let client = identify(&mut stream, listener, &served.post.awaited, ends, &mut leftover).await?;
     note_client(record, &client);
+    let seats = let_in(listener, &client)?;
 
     let mut connection = Connection {
         listener: Arc::clone(listener),
         client,
+        _seats: seats,
         tls: None,
         hello: None,
         drain,
@@ -150,6 +155,17 @@ async fn serve(
             speak(stream, Vec::new(), at, &connection, worker, record).await
         }
     }
+}
+
+/// Asks the listener whether this client may have another connection. TLS has not begun: whoever comes too often costs no
+/// handshake.
+fn let_in(listener: &Listener, client: &Client) -> Result<Box<[Seat]>, ServeError> {
+    let facts = ConnectionFacts { client, tls: None, hello: None };
+    let mut seats = Vec::new();
+    for bound in &listener.bounds {
+        bound.ask(&facts, || Instant::now().into_std(), &mut seats).map_err(ServeError::NotLetIn)?;
+    }
+    Ok(seats.into())
 }
 
 /// Goes on in the listener's mode. Each mode has as much room as it needs itself, not as the largest of them does.

@@ -18,7 +18,7 @@ use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{Cluster, HeaderPlacement, InnerHeader, Listener, SecondHeader};
-use crate::policy::rate::RateLimit;
+use crate::policy::bound::Bound;
 use crate::policy::rules::Ending;
 use crate::stream::Downstream;
 use crate::stream::outgoing::Outgoing;
@@ -36,16 +36,18 @@ pub(crate) async fn serve(
     record: &mut Record,
 ) -> Result<(), ServeError> {
     let facts = connection.facts();
-    let take = |limit: &RateLimit| limit.take(&facts, Instant::now().into_std());
-    let decision = connection.listener.rules.decide(&facts, take, &mut |_| {});
+    let mut seats = Vec::new();
+    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
+    let decision = connection.listener.rules.decide(&facts, ask, &mut |_| {});
+    // Given back when the connection is over.
+    let _seats = seats.into_boxed_slice();
     if let Some(rule) = decision.rule {
         record.rule(&rule.name);
     }
     let cluster = match (decision.ending, decision.rule) {
         (Ending::Forward(cluster), _) => cluster,
-        (Ending::Limited { .. }, Some(rule)) => {
-            let wait = decision.wait.unwrap_or_default();
-            return Err(ServeError::Limited { rule: rule.name.clone(), wait });
+        (_, Some(rule)) if let Some(over) = decision.over => {
+            return Err(ServeError::Limited { rule: rule.name.clone(), over });
         }
         (_, Some(rule)) => return Err(ServeError::Rule { rule: rule.name.clone() }),
         (_, None) => return Err(ServeError::NoRule),

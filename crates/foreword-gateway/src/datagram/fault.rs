@@ -9,6 +9,7 @@ use foreword::{ClaimRefused, Command, Fault as Broken, Group, Looks, Malformed, 
 use crate::admission::Full;
 use crate::observe::counters::Dropped;
 use crate::plan::DatagramHeaders;
+use crate::policy::bound::Over;
 use crate::refusal::{Code, Hex, server_name};
 use crate::upstream::connect::ConnectError;
 
@@ -35,8 +36,8 @@ pub(crate) enum Fault<'d> {
     SecondHeader,
     /// A rule refuses it.
     Rule { rule: Option<&'d str> },
-    /// A rule has let as many flows begin as it lets.
-    Limited { rule: &'d str },
+    /// A rule, or without one the listener, lets no more flows begin.
+    Limited { rule: Option<&'d str>, over: Over },
     /// There is no room for another flow.
     Full(Full),
     /// It would begin a flow while the gateway lets go.
@@ -106,7 +107,8 @@ impl Fault<'_> {
             Self::SecondHeader => Code::SecondHeader,
             Self::Rule { rule: Some(_) } => Code::RefusedByRule,
             Self::Rule { rule: None } => Code::NoRule,
-            Self::Limited { .. } => Code::RateLimited,
+            Self::Limited { over: Over::Rate(_), .. } => Code::RateLimited,
+            Self::Limited { over: Over::Seats(_), .. } => Code::TooManyAtOnce,
             Self::Full(_) => Code::FlowLimit,
             Self::Connect(error) => error.code(),
             Self::TooLarge(_) => Code::DatagramTooLarge,
@@ -185,7 +187,8 @@ impl fmt::Display for Fault<'_> {
             ),
             Self::Rule { rule: Some(rule) } => write!(f, "refused by rule `{rule}`"),
             Self::Rule { rule: None } => f.write_str("no rule of the listener takes this datagram"),
-            Self::Limited { rule } => write!(f, "one flow more than rule `{rule}` lets begin in its time"),
+            Self::Limited { rule: Some(rule), over } => write!(f, "rule `{rule}` {over}"),
+            Self::Limited { rule: None, over } => write!(f, "the listener {over}"),
             Self::Full(Full { limit, of_listener: true }) => {
                 write!(f, "expected at most {limit} flows here (max.flows), found one more and none that may go")
             }

@@ -27,10 +27,11 @@ use crate::connection::shared::{Present, Worker};
 use crate::drain::{Drain, GRACE};
 use crate::observe::Name;
 use crate::plan::{InnerHeader, Listener};
+use crate::policy::bound::Bound;
 use crate::policy::cluster::Cluster;
 use crate::policy::facts::ConnectionFacts;
-use crate::policy::rate::RateLimit;
 use crate::policy::rules::Ending;
+use crate::policy::seats::Seat;
 use crate::refusal::{Code, Refusal};
 use crate::upstream::endpoints::Chosen;
 
@@ -62,6 +63,7 @@ pub(super) struct Flow {
 struct Open {
     record: Record,
     _places: Places,
+    _seats: Box<[Seat]>,
 }
 
 /// How far a flow has shown that its client is where it says.
@@ -95,31 +97,41 @@ pub(super) struct Opening {
     pub(super) places: Places,
 }
 
-/// Where the rules send a client's flow, and by which rule.
-pub(super) fn decide<'d>(
-    listener: &'d Listener,
-    client: &Client,
-) -> Result<(&'d Arc<Cluster>, Option<&'d str>), Fault<'d>> {
+/// What the listener and its rules make of a client's flow.
+pub(super) struct Decided<'d> {
+    cluster: &'d Arc<Cluster>,
+    rule: Option<&'d str>,
+    /// What it holds of bounds, for as long as it lasts.
+    seats: Vec<Seat>,
+}
+
+/// Finds out where a client's flow goes, and by which rule.
+pub(super) fn decide<'d>(listener: &'d Listener, client: &Client) -> Result<Decided<'d>, Fault<'d>> {
     let facts = ConnectionFacts { client, tls: None, hello: None };
-    let take = |limit: &RateLimit| limit.take(&facts, Instant::now().into_std());
-    let decision = listener.rules.decide(&facts, take, &mut |_| {});
+    let mut seats = Vec::new();
+    let mut ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
+    for bound in &listener.bounds {
+        ask(bound).map_err(|over| Fault::Limited { rule: None, over })?;
+    }
+    let decision = listener.rules.decide(&facts, ask, &mut |_| {});
     let rule = decision.rule.map(|rule| &*rule.name);
-    match decision.ending {
-        Ending::Forward(cluster) => Ok((cluster, rule)),
-        Ending::Limited { .. } => Err(Fault::Limited { rule: rule.unwrap_or_default() }),
+    match (decision.ending, decision.over) {
+        (Ending::Forward(cluster), _) => Ok(Decided { cluster, rule, seats }),
+        (_, Some(over)) => Err(Fault::Limited { rule, over }),
         _ => Err(Fault::Rule { rule }),
     }
 }
 
 impl Flow {
-    /// Begins a flow to an endpoint of `cluster`.
+    /// Begins a flow where it was decided to go.
     pub(super) fn open<'d>(
         worker: &Worker,
         served: &Rc<Served>,
         opening: Opening,
-        (cluster, rule): (&Arc<Cluster>, Option<&str>),
+        decided: Decided<'_>,
     ) -> Result<Rc<Self>, Fault<'d>> {
         let Opening { key, names, ends, client, carried_back, places } = opening;
+        let Decided { cluster, rule, seats } = decided;
         let unique_id = OnceCell::new();
         let (chosen, outgoing) = Outgoing::open(&worker.endpoints, cluster, &client, &unique_id)?;
         let mut record = Record::open(&served.journal, ends.peer, ends.local);
@@ -142,7 +154,7 @@ impl Flow {
             chosen,
             carried_back,
             refuses_header: cluster.inner_header == InnerHeader::Reject,
-            open: RefCell::new(Some(Open { record, _places: places })),
+            open: RefCell::new(Some(Open { record, _places: places, _seats: seats.into() })),
             ended: Notify::new(),
             moved: Cell::new(Instant::now()),
             stage: Cell::new(Stage::Asking),

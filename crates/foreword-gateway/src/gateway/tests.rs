@@ -22,9 +22,9 @@ fn plan(binds: &[Bind], endpoint: SocketAddr) -> Plan {
 fn plan_to(binds: &[Bind], target: Target) -> Plan {
     let cluster = Arc::new(Cluster::new("echo", 0, vec![Endpoint::new("echo", target)]));
     let forward = Rule {
-        limit: None,
         name: "all".into(),
         when: None,
+        limits: Vec::new(),
         changes: Vec::new(),
         ending: Some(Ending::Forward(Arc::clone(&cluster))),
     };
@@ -44,6 +44,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
             datagrams: Default::default(),
         },
         tls: None,
+        bounds: Vec::new(),
         rules: Rules::new(vec![forward]),
         timeout: Timeouts::default(),
         keepalive: Keepalive::default(),

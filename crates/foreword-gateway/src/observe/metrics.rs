@@ -227,6 +227,7 @@ fn happens_at_a_listener(code: Code) -> bool {
                 | Code::FlowLimit
                 | Code::DatagramTooLarge
                 | Code::RateLimited
+                | Code::TooManyAtOnce
                 | Code::QueueFull
                 | Code::QueueDeadline
         )

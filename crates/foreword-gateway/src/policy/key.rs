@@ -1,5 +1,6 @@
 //! By what connections and requests are told apart: a value of theirs, or several in a template.
 
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 
 use foreword_rule::{Facts, Kind, Part, RuleError, Template, Variable};
@@ -38,6 +39,19 @@ impl Key {
     /// The values that it is made of.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.template.variables()
+    }
+
+    /// The key as a number by which somebody is counted here; `None` where none of its values is there.
+    pub(crate) fn hashed(&self, hash: &RandomState, facts: &impl Facts) -> Option<u64> {
+        let mut hasher = hash.build_hasher();
+        let is_there = self.read(facts, &mut |piece| match piece {
+            // With its length, since two values side by side must not read as two others.
+            Piece::Bytes(bytes) => bytes.hash(&mut hasher),
+            Piece::Ip(IpAddr::V4(ip)) => ip.octets().hash(&mut hasher),
+            // With IPv6 everybody has a /64 to choose from.
+            Piece::Ip(IpAddr::V6(ip)) => (ip.to_bits() >> 64).hash(&mut hasher),
+        });
+        is_there.then(|| hasher.finish())
     }
 
     /// Gives what the key is made of, piece by piece, without writing it out first; `false` where none of the values is there.
@@ -83,14 +97,19 @@ fn read(variable: &Variable, facts: &impl Facts, each: &mut impl FnMut(Piece<'_>
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::policy::balance;
 
-    struct Known {
-        ip: Option<&'static str>,
-        host: Option<&'static str>,
-        field: Option<&'static str>,
+    /// Facts of which only some are there.
+    pub(crate) struct Known {
+        pub(crate) ip: Option<&'static str>,
+        pub(crate) host: Option<&'static str>,
+        pub(crate) field: Option<&'static str>,
+    }
+
+    impl Known {
+        pub(crate) const NOBODY: Self = Self { ip: None, host: None, field: None };
     }
 
     impl Facts for Known {
@@ -119,11 +138,9 @@ mod tests {
         balance::number(&key(text), facts)
     }
 
-    const NOBODY: Known = Known { ip: None, host: None, field: None };
-
     #[test]
     fn the_same_value_is_the_same_key_however_an_address_is_written() {
-        let of = |ip| number("client.ip", &Known { ip: Some(ip), ..NOBODY });
+        let of = |ip| number("client.ip", &Known { ip: Some(ip), ..Known::NOBODY });
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8::2"));
@@ -142,9 +159,9 @@ mod tests {
     #[test]
     fn where_no_value_is_there_is_no_key() {
         for text in ["client.ip", "host", "client.port", "field[\"x-user\"]", "{host}{client.ip}", "{uri}"] {
-            assert_eq!(number(text, &NOBODY), None, "{text}");
+            assert_eq!(number(text, &Known::NOBODY), None, "{text}");
         }
-        assert!(number("host", &Known { host: Some(""), ..NOBODY }).is_some(), "empty is not missing");
+        assert!(number("host", &Known { host: Some(""), ..Known::NOBODY }).is_some(), "empty is not missing");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Decisions without awaits: rules in order, and where a connection may go.
 
 pub mod balance;
+pub mod bound;
 pub mod cluster;
 pub mod facts;
 pub(crate) mod forwarded;
@@ -9,5 +10,6 @@ pub mod key;
 pub mod pages;
 pub mod rate;
 pub mod rules;
+pub mod seats;
 pub mod send_tlv;
 pub mod tlv_kind;

@@ -1,14 +1,13 @@
 //! How often something may happen for each key: the generic cell rate algorithm, in a table that never grows.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::net::IpAddr;
+use std::hash::RandomState;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foreword_rule::Facts;
 
-use super::key::{Key, Piece};
+use super::key::Key;
 
 /// What a rule allows each key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl RateLimit {
     /// # Errors
     /// It is one too many: after this time the next one is welcome. What is refused does not count.
     pub(crate) fn take(&self, facts: &impl Facts, now: Instant) -> Result<(), Duration> {
-        match self.key(facts) {
+        match self.rate.per.hashed(&self.hash, facts) {
             Some(key) => self.take_for(key, nanos(now.saturating_duration_since(self.began))),
             None => Ok(()),
         }
@@ -100,19 +99,6 @@ impl RateLimit {
             }
             Some(too_soon) => Err(Duration::from_nanos(too_soon)),
         }
-    }
-
-    /// The key as a number; `None` where none of its values is there.
-    fn key(&self, facts: &impl Facts) -> Option<u64> {
-        let mut hasher = self.hash.build_hasher();
-        let is_there = self.rate.per.read(facts, &mut |piece| match piece {
-            // With its length, since two values side by side must not read as two others.
-            Piece::Bytes(bytes) => bytes.hash(&mut hasher),
-            Piece::Ip(IpAddr::V4(ip)) => ip.octets().hash(&mut hasher),
-            // With IPv6 everybody has a /64 to choose from.
-            Piece::Ip(IpAddr::V6(ip)) => (ip.to_bits() >> 64).hash(&mut hasher),
-        });
-        is_there.then(|| hasher.finish())
     }
 }
 
@@ -145,6 +131,7 @@ mod tests {
     use foreword_rule::Variable;
 
     use super::*;
+    use crate::policy::key::tests::Known;
 
     fn limit(count: u32, every: u64, burst: u32, keys: usize) -> RateLimit {
         let rate = Rate {
@@ -159,26 +146,6 @@ mod tests {
 
     fn at(millis: u64) -> u64 {
         millis * 1_000_000
-    }
-
-    struct Ip(Option<IpAddr>);
-
-    impl Facts for Ip {
-        fn ip(&self, _: &Variable) -> Option<IpAddr> {
-            self.0
-        }
-
-        fn number(&self, _: &Variable) -> Option<u64> {
-            None
-        }
-
-        fn text(&self, _: &Variable) -> Option<&[u8]> {
-            None
-        }
-
-        fn any_field(&self, _: &str, _: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-            false
-        }
     }
 
     #[test]
@@ -234,7 +201,7 @@ mod tests {
     #[test]
     fn an_ipv6_client_cannot_escape_within_its_network() {
         let limit = limit(1, 60, 1, 1000);
-        let ip = |text: &str| Ip(Some(text.parse().unwrap()));
+        let ip = |text| Known { ip: Some(text), ..Known::NOBODY };
         let now = Instant::now();
         assert!(limit.take(&ip("2001:db8::1"), now).is_ok());
         assert!(limit.take(&ip("2001:db8::2:3:4:5"), now).is_err());
@@ -248,7 +215,7 @@ mod tests {
     fn who_has_no_key_is_not_limited() {
         let limit = limit(1, 60, 1, 1);
         for _ in 0..3 {
-            assert!(limit.take(&Ip(None), Instant::now()).is_ok());
+            assert!(limit.take(&Known::NOBODY, Instant::now()).is_ok());
         }
     }
 }

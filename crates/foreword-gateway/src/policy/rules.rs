@@ -1,13 +1,12 @@
 //! The rules of a listener, read top-down: each may change something, and the first that ends the request decides.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use foreword_rule::{Facts, Predicate, Template, Variable};
 
+use super::bound::{Bound, Over};
 use super::cluster::Cluster;
 use super::pages::ErrorPages;
-use super::rate::RateLimit;
 
 /// The rules of one listener, in order.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +21,8 @@ pub struct Rule {
     pub name: Box<str>,
     /// Its condition; without one it always holds.
     pub when: Option<Predicate>,
-    /// How often it lets somebody pass; whoever comes too often ends there.
-    pub limit: Option<Limit>,
+    /// How often, and how many at once, it lets pass; whoever is too many ends there.
+    pub limits: Vec<Limit>,
     /// What it changes, in the order of the file.
     pub changes: Vec<Change>,
     /// How it ends the request.
@@ -51,7 +50,7 @@ pub enum Ending {
     Respond(Respond),
     /// Forwarded to a cluster.
     Forward(Arc<Cluster>),
-    /// Refused for coming too often; in tcp mode the connection is closed.
+    /// Refused for being too many; in tcp mode the connection is closed.
     Limited {
         /// From 400 to 599.
         status: u16,
@@ -60,12 +59,12 @@ pub enum Ending {
     NoMatch,
 }
 
-/// A bound on how often a rule lets somebody pass.
+/// A bound on those whom a rule lets pass.
 #[derive(Clone, Debug)]
 pub struct Limit {
-    /// Who may come how often, and who did.
-    pub rate: Arc<RateLimit>,
-    /// What becomes of those who come too often.
+    /// How many they may be, and how many they are.
+    pub bound: Bound,
+    /// What becomes of those who are too many.
     pub ending: Ending,
 }
 
@@ -113,8 +112,8 @@ pub struct Decision<'r> {
     pub rule: Option<&'r Rule>,
     /// How it ends.
     pub ending: &'r Ending,
-    /// With [`Ending::Limited`], after how long the next one is welcome.
-    pub wait: Option<Duration>,
+    /// With [`Ending::Limited`], the bound that was met.
+    pub over: Option<Over>,
 }
 
 impl Rules {
@@ -124,36 +123,33 @@ impl Rules {
     }
 
     /// Asks the rules in order until one ends it. `changed` is told the changes of every rule that held, in order, the
-    /// ending one's included. `take` counts one more at the limit of a rule that held, and knows the time.
+    /// ending one's included. `ask` counts one more at the bounds of a rule that held.
     pub fn decide<'r>(
         &'r self,
         facts: &impl Facts,
-        take: impl Fn(&RateLimit) -> Result<(), Duration>,
+        mut ask: impl FnMut(&Bound) -> Result<(), Over>,
         changed: &mut impl FnMut(&'r Change),
     ) -> Decision<'r> {
         for rule in self.rules.iter().filter(|rule| rule.holds(facts)) {
-            if let Some(limit) = &rule.limit
-                && let Err(wait) = take(&limit.rate)
-            {
-                return Decision { rule: Some(rule), ending: &limit.ending, wait: Some(wait) };
+            for limit in &rule.limits {
+                if let Err(over) = ask(&limit.bound) {
+                    return Decision { rule: Some(rule), ending: &limit.ending, over: Some(over) };
+                }
             }
             rule.changes.iter().for_each(&mut *changed);
             if let Some(ending) = &rule.ending {
-                return Decision { rule: Some(rule), ending, wait: None };
+                return Decision { rule: Some(rule), ending, over: None };
             }
         }
-        Decision { rule: None, ending: &Ending::NoMatch, wait: None }
+        Decision { rule: None, ending: &Ending::NoMatch, over: None }
     }
 
-    /// Goes on counting where the rules before did: at those of the same name that allow the same.
+    /// Goes on counting where the rules before did: at those of the same name that bound the same.
     pub(crate) fn take_over(&mut self, before: &Self) {
-        for limit in self.rules.iter_mut().filter_map(|rule| Some((&rule.name, rule.limit.as_mut()?))) {
-            let (name, limit) = limit;
-            let same =
-                before.rules.iter().filter(|rule| rule.name == *name).find_map(|rule| rule.limit.as_ref());
-            if let Some(same) = same.filter(|same| same.rate.rate() == limit.rate.rate()) {
-                limit.rate = Arc::clone(&same.rate);
-            }
+        for rule in &mut self.rules {
+            let same = before.rules.iter().filter(|before| before.name == rule.name);
+            let bounds = same.flat_map(|before| before.limits.iter().map(|limit| &limit.bound));
+            rule.limits.iter_mut().for_each(|limit| limit.bound.take_over(bounds.clone()));
         }
     }
 

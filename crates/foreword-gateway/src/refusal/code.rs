@@ -112,6 +112,7 @@ codes! {
     FlowLimit             706 []            "the limit of flows reached",
     DatagramTooLarge      707 ["R-UDP-07"]  "a datagram larger than the path takes",
     RateLimited           711 []            "somebody who comes more often than a rule lets them",
+    TooManyAtOnce         712 []            "somebody who has more going on at once than they may",
     QueueFull             721 []            "no connection to a cluster free, and its queue full",
     QueueDeadline         722 []            "no connection to a cluster free in time",
 }

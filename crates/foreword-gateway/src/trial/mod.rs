@@ -291,7 +291,7 @@ fn headless(listener: &Listener, client: Client, rest: &[u8]) -> Result<Client, 
 /// Asks the rules, and tells of each that was asked.
 fn decide(listener: &Listener, facts: &impl Facts, told: &mut Explanation) -> Outcome {
     // Nobody comes too often who does not come.
-    let Decision { rule, ending, wait: _ } = listener.rules.decide(facts, |_| Ok(()), &mut |_| {});
+    let Decision { rule, ending, over: _ } = listener.rules.decide(facts, |_| Ok(()), &mut |_| {});
     for asked in listener.rules.iter() {
         told.rules.push(RuleTold::of(asked, facts));
         if rule.is_some_and(|rule| std::ptr::eq(rule, asked)) {

@@ -1,6 +1,7 @@
 //! http mode with real sockets: a file per behaviour.
 
 mod answers;
+mod at_once;
 mod balance;
 mod bodies;
 mod edge;

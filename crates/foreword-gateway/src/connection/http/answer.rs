@@ -51,7 +51,7 @@ impl<'a> Local<'a> {
     pub(super) fn of(refused: &Refused) -> Self {
         let retry_after = match refused {
             // Rounded up: whoever comes then is welcome.
-            Refused::Limited { wait, .. } => Some(wait.as_millis().div_ceil(1000) as u64),
+            Refused::Limited { over, .. } => over.wait().map(|wait| wait.as_millis().div_ceil(1000) as u64),
             _ => None,
         };
         Self { retry_after, ..Self::page(refused.status()) }

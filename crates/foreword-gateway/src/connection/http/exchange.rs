@@ -19,8 +19,8 @@ use super::shelf::Desk;
 use super::{Spoken, Talk};
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::observe::Name;
+use crate::policy::bound::Bound;
 use crate::policy::facts::RequestFacts;
-use crate::policy::rate::RateLimit;
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
 use crate::stream::Carried;
@@ -92,9 +92,11 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     let facts = talk.facts(request, path);
     let mut changes = Changes::default();
     let connection = talk.connection;
-    let take = |limit: &RateLimit| limit.take(&facts, Instant::now().into_std());
-    let Decision { rule, ending, wait } =
-        connection.listener.rules.decide(&facts, take, &mut |change| changes.push(change));
+    // Given back when the request is over.
+    let mut seats = Vec::new();
+    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
+    let Decision { rule, ending, over } =
+        connection.listener.rules.decide(&facts, ask, &mut |change| changes.push(change));
     let id_field = &*connection.listener.request_id.field;
     let id = RequestId::of(&request, id_field, talk.may_forward);
     let asked = {
@@ -113,18 +115,14 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
             note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
             After::Close
         }
-        Ending::NoMatch => {
+        Ending::Limited { status } if let Some(over) = over => {
+            let rule = rule.map(|rule| rule.name.clone()).unwrap_or_default();
+            let whom = Whom::unanswered(talk, &asked);
+            refuse(talk, whom, Refused::Limited { rule, status: *status, over }, note, to_client).await
+        }
+        Ending::NoMatch | Ending::Limited { .. } => {
             let whom = Whom::unanswered(talk, &asked);
             refuse(talk, whom, Refused::no_rule(&asked.facts), note, to_client).await
-        }
-        Ending::Limited { status } => {
-            let limited = Refused::Limited {
-                rule: rule.map(|rule| rule.name.clone()).unwrap_or_default(),
-                status: *status,
-                wait: wait.unwrap_or_default(),
-            };
-            let whom = Whom::unanswered(talk, &asked);
-            refuse(talk, whom, limited, note, to_client).await
         }
         Ending::Deny { status } => answer(talk, &asked, Local::page(*status), note, to_client).await,
         Ending::Redirect { status, to } => {

@@ -6,6 +6,7 @@ use foreword_http1::{ChunkError, Class, HeadError, HeadFault, PathError};
 use foreword_rule::{Facts, Variable};
 
 use crate::connection::http2::ToldFault;
+use crate::policy::bound::Over;
 use crate::refusal::Code;
 use crate::upstream::connect::ConnectError;
 
@@ -54,15 +55,15 @@ pub(crate) enum Refused {
     /// A tunnel, which a gateway does not offer.
     #[error("expected a request for a resource, found CONNECT")]
     Connect,
-    /// The client comes more often than a rule lets it.
-    #[error("rule `{rule}` takes the next one in {} s", .wait.as_secs_f32())]
+    /// A rule lets no more of the client's requests pass.
+    #[error("rule `{rule}` {over}")]
     Limited {
         /// Its name.
         rule: Box<str>,
         /// The status that the rule has for it.
         status: u16,
-        /// After how long the next one is welcome.
-        wait: Duration,
+        /// The bound that was met.
+        over: Over,
     },
     /// No rule ended the request.
     #[error("expected a request that a rule takes, found one for host `{host}` and path `{path}`")]
@@ -206,7 +207,8 @@ impl Refused {
             Self::Misdirected { .. } => Code::Misdirected,
             Self::Connect => Code::MalformedHead,
             Self::NoRule { .. } => Code::NoRule,
-            Self::Limited { .. } => Code::RateLimited,
+            Self::Limited { over: Over::Rate(_), .. } => Code::RateLimited,
+            Self::Limited { over: Over::Seats(_), .. } => Code::TooManyAtOnce,
             Self::Body(_) => Code::BrokenBody,
             Self::BodyDeadline { .. } => Code::BodyDeadline,
             Self::NoUpstream(error) => error.code(),

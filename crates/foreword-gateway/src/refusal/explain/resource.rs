@@ -78,6 +78,18 @@ pub(super) const PAGES: &[Page] = &[
                  log: if it is the balancer's, put that into a `[trust.NAME]` group first.",
     },
     Page {
+        code: Code::TooManyAtOnce,
+        meaning: "`limit_connections` of a rule or of the listener lets as many go on at once for this key as go on already. \
+                  A rule's request was answered with its status, 429 unless it says another; in tcp mode, and by the \
+                  listener, the connection was closed before anything behind its header was read. What is over makes \
+                  room at once.",
+        cause: "A client, or a network behind one address, that opens more connections than meant; a limit that is too \
+                small for browsers, which open six for each host over HTTP/1.1; or a key that many clients share, such as \
+                the address of a proxy whose word is not believed.",
+        remedy: "Raise `max`. Look at `client.ip` in the access log: if it is the balancer's, put that into a \
+                 `[trust.NAME]` group first.",
+    },
+    Page {
         code: Code::QueueFull,
         meaning: "The endpoints of a cluster have as many connections as `max = { connections = … }` or their own \
                   `max_connections` allow, and `max = { queue = … }` others wait for one to end. Answered 503 in http mode, \

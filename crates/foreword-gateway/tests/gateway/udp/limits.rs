@@ -130,3 +130,19 @@ fn a_flood_of_one_source_is_one_flow_and_takes_nobody_s_place() {
     assert_eq!(running.gateway.open_connections(), 2);
     assert_eq!(flows_refused(&running), 0);
 }
+
+#[test]
+fn a_client_has_so_many_flows_at_once_and_no_more() {
+    let echo = Echo::new();
+    let running = bounded(10, "limit_connections = { max = 2 }\ntimeout = { idle = \"1s\" }", &echo);
+    let address = running.address("dns");
+    let flows: Vec<UdpSocket> = (0..2).map(|_| client(address)).collect();
+    flows.iter().for_each(|flow| assert_eq!(ask(flow, b"hello"), b"hello"));
+    let third = client(address);
+    third.send(b"me too").unwrap();
+    wait_until("it is dropped", || dropped(&running, "rule") == 1);
+    let line = running.log.line_with("FW712");
+    assert!(line.contains("the listener takes 2 at once"), "{line}");
+    wait_until("they have ended", || running.gateway.open_connections() == 0);
+    assert_eq!(ask(&third, b"now"), b"now");
+}

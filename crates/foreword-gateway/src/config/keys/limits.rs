@@ -1,0 +1,67 @@
+//! How often, and how many at once: the keys of both limits, in rules and on listeners.
+
+use super::{Section, key};
+use crate::config::takes::Takes::{Duration, Number, Status, Text};
+
+pub(crate) const RATE_LIMIT: Section = Section {
+    title: "then = { rate_limit = { … } }",
+    about: "How often a rule lets somebody pass: smoothly, with a burst after a pause (GCRA). Whoever comes too often is answered with `status` and `Retry-After`; in tcp mode the connection is closed. All workers count together, and a reload goes on counting where nothing of it changed.",
+    keys: &[
+        key("requests", Number(1, 1_000_000_000), "required", "So many for each key…"),
+        key("every", Duration, "\"1s\"", "…in so much time."),
+        key("burst", Number(1, 1_000_000_000), "as `requests`", "How many may come at once after a pause."),
+        key(
+            "per",
+            Text("a value, or a template"),
+            "\"client.ip\"",
+            "What is counted apart: `client.ip`, `field[\"authorization\"]`, `{host}{path}`, … IPv6 addresses count by their /64. Whoever has no such value is not limited.",
+        ),
+        key("status", Status(400), "429", "The answer to whoever comes too often; in http mode only."),
+        key("keys", Number(1, 16_777_216), "65536", KEYS),
+    ],
+};
+
+pub(crate) const LIMIT_CONNECTIONS: Section = Section {
+    title: "then = { limit_connections = { … } }",
+    about: "How many a rule lets pass at once. In http mode a request counts from its head to the end of its answer, each of those on one HTTP/2 connection for itself, and a WebSocket for as long as it lasts; a connection that waits for its next request does not. Whoever is one too many is answered with `status`; in tcp mode the connection is closed, in udp mode the datagram dropped. All workers count together, and a reload goes on counting where `per` is the same.",
+    keys: &[
+        key("max", Number(1, 1_000_000_000), "required", "So many for each key."),
+        key(
+            "per",
+            Text("a value, or a template"),
+            "\"client.ip\"",
+            "What is counted apart, as in `rate_limit`. IPv6 addresses count by their /64. Whoever has no such value is not limited.",
+        ),
+        key("status", Status(400), "429", "The answer to whoever is one too many; in http mode only."),
+    ],
+};
+
+pub(crate) const ARRIVAL_RATE: Section = Section {
+    title: "[listener.NAME] rate_limit = { … }",
+    about: "How often connections are let in: asked once the PROXY header is believed and before anything behind it is read, so that it is the client who counts, and no TLS handshake is made for whoever comes too often: the connection is closed. All workers count together, and a reload goes on counting where nothing of it changed.",
+    keys: &[
+        key("connections", Number(1, 1_000_000_000), "required", "So many for each key, flows in udp mode…"),
+        key("every", Duration, "\"1s\"", "…in so much time."),
+        key(
+            "burst",
+            Number(1, 1_000_000_000),
+            "as `connections`",
+            "How many may come at once after a pause.",
+        ),
+        key("per", Text("a value, or a template"), "\"client.ip\"", PER_ARRIVAL),
+        key("keys", Number(1, 16_777_216), "65536", KEYS),
+    ],
+};
+
+pub(crate) const ARRIVAL_LIMIT: Section = Section {
+    title: "[listener.NAME] limit_connections = { … }",
+    about: "How many connections there may be at once, busy or not, from the moment when the PROXY header is believed to their end; in udp mode flows. One too many is closed before anything behind its header is read. All workers count together, and a reload goes on counting where `per` is the same.",
+    keys: &[
+        key("max", Number(1, 1_000_000_000), "required", "So many for each key."),
+        key("per", Text("a value, or a template"), "\"client.ip\"", PER_ARRIVAL),
+    ],
+};
+
+const PER_ARRIVAL: &str = "What is counted apart: `client.ip`, `tlv.aws.vpce`, or whatever else is known before TLS begins. IPv6 addresses count by their /64. Whoever has no such value is not limited.";
+
+const KEYS: &str = "How many keys are remembered, with 16 bytes each. Where there are more, those that used least are forgotten first.";
