@@ -276,6 +276,8 @@ pub struct Limits {
     pub head: usize,
     /// The most fields in it.
     pub fields: usize,
+    /// The longest content of a request, in bytes; without it any.
+    pub body: Option<u64>,
     /// The most requests at once on one HTTP/2 connection.
     pub streams: u32,
     /// The most connections at once; without it only what descriptors allow.
@@ -288,7 +290,7 @@ impl Default for Limits {
     fn default() -> Self {
         // With a socket for each, this is well within the ports that one address has to connect from.
         let flows = 16_384;
-        Self { head: 16 * 1024, fields: 100, streams: 100, connections: None, flows }
+        Self { head: 16 * 1024, fields: 100, body: None, streams: 100, connections: None, flows }
     }
 }
 

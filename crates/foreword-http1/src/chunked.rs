@@ -23,6 +23,8 @@ pub struct Chunked {
     name_len: u8,
     /// Bytes of the coded body taken so far.
     taken: u64,
+    /// Bytes of content among them.
+    content: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +108,13 @@ impl Chunked {
             name: [0; NAME_KEPT],
             name_len: 0,
             taken: 0,
+            content: 0,
         }
+    }
+
+    /// How many bytes of content were taken so far, the coding not counted.
+    pub fn content(&self) -> u64 {
+        self.content
     }
 
     /// Whether the body has ended.
@@ -150,6 +158,7 @@ impl Chunked {
     fn take_data(&mut self, at_hand: usize) -> usize {
         let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(at_hand);
         self.left -= len as u64;
+        self.content += len as u64;
         if self.left == 0 {
             self.state = State::DataReturn;
         }

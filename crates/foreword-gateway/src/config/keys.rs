@@ -14,11 +14,13 @@ pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
     HEALTH, SEND_TLV, ZONE,
 };
-pub(crate) use self::limits::{ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, RATE_LIMIT};
+pub(crate) use self::limits::{
+    ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, LOG_SHARE, RATE_LIMIT, RULE_TIMEOUT,
+};
 pub(crate) use self::tls::{CERTIFICATE, TLS, TLS_CLIENT};
 use super::takes::Takes::{
-    self, Count, Duration, Flag, Lists, Named, NamedTexts, NamedTextsOrLists, Number, OneNumber, Size,
-    Status, Table, Tables, Text, TextOrTable, Texts, True, Word, Words,
+    self, Count, Duration, Flag, FlagOrTextOrTable, Lists, Named, NamedTexts, NamedTextsOrLists, Number,
+    OneNumber, Size, Status, Table, Tables, Text, TextOrTable, Texts, True, Word, Words,
 };
 
 /// A table of the file.
@@ -73,6 +75,8 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &THEN,
     &RATE_LIMIT,
     &LIMIT_CONNECTIONS,
+    &RULE_TIMEOUT,
+    &LOG_SHARE,
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
@@ -359,6 +363,12 @@ pub(crate) const MAX: Section = Section {
     keys: &[
         key("head", Size(1024, 1024 * 1024), "\"16KiB\"", "The longest head of a request."),
         key("fields", Number(1, 1000), "100", "The most fields in it."),
+        key(
+            "body",
+            Size(0, MOST_BODY),
+            "none",
+            "The longest content of a request: a longer one is answered with 413, before anything is forwarded if its length is told, else as soon as it is too long.",
+        ),
         key("streams", Number(1, 1000), "100", "The most requests at once on one HTTP/2 connection."),
         key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
         key(
@@ -393,7 +403,7 @@ pub(crate) const RULE: Section = Section {
 
 pub(crate) const THEN: Section = Section {
     title: "then = { … }",
-    about: "Any number of changes (the `set_…` and `remove_…` keys), and at most one ending (the others).",
+    about: "Any number of limits and changes, and at most one ending: `deny`, `close`, `redirect`, `respond` or `forward`. Of several rules that say the same thing, the last one that holds has the last word.",
     keys: &[
         key("deny", Status(400), "", "Answers with this status; in http mode only."),
         key("close", True, "", "Closes the connection without an answer."),
@@ -418,6 +428,24 @@ pub(crate) const THEN: Section = Section {
             "Lets no more pass than so many at once: requests, in tcp mode connections, in udp mode flows.",
         ),
         key(
+            "max_body",
+            Size(0, MOST_BODY),
+            "",
+            "The longest content of a request, in place of the listener's `max.body`.",
+        ),
+        key(
+            "timeout",
+            Table(&RULE_TIMEOUT),
+            "",
+            "How long is waited, in place of what listener and cluster say.",
+        ),
+        key(
+            "log",
+            FlagOrTextOrTable("`true`, `false`, a share such as `1/100`, or a table", &LOG_SHARE),
+            "",
+            "Which lines of the access log are written: all, none, one in so many. Errors are written besides under a share; counters count all.",
+        ),
+        key(
             "set_fields",
             NamedTexts("a table of templates"),
             "",
@@ -439,6 +467,9 @@ pub(crate) const THEN: Section = Section {
         ERROR_PAGES,
     ],
 };
+
+/// A tebibyte: whoever means more means no limit.
+const MOST_BODY: u64 = 1 << 40;
 
 /// Those keys of [`THEN`] of which a rule has at most one.
 pub(crate) const ENDINGS: &[&str] = &["deny", "close", "redirect", "respond", "forward"];

@@ -301,7 +301,7 @@ impl Shape {
             note(&timeout, &["total"], !udp, no_connections);
         }
         if let Some(max) = table.peek_table("max", &MAX) {
-            note(&max, &["head", "fields", "streams"], http, no_requests);
+            note(&max, &["head", "fields", "body", "streams"], http, no_requests);
             note(&max, &["connections"], !udp, no_connections);
             note(&max, &["flows"], udp, no_datagrams);
         }
@@ -409,6 +409,7 @@ fn read_limits(listener: &Table<'_, '_>) -> Limits {
     Limits {
         head: table.size("head").map_or(default.head, |at| at.value),
         fields: fields.unwrap_or(default.fields),
+        body: table.size("body").map(|at| at.value as u64),
         streams: table.number("streams").map_or(default.streams, |at| at.value as u32),
         connections: count(&table, "connections"),
         flows: count(&table, "flows").unwrap_or(default.flows),

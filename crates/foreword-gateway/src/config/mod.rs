@@ -28,6 +28,7 @@ mod schema;
 mod source;
 mod syntax;
 mod takes;
+mod terms;
 mod tests;
 mod tls;
 mod tlvs;

@@ -13,6 +13,7 @@ use super::lists::Lists;
 use super::pages;
 use super::problem::Problem;
 use super::source::{At, Place};
+use super::terms;
 use crate::plan::{Balance, Mode};
 use crate::policy::rules::{Change, Ending, Limit, Rule, Rules, SetField};
 
@@ -227,6 +228,7 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
         }
         changes.extend(change);
     }
+    changes.extend(terms::read(then, room));
     note_set_and_removed(then, "set_fields", "remove_fields");
     note_set_and_removed(then, "set_response_fields", "remove_response_fields");
     changes

@@ -70,6 +70,9 @@ fn shape(takes: Takes) -> Value {
         Takes::Texts(_) => texts(),
         Takes::Table(section) => Value::Object(table(section)),
         Takes::TextOrTable(_, section) => json!({ "anyOf": [text(), Value::Object(table(section))] }),
+        Takes::FlagOrTextOrTable(_, section) => {
+            json!({ "anyOf": [{ "type": "boolean" }, text(), Value::Object(table(section))] })
+        }
         Takes::TextOrTables(_, section) => json!({ "anyOf": [text(), tables(section)] }),
         Takes::WordsOrTables(words, section) => {
             let item = json!({ "anyOf": [{ "enum": words }, Value::Object(table(section))] });

@@ -40,6 +40,8 @@ pub(crate) enum Takes {
     Table(&'static Section),
     /// A text, or a table of these keys.
     TextOrTable(&'static str, &'static Section),
+    /// `true`, `false`, a text, or a table of these keys.
+    FlagOrTextOrTable(&'static str, &'static Section),
     /// A text, or a list of tables of these keys.
     TextOrTables(&'static str, &'static Section),
     /// A list of these words, and of tables of these keys.
@@ -109,6 +111,7 @@ impl fmt::Display for Takes {
             Self::Lists(_) => f.write_str("lists"),
             Self::Text(words)
             | Self::TextOrTable(words, _)
+            | Self::FlagOrTextOrTable(words, _)
             | Self::TextOrTables(words, _)
             | Self::TextsOrTables(words, _)
             | Self::NamedTexts(words)

@@ -11,6 +11,7 @@ pub(crate) use crate::observe::entry::{ClientKnown, HttpVersion, Outcome, Side, 
 use crate::observe::entry::{Exchange, Known, Moment};
 use crate::observe::journal::{Journal, Unit};
 use crate::observe::name::{Name, Wants};
+use crate::policy::terms::LogShare;
 use crate::refusal::{Code, Refusal};
 
 /// The record of one connection.
@@ -197,6 +198,13 @@ pub(crate) trait Fill {
     /// Notes the rule that ended the request or connection.
     fn rule(&mut self, name: &str) {
         self.text(Name::Rule, name.as_bytes());
+    }
+
+    /// Notes how many of such lines the access log is to have.
+    fn log(&mut self, share: LogShare) {
+        if let Some((_, exchange)) = self.parts() {
+            exchange.log = share;
+        }
     }
 
     /// Notes which cluster it is for.

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use foreword::{Client, Trust, Verdict};
 use tokio::io::{AsyncReadExt, ReadBuf};
@@ -19,7 +20,9 @@ use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{Cluster, HeaderPlacement, InnerHeader, Listener, SecondHeader};
 use crate::policy::bound::Bound;
-use crate::policy::rules::Ending;
+use crate::policy::rules::{Ending, Rule};
+use crate::policy::seats::Seat;
+use crate::policy::terms::Terms;
 use crate::stream::Downstream;
 use crate::stream::outgoing::Outgoing;
 use crate::upstream::connect::open;
@@ -35,26 +38,11 @@ pub(crate) async fn serve(
     worker: &Worker,
     record: &mut Record,
 ) -> Result<(), ServeError> {
-    let facts = connection.facts();
-    let mut seats = Vec::new();
-    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
-    let decision = connection.listener.rules.decide(&facts, ask, &mut |_| {});
     // Given back when the connection is over.
-    let _seats = seats.into_boxed_slice();
-    if let Some(rule) = decision.rule {
-        record.rule(&rule.name);
-    }
-    let cluster = match (decision.ending, decision.rule) {
-        (Ending::Forward(cluster), _) => cluster,
-        (_, Some(rule)) if let Some(over) = decision.over => {
-            return Err(ServeError::Limited { rule: rule.name.clone(), over });
-        }
-        (_, Some(rule)) => return Err(ServeError::Rule { rule: rule.name.clone() }),
-        (_, None) => return Err(ServeError::NoRule),
-    };
-
+    let (decided, _seats) = decide(connection, accepted, record)?;
+    let Decided { cluster, idle, end } = decided;
     // It is over when bytes begin to flow, and should take no room from then on.
-    let begun = Box::pin(begin(&mut stream, leftover, cluster, connection, worker, record));
+    let begun = Box::pin(begin(&mut stream, leftover, cluster, idle, connection, worker, record));
     let Begun { chosen, mut upstream, watch, ahead } = begun.await?;
 
     let mut answered = false;
@@ -62,11 +50,10 @@ pub(crate) async fn serve(
         answered |= moved.down > 0;
         note(record, moved);
     };
-    let timeout = &connection.listener.timeout;
     let forward = Forward {
         means: worker.means(),
-        idle: timeout.idle,
-        end: timeout.total.map(|total| (accepted + total, total)),
+        idle,
+        end,
         watch,
         headed: connection.client.header.is_some(),
         ahead,
@@ -90,6 +77,42 @@ pub(crate) async fn serve(
     outcome
 }
 
+/// Where the rules send a connection, and how long it may take.
+struct Decided<'c> {
+    cluster: &'c Arc<Cluster>,
+    idle: Duration,
+    /// When it ends at the latest, and after how long that is.
+    end: Option<(Instant, Duration)>,
+}
+
+/// Asks the rules, and takes the seats that they bound.
+fn decide<'c>(
+    connection: &'c Connection,
+    accepted: Instant,
+    record: &mut Record,
+) -> Result<(Decided<'c>, Box<[Seat]>), ServeError> {
+    let (facts, listener) = (connection.facts(), &connection.listener);
+    let (mut seats, mut terms) = (Vec::new(), Terms::default());
+    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
+    let decision = listener.rules.decide(&facts, ask, &mut |change| change.tell(&mut terms));
+    if let Some(rule) = decision.rule {
+        record.rule(&rule.name);
+    }
+    record.log(terms.log.unwrap_or_default());
+    let rule = |rule: &Rule| rule.name.clone();
+    match (decision.ending, decision.rule, decision.over) {
+        (Ending::Forward(cluster), _, _) => {
+            let idle = terms.idle.unwrap_or(listener.timeout.idle);
+            let total = terms.total.or(listener.timeout.total);
+            let end = total.map(|total| (accepted + total, total));
+            Ok((Decided { cluster, idle, end }, seats.into()))
+        }
+        (_, Some(limited), Some(over)) => Err(ServeError::Limited { rule: rule(limited), over }),
+        (_, Some(refused), None) => Err(ServeError::Rule { rule: rule(refused) }),
+        (_, None, _) => Err(ServeError::NoRule),
+    }
+}
+
 /// A connection to an endpoint that knows whom it is for.
 struct Begun {
     chosen: Box<Chosen>,
@@ -104,6 +127,7 @@ async fn begin(
     stream: &mut impl Downstream,
     mut first: Vec<u8>,
     cluster: &Arc<Cluster>,
+    idle: Duration,
     connection: &Connection,
     worker: &Worker,
     record: &mut Record,
@@ -137,7 +161,7 @@ async fn begin(
     };
     let upstream = upstream.into_stream();
     chosen.took_it();
-    upstream.socket().keep_alive(cluster.keepalive.within(connection.listener.timeout.idle));
+    upstream.socket().keep_alive(cluster.keepalive.within(idle));
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }

@@ -32,6 +32,7 @@ use crate::policy::cluster::Cluster;
 use crate::policy::facts::ConnectionFacts;
 use crate::policy::rules::Ending;
 use crate::policy::seats::Seat;
+use crate::policy::terms::Terms;
 use crate::refusal::{Code, Refusal};
 use crate::upstream::endpoints::Chosen;
 
@@ -54,6 +55,7 @@ pub(super) struct Flow {
     open: RefCell<Option<Open>>,
     ended: Notify,
     moved: Cell<Instant>,
+    idle: Duration,
     stage: Cell<Stage>,
     /// Where it stands among those that may make room.
     pub(super) place: Cell<Option<usize>>,
@@ -101,6 +103,7 @@ pub(super) struct Opening {
 pub(super) struct Decided<'d> {
     cluster: &'d Arc<Cluster>,
     rule: Option<&'d str>,
+    terms: Terms,
     /// What it holds of bounds, for as long as it lasts.
     seats: Vec<Seat>,
 }
@@ -113,10 +116,11 @@ pub(super) fn decide<'d>(listener: &'d Listener, client: &Client) -> Result<Deci
     for bound in &listener.bounds {
         ask(bound).map_err(|over| Fault::Limited { rule: None, over })?;
     }
-    let decision = listener.rules.decide(&facts, ask, &mut |_| {});
+    let mut terms = Terms::default();
+    let decision = listener.rules.decide(&facts, ask, &mut |change| change.tell(&mut terms));
     let rule = decision.rule.map(|rule| &*rule.name);
     match (decision.ending, decision.over) {
-        (Ending::Forward(cluster), _) => Ok(Decided { cluster, rule, seats }),
+        (Ending::Forward(cluster), _) => Ok(Decided { cluster, rule, terms, seats }),
         (_, Some(over)) => Err(Fault::Limited { rule, over }),
         _ => Err(Fault::Rule { rule }),
     }
@@ -131,7 +135,7 @@ impl Flow {
         decided: Decided<'_>,
     ) -> Result<Rc<Self>, Fault<'d>> {
         let Opening { key, names, ends, client, carried_back, places } = opening;
-        let Decided { cluster, rule, seats } = decided;
+        let Decided { cluster, rule, terms, seats } = decided;
         let unique_id = OnceCell::new();
         let (chosen, outgoing) = Outgoing::open(&worker.endpoints, cluster, &client, &unique_id)?;
         let mut record = Record::open(&served.journal, ends.peer, ends.local);
@@ -139,6 +143,7 @@ impl Flow {
         if let Some(rule) = rule {
             record.rule(rule);
         }
+        record.log(terms.log.unwrap_or_default());
         record.cluster(&cluster.name);
         record.forwarding(&chosen.address);
         record.connected(false);
@@ -157,6 +162,7 @@ impl Flow {
             open: RefCell::new(Some(Open { record, _places: places, _seats: seats.into() })),
             ended: Notify::new(),
             moved: Cell::new(Instant::now()),
+            idle: terms.idle.unwrap_or(served.listener.timeout.idle),
             stage: Cell::new(Stage::Asking),
             place: Cell::new(None),
         }))
@@ -273,7 +279,7 @@ impl Flow {
     /// When it has been quiet for long enough. Once its door is closed, that is soon after an answer: there is nothing else
     /// by which a flow could show that it is done.
     fn quiet_at(&self, letting_go: bool) -> Instant {
-        let idle = self.served.listener.timeout.idle;
+        let idle = self.idle;
         let is_answered = matches!(self.stage.get(), Stage::Answered | Stage::ProvenAndAnswered);
         let quiet: Duration = if letting_go && is_answered { idle.min(GRACE) } else { idle };
         self.moved.get() + quiet

@@ -10,6 +10,7 @@ use foreword::{ClientAddr, PeerAddr};
 use super::counters::Closing;
 use super::name::{Name, Wants};
 use super::termination;
+use crate::policy::terms::LogShare;
 use crate::refusal::{Code, Refusal};
 
 /// What the TLS handshake settled.
@@ -63,6 +64,8 @@ pub(crate) struct Exchange {
     pub(crate) retries: u16,
     pub(crate) reused: bool,
     pub(crate) forwarded: bool,
+    /// Whether its line is written.
+    pub(crate) log: LogShare,
     pub(crate) head_done: Moment,
     /// For how long it waited for a connection to an endpoint to end.
     pub(crate) queued: Option<Duration>,
@@ -97,6 +100,7 @@ impl Exchange {
             retries: 0,
             reused: false,
             forwarded: false,
+            log: LogShare::ALL,
             head_done: Moment::NEVER,
             queued: None,
             connected: Moment::NEVER,

@@ -382,6 +382,7 @@ fn certificates(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
 fn access_log(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
     let sum = |read: fn(&LogCounters) -> u64| observer.log_counters.iter().map(read).sum();
     page.counter(&LOG_LINES, sum(|counters| counters.lines.get()))?;
+    page.counter(&LOG_LEFT_OUT, sum(|counters| counters.left_out.get()))?;
     page.counter(&LOG_LOST, sum(LogCounters::lost))?;
     page.counter(&LOG_ERRORS, sum(|counters| counters.errors.load(Ordering::Relaxed)))
 }
@@ -476,6 +477,7 @@ families! {
     WORKERS "foreword_workers" () Gauge [] "Worker threads";
     PIPES_MISSED "foreword_pipes_missed" () Counter [] "Times that bytes of a large transfer were copied, since no pipe could be had for them";
     LOG_LINES "foreword_access_log_lines" () Counter [] "Access-log lines that were queued to be written";
+    LOG_LEFT_OUT "foreword_access_log_lines_left_out" () Counter [] "Access-log lines that were not written, since a rule with `log` says so";
     LOG_LOST "foreword_access_log_lines_lost" () Counter [] "Access-log lines that were lost";
     LOG_ERRORS "foreword_access_log_write_errors" () Counter [] "Attempts to write access-log lines that failed";
     PROCESS_CPU "process_cpu" (Seconds) Counter [] "Time that the process has used processors for";

@@ -12,4 +12,5 @@ pub mod rate;
 pub mod rules;
 pub mod seats;
 pub mod send_tlv;
+pub mod terms;
 pub mod tlv_kind;

@@ -7,6 +7,7 @@ use foreword_rule::{Facts, Predicate, Template, Variable};
 use super::bound::{Bound, Over};
 use super::cluster::Cluster;
 use super::pages::ErrorPages;
+use super::terms::Terms;
 
 /// The rules of one listener, in order.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +95,17 @@ pub enum Change {
     RemoveResponseFields(Vec<Box<str>>),
     /// What is shown from here on where the request is refused.
     ErrorPages(Arc<ErrorPages>),
+    /// Says how somebody is served.
+    Terms(Terms),
+}
+
+impl Change {
+    /// Tells `terms` what it says of how somebody is served.
+    pub(crate) fn tell(&self, terms: &mut Terms) {
+        if let Self::Terms(said) = self {
+            terms.hear(said);
+        }
+    }
 }
 
 /// A field and what it is set to.

@@ -80,6 +80,7 @@ codes! {
     RefusedByRule         411 []            "a connection refused by a rule",
     BrokenBody            413 []            "a request body with broken framing",
     BodyDeadline          414 []            "a request body that stopped coming",
+    BodyTooLong           415 []            "a request body longer than it may be",
     BrokenHttp2           421 []            "a connection that breaks the rules of HTTP/2",
     Http2Flood            422 []            "an HTTP/2 connection with frames that carry nothing",
     MalformedStream       423 []            "an HTTP/2 request that breaks the rules of its stream",

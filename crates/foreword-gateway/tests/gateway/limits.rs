@@ -114,3 +114,15 @@ fn a_client_that_connects_too_often_is_closed_before_its_handshake() {
     let line = running.log.line_with("FW711");
     assert!(line.contains("the listener takes the next one in"), "{line}");
 }
+
+#[test]
+fn a_rule_says_for_how_long_a_connection_may_be_quiet_and_may_last() {
+    let endpoint = Endpoint::echo();
+    for times in ["idle = \"150ms\"", "total = \"300ms\""] {
+        let rule = format!("rule = [{{ then = {{ timeout = {{ {times} }}, forward = \"app\" }} }}]");
+        let running = Running::start(&file(&rule, &endpoint).replace("cluster = \"app\"\n", ""));
+        let mut stream = client(running.address("edge"));
+        ask(&mut stream);
+        assert_eq!(read_all(&mut stream), b"", "long before the listener's minute");
+    }
+}

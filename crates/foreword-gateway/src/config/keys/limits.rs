@@ -1,7 +1,7 @@
-//! How often, and how many at once: the keys of both limits, in rules and on listeners.
+//! How often, how many at once and how long: the keys of limits, in rules and on listeners.
 
 use super::{Section, key};
-use crate::config::takes::Takes::{Duration, Number, Status, Text};
+use crate::config::takes::Takes::{Duration, Flag, Number, Status, Text};
 
 pub(crate) const RATE_LIMIT: Section = Section {
     title: "then = { rate_limit = { … } }",
@@ -65,3 +65,32 @@ pub(crate) const ARRIVAL_LIMIT: Section = Section {
 const PER_ARRIVAL: &str = "What is counted apart: `client.ip`, `tlv.aws.vpce`, or whatever else is known before TLS begins. IPv6 addresses count by their /64. Whoever has no such value is not limited.";
 
 const KEYS: &str = "How many keys are remembered, with 16 bytes each. Where there are more, those that used least are forgotten first.";
+
+pub(crate) const RULE_TIMEOUT: Section = Section {
+    title: "then = { timeout = { … } }",
+    about: "How long is waited for those for whom the rule holds. What it leaves out, an earlier rule says, else the listener and the cluster.",
+    keys: &[
+        key(
+            "idle",
+            Duration,
+            "",
+            "For which nothing may move: within the request, its answer or a WebSocket, in a tcp connection, in a flow. Between requests the listener's holds.",
+        ),
+        key("response", Duration, "", "For the head of a response; in http mode only."),
+        key("total", Duration, "", "For a whole connection, however busy it is; in the tcp modes only."),
+    ],
+};
+
+pub(crate) const LOG_SHARE: Section = Section {
+    title: "then = { log = { … } }",
+    about: "Which lines of the access log are written; `log = \"1/100\"` says the same as `log = { sample = \"1/100\" }`. Lines that are left out are counted: those written, lost and left out are as many as there were requests.",
+    keys: &[
+        key("sample", Text("a share such as `1/100`"), "none", "So many of all lines, drawn at random."),
+        key(
+            "errors",
+            Flag,
+            "true",
+            "Whether besides every line is written of what was refused, broken off or too slow, or answered with a status from 500 on.",
+        ),
+    ],
+};

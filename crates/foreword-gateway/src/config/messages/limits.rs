@@ -1,6 +1,7 @@
 //! What an operator is told of limits.
 
 use super::{good, told};
+use crate::policy::rules::Change;
 
 fn file(mode: &str, listener: &str, then: &str) -> String {
     format!(
@@ -56,9 +57,61 @@ fn what_is_wrong_with_a_limit_is_told_with_its_place() {
             "close = false",
             "expected a value that is known before TLS and the first request, found `host`",
         ),
-        ("http", "rate_limit = { requests = 1 }", "set_fields = { A = \"b\" }", "unknown key `requests`"),
+        (
+            "http",
+            "rate_limit = { requests = 1 }",
+            "set_fields = { A = \"b\" }",
+            "expected one of the keys `connections`, `every`, `burst`, `per` and `keys`, found `requests`",
+        ),
     ] {
         let told = told(&file(mode, listener, then));
         assert!(told.iter().any(|told| told.contains(problem)), "{problem}\n{told:?}");
+    }
+}
+
+#[test]
+fn rules_may_say_how_somebody_is_served_where_it_has_an_effect() {
+    for (mode, then) in [
+        ("http", "max_body = \"1MiB\", timeout = { idle = \"5m\", response = \"5m\" }, log = \"1/100\""),
+        ("http", "max_body = 0, log = { sample = \"1/2\", errors = false }"),
+        ("tcp", "timeout = { idle = \"5m\", total = \"2h\" }, log = false"),
+        ("tls-passthrough", "timeout = { total = \"2h\" }, log = true"),
+        ("udp", "timeout = { idle = \"5m\" }, log = {}"),
+    ] {
+        let plan = good(&file(mode, "", then)).plan;
+        let rule = plan.listener("a").unwrap().rules.iter().next().unwrap();
+        assert!(matches!(rule.changes[..], [Change::Terms(_)]), "{then}");
+    }
+    good(
+        "[listener.a]\nbind = [\"127.0.0.1:1\"]\nmode = \"http\"\nmax = { body = \"10MiB\" }\ncluster = \"y\"\n[cluster.y]\nendpoints = [\"127.0.0.1:2\"]\n",
+    );
+}
+
+#[test]
+fn terms_without_effect_or_sense_are_problems() {
+    let (no_tcp, no_udp) =
+        ("a listener in tcp mode has no requests", "a listener in udp mode has flows, not connections");
+    for (mode, then, problem) in [
+        ("tcp", "max_body = 1", format!("`max_body` has no effect: {no_tcp}")),
+        ("tcp", "timeout = { response = \"1s\" }", format!("`response` has no effect: {no_tcp}")),
+        ("udp", "timeout = { total = \"1s\" }", format!("`total` has no effect: {no_udp}")),
+        (
+            "http",
+            "timeout = { total = \"1s\" }",
+            "`total` has no effect: in http mode `idle` and `response` bound each request".into(),
+        ),
+        ("http", "timeout = {}", "expected at least one time, found none, which has no effect".into()),
+        ("http", "log = \"1%\"", "expected a share such as `\"1/100\"` for `log`, found `1%`".into()),
+        ("http", "log = \"1/0\"", "expected a share such as `\"1/100\"` for `log`, found `1/0`".into()),
+        (
+            "http",
+            "log = 3",
+            "expected `true`, `false`, a share such as `\"1/100\"`, or a table for `log`, found `3`".into(),
+        ),
+        ("http", "log = { errors = 1 }", "expected `true` or `false` for `errors`, found `1`".into()),
+        ("http", "max_body = \"1 MB\"", "expected a size such as `4096` or `\"16KiB\"`".into()),
+    ] {
+        let told = told(&file(mode, "", then));
+        assert!(told.iter().any(|told| told.contains(&problem)), "{problem}\n{told:?}");
     }
 }

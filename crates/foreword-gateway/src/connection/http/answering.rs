@@ -213,6 +213,8 @@ impl Answering<'_, '_, '_, '_> {
                 return self.refused(|endpoint| Refused::AnswerBody { endpoint, fault });
             }
             CarryError::Framing(error) => error.to_string(),
+            // Answers have no bound.
+            CarryError::TooLong(most) => format!("more than {most} bytes"),
         };
         self.refused(|endpoint| Refused::AnswerCutShort { endpoint, found })
     }

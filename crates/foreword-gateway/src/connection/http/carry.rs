@@ -17,6 +17,8 @@ pub(in crate::connection) enum Body {
     Length(u64),
     /// It tells its end by its coding.
     Chunked(Chunked),
+    /// The same, with no more content than this.
+    Bounded(Chunked, u64),
     /// It ends with its connection.
     UntilClose,
 }
@@ -34,10 +36,17 @@ impl Body {
 
     /// The body of a request. Where rules set or removed fields, its trailers stay behind: a server that takes them for
     /// fields would hear from the client what the rules had the last word on.
-    pub(super) fn of_request(framing: Framing, rules_changed_fields: bool) -> Self {
-        match framing {
-            Framing::Chunked if rules_changed_fields => Self::Chunked(Chunked::forwarding_without_trailers()),
-            framing => Self::new(framing),
+    ///
+    /// `most` bounds a body that does not tell its length beforehand; one that does was judged by it.
+    pub(super) fn of_request(framing: Framing, rules_changed_fields: bool, most: Option<u64>) -> Self {
+        let chunked = || match rules_changed_fields {
+            true => Chunked::forwarding_without_trailers(),
+            false => Chunked::forwarding(),
+        };
+        match (framing, most) {
+            (Framing::Chunked, Some(most)) => Self::Bounded(chunked(), most),
+            (Framing::Chunked, None) => Self::Chunked(chunked()),
+            (framing, _) => Self::new(framing),
         }
     }
 
@@ -60,8 +69,16 @@ impl Body {
     pub(in crate::connection) fn is_done(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
-            Self::Chunked(chunked) => chunked.is_done(),
+            Self::Chunked(chunked) | Self::Bounded(chunked, _) => chunked.is_done(),
             Self::UntilClose => false,
+        }
+    }
+
+    /// The bound that its content has gone over, if it has.
+    fn bound_met(&self) -> Option<u64> {
+        match self {
+            Self::Bounded(chunked, most) if chunked.content() > *most => Some(*most),
+            _ => None,
         }
     }
 
@@ -73,7 +90,7 @@ impl Body {
                 *left -= taken as u64;
                 Ok(Step { taken, kept: taken, trailers: 0, done: *left == 0 })
             }
-            Self::Chunked(chunked) => chunked.advance(at_hand),
+            Self::Chunked(chunked) | Self::Bounded(chunked, _) => chunked.advance(at_hand),
             Self::UntilClose => Ok(Step { taken: all, kept: all, trailers: 0, done: false }),
         }
     }
@@ -99,6 +116,8 @@ pub(super) enum CarryError {
     TargetIdle,
     /// The body is not framed as it must be.
     Framing(ChunkError),
+    /// Its content is longer than this.
+    TooLong(u64),
 }
 
 /// What is told of the bytes that moved: taken from the source, written to the target.
@@ -133,6 +152,9 @@ pub(super) async fn carry(
     let mut has_begun = false;
     loop {
         let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
+        if let Some(most) = body.bound_met() {
+            return Err(CarryError::TooLong(most));
+        }
         let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
         if !std::mem::replace(&mut has_begun, true) {
             meter.begins();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foreword_http1::{Framing, ResponseHead, is_idempotent};
 use foreword_tokio::write_together;
@@ -46,6 +47,10 @@ pub(super) async fn forward<S: Carried>(
     mut tools: Tools<'_>,
     mut note: RequestRecord<'_>,
 ) -> After {
+    if let Some(refused) = too_long(talk, asked) {
+        let whom = Whom::unanswered(talk, asked);
+        return refuse(talk, whom, refused, note, tools.to_client).await;
+    }
     asked.write_head(tools.to_endpoint);
     let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
     let mut kept_is_welcome = true;
@@ -71,7 +76,7 @@ pub(super) async fn forward<S: Carried>(
             report(&link, failed);
         }
         match outcome {
-            Ok(Answered::Switched) => return tunnel(talk, cluster, link, &buffer, note).await,
+            Ok(Answered::Switched) => return tunnel(talk, asked, cluster, link, &buffer, note).await,
             Ok(Answered::Whole { persistence, is_reusable }) => {
                 note.close(Outcome::Complete);
                 if is_reusable {
@@ -93,6 +98,23 @@ pub(super) async fn forward<S: Carried>(
             }
         }
     }
+}
+
+/// Why a request whose length is told is not forwarded, if it says that it is too long.
+fn too_long<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Option<Refused> {
+    let most = max_body(talk, asked)?;
+    match asked.request().framing() {
+        Framing::Length(told) if told > most => Some(Refused::BodyTooLong { most, told: Some(told) }),
+        _ => None,
+    }
+}
+
+fn max_body<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Option<u64> {
+    asked.changes.terms.max_body.or(talk.connection.listener.max.body)
+}
+
+fn idle<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Duration {
+    asked.changes.terms.idle.unwrap_or(talk.connection.listener.timeout.idle)
 }
 
 /// Tells of an endpoint that gave no answer, though nobody else was in its way. To close a kept connection is its right.
@@ -135,10 +157,11 @@ async fn converse<S: Carried>(
     let terms = Terms {
         progress,
         endpoint: tools.endpoint,
-        idle: listener.timeout.idle,
+        idle: idle(talk, asked),
         rules_changed_fields: asked.changes.are_about_the_request(),
+        max_body: max_body(talk, asked),
         body_rate: listener.min.body_rate,
-        response: cluster.timeout.response,
+        response: asked.changes.terms.response.unwrap_or(cluster.timeout.response),
     };
     let (down, up) = (Shared::new(&mut talk.stream), Shared::new(&mut link.wire));
     let ((mut from_client, mut to_client), (mut from_endpoint, mut to_endpoint)) =
@@ -200,12 +223,13 @@ async fn give_up<S: Carried>(
 /// Carries bytes both ways in a protocol that is not ours, until both sides are done.
 async fn tunnel<S: Carried>(
     talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
     cluster: &Cluster,
     link: Link,
     said: &Buffer<'_>,
     mut note: RequestRecord<'_>,
 ) -> After {
-    let idle = talk.connection.listener.timeout.idle;
+    let idle = idle(talk, asked);
     // No stream of HTTP/2 changes its protocol: `Ask` tells of none that would.
     let Wire::Http1(upstream) = link.wire else { return After::Cut };
     let mut upstream = upstream.into_stream();

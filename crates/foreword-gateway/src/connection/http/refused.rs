@@ -1,5 +1,6 @@
 //! Why a request was not served: the status that says so, and the code under which the cause is told.
 
+use std::fmt;
 use std::time::Duration;
 
 use foreword_http1::{ChunkError, Class, HeadError, HeadFault, PathError};
@@ -76,6 +77,14 @@ pub(crate) enum Refused {
     /// The body's framing is broken.
     #[error(transparent)]
     Body(#[from] ChunkError),
+    /// The body is longer than the listener, or a rule, takes.
+    #[error("expected a body of {most} B at most, found {}", Length(*.told))]
+    BodyTooLong {
+        /// The listener's `max.body`, or a rule's `max_body`.
+        most: u64,
+        /// What its head says; without it, more came.
+        told: Option<u64>,
+    },
     /// The body stopped coming, or drips.
     #[error("expected {least} B of the body or more within {} s, found {found}", .after.as_secs_f32())]
     BodyDeadline {
@@ -159,6 +168,7 @@ impl Refused {
             Self::Told(_) | Self::Reset { .. } => 400,
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
             Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
+            Self::BodyTooLong { .. } => 413,
             Self::Misdirected { .. } => 421,
             Self::Connect => 501,
             Self::NoRule { .. } => 404,
@@ -211,6 +221,7 @@ impl Refused {
             Self::Limited { over: Over::Seats(_), .. } => Code::TooManyAtOnce,
             Self::Body(_) => Code::BrokenBody,
             Self::BodyDeadline { .. } => Code::BodyDeadline,
+            Self::BodyTooLong { .. } => Code::BodyTooLong,
             Self::NoUpstream(error) => error.code(),
             Self::ResponseTimeout { .. } => Code::ResponseTimeout,
             Self::EndpointClosed { .. } => Code::EndpointClosed,
@@ -220,6 +231,18 @@ impl Refused {
             | Self::NotSwitched { .. }
             | Self::Unasked { .. } => Code::MalformedAnswer,
             Self::AnswerCutShort { .. } => Code::AnswerCutShort,
+        }
+    }
+}
+
+/// How long a body is, as far as that is known.
+struct Length(Option<u64>);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(told) => write!(f, "one of {told} B"),
+            None => f.write_str("more"),
         }
     }
 }

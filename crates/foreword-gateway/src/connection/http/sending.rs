@@ -49,7 +49,7 @@ pub(super) async fn send(
     terms: Terms<'_>,
     meter: &impl Meter,
 ) -> Failed {
-    let mut body = Body::of_request(framing, terms.rules_changed_fields);
+    let mut body = Body::of_request(framing, terms.rules_changed_fields, terms.max_body);
     let pace = Pace::of_request(terms.progress, terms.idle, terms.body_rate);
     let carried = carry(head, &mut body, source, buffer, target, pace, meter).await;
     terms.progress.answer_is_due.set(true);
@@ -69,6 +69,7 @@ pub(super) async fn send(
             Failed::Refused(Refused::BodyDeadline { after: terms.idle, least, found })
         }
         Err(CarryError::Framing(error)) => Failed::Refused(Refused::Body(error)),
+        Err(CarryError::TooLong(most)) => Failed::Refused(Refused::BodyTooLong { most, told: None }),
     }
 }
 
@@ -79,6 +80,8 @@ pub(super) struct Terms<'t> {
     pub(super) endpoint: &'t str,
     /// Whether rules set or removed fields of the request.
     pub(super) rules_changed_fields: bool,
+    /// How long the content of the request may be, if that is bounded.
+    pub(super) max_body: Option<u64>,
     /// For which nothing may move within a message.
     pub(super) idle: Duration,
     /// Bytes a second that the body of the request must bring.
@@ -144,6 +147,7 @@ mod tests {
             progress: &progress,
             endpoint: "an endpoint",
             rules_changed_fields: false,
+            max_body: None,
             idle,
             body_rate: 0,
             response,

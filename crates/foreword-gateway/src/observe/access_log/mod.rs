@@ -166,6 +166,11 @@ impl Desk {
         self.log.format.fields()
     }
 
+    /// Counts a line that nobody wants.
+    pub(crate) fn leave_out(&self) {
+        self.log.shared.leave_out(self.worker);
+    }
+
     /// Queues the line of `entry`, or counts it as lost. It never waits for the target.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let mut clock = self.clock.borrow_mut();

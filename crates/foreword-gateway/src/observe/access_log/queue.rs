@@ -11,6 +11,8 @@ use crate::observe::counters::Counter;
 pub(crate) struct LogCounters {
     /// Lines that were queued.
     pub(crate) lines: Counter,
+    /// Lines that were not written, since a rule says so.
+    pub(crate) left_out: Counter,
     /// Lines that were lost because the queue was full.
     pub(crate) lost: Counter,
     /// Lines that were queued and then could not be written. Counted by the thread.

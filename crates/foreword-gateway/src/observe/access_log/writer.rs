@@ -57,6 +57,13 @@ impl Shared {
         Ok(shared)
     }
 
+    /// Counts a line that a worker did not write, since a rule says so.
+    pub(super) fn leave_out(&self, worker: usize) {
+        if let Some(counters) = self.counters.get(worker) {
+            counters.left_out.add(1);
+        }
+    }
+
     /// Queues a line of a worker, and counts what becomes of it.
     pub(super) fn append(&self, worker: usize, line: impl FnOnce(&mut Vec<u8>)) -> Appended {
         let (Some(queue), Some(counters)) = (self.queues.get(worker), self.counters.get(worker)) else {

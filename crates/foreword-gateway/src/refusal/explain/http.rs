@@ -115,6 +115,16 @@ pub(super) const PAGES: &[Page] = &[
                  expected.",
     },
     Page {
+        code: Code::BodyTooLong,
+        meaning: "A request has more content than `max = { body = … }` of the listener, or `max_body` of a rule, allows. \
+                  One that tells its length was answered with 413 before anything of it was forwarded, and before its \
+                  body was asked for where it waits for `100 Continue`. One that does not was forwarded as far as it was \
+                  not too long: then the connection to the endpoint was closed, so that it never sees a whole request, \
+                  and 413 was answered unless the endpoint had answered already.",
+        cause: "An upload that is larger than was meant, or somebody who tries how much is taken.",
+        remedy: "Raise `max_body` in a rule for the paths that take uploads, and leave the listener's low.",
+    },
+    Page {
         code: Code::BrokenHttp2,
         meaning: "The client broke a rule of HTTP/2 that holds for the whole connection: a preface that is none, a frame in \
                   the wrong place or of the wrong size, a head that cannot be unpacked, a byte in a field that none may \
