@@ -5,18 +5,31 @@ use std::net::IpAddr;
 
 /// Writes a number in decimal.
 pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; LONGEST];
-    let mut start = LONGEST;
-    for pair in digits.rchunks_exact_mut(2) {
-        pair.copy_from_slice(two_digits(number % 100));
-        number /= 100;
-        start -= 2;
-        if number == 0 {
-            break;
-        }
+    if let Ok(digit @ 0..=9) = u8::try_from(number) {
+        out.push(b'0' + digit);
+        return;
     }
-    start += usize::from(digits.get(start) == Some(&b'0') && start + 1 < LONGEST);
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    // The digits end where `LONGEST` ends; what stands behind is there to be copied with them.
+    let mut digits = [b'0'; 2 * LONGEST];
+    let mut start = LONGEST;
+    while number > 0 {
+        start = start.saturating_sub(2);
+        if let Some(pair) = digits.get_mut(start..start + 2) {
+            pair.copy_from_slice(two_digits(number % 100));
+        }
+        number /= 100;
+    }
+    start += usize::from(digits.get(start) == Some(&b'0'));
+    let room = digits.get(start..).and_then(|digits| digits.first_chunk::<LONGEST>());
+    append(room.unwrap_or(&[b'0'; LONGEST]), LONGEST - start, out);
+}
+
+/// Appends the first `length` bytes of `room`: all of it is copied, since a copy of a known length takes no call.
+#[inline]
+fn append<const ROOM: usize>(room: &[u8; ROOM], length: usize, out: &mut Vec<u8>) {
+    let end = out.len() + length;
+    out.extend_from_slice(room);
+    out.truncate(end);
 }
 
 /// Writes milliseconds with their three digits.
@@ -50,14 +63,46 @@ pub(crate) fn ip(ip: IpAddr, out: &mut Vec<u8>) {
         let _ = write!(out, "{ip}");
         return;
     };
-    let [first, rest @ ..] = address.octets();
-    number(first.into(), out);
-    for octet in rest {
-        out.push(b'.');
-        number(octet.into(), out);
+    let mut text = [b'.'; LONGEST_V4 + 1];
+    let mut end = 0;
+    for octet in address.octets() {
+        let [digits @ .., length] = octet_digits(octet);
+        if let Some(place) = text.get_mut(end..end + 3) {
+            place.copy_from_slice(&digits);
+        }
+        end += usize::from(length);
+        if let Some(place) = text.get_mut(end) {
+            *place = b'.';
+        }
+        end += 1;
     }
+    append(&text, end - 1, out);
 }
 
+/// The digits of an octet, and how many there are.
+fn octet_digits(octet: u8) -> [u8; 4] {
+    OCTETS.get(usize::from(octet)).copied().unwrap_or([b'0', 0, 0, 1])
+}
+
+#[expect(clippy::indexing_slicing, reason = "where it panics it does not compile")]
+const OCTETS: [[u8; 4]; 256] = {
+    let mut octets = [[0; 4]; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let [hundreds, tens, ones] =
+            [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
+        octets[octet] = match octet {
+            0..10 => [ones, 0, 0, 1],
+            10..100 => [tens, ones, 0, 2],
+            _ => [hundreds, tens, ones, 3],
+        };
+        octet += 1;
+    }
+    octets
+};
+
+/// `255.255.255.255` has so many bytes.
+const LONGEST_V4: usize = 15;
 /// `u64::MAX` has so many digits.
 const LONGEST: usize = 20;
 
@@ -71,6 +116,16 @@ mod tests {
             let mut out = Vec::new();
             millis(value, &mut out);
             assert_eq!(out, format!("{value:03}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_octet_is_written_as_the_standard_library_does() {
+        for octet in 0..=255 {
+            let address = std::net::Ipv4Addr::new(255 - octet, octet, 0, octet);
+            let mut out = Vec::new();
+            ip(address.into(), &mut out);
+            assert_eq!(out, address.to_string().as_bytes());
         }
     }
 

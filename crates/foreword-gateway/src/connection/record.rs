@@ -96,7 +96,7 @@ impl Record {
         tell(&self.journal, &self.known, outcome);
         if let Some(exchange) = self.exchange.take() {
             if !matches!(outcome, Outcome::Probe) {
-                self.journal.write(&self.known, &exchange, &outcome);
+                self.journal.write(&self.known, &exchange, &outcome, exchange.begun.elapsed());
             }
             self.journal.give_back(exchange);
         }
@@ -136,12 +136,13 @@ impl RequestRecord<'_> {
         let (journal, known) = (&self.connection.journal, &self.connection.known);
         let counters = journal.counters();
         count(&counters.requests, StatusClass::of(exchange.status) as usize);
-        counters.durations.observe(exchange.begun.elapsed());
+        let took = exchange.begun.elapsed();
+        counters.durations.observe(took);
         // A panic unwinds through both records; the connection's is the one that tells of it.
         if !matches!(outcome, Outcome::Panicked) {
             tell(journal, known, outcome);
         }
-        journal.write(known, &exchange, &outcome);
+        journal.write(known, &exchange, &outcome, took);
         journal.give_back(exchange);
     }
 }

@@ -334,7 +334,8 @@ pub(crate) enum Value<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What the line tells under this name.
+    /// What the line tells under this name. Where the name is known, little is left of this.
+    #[inline(always)]
     pub(crate) fn value(&self, name: Name) -> Value<'a> {
         let exchange = self.exchange;
         match name {
@@ -394,6 +395,7 @@ impl<'a> Entry<'a> {
 }
 
 impl Known {
+    #[inline(always)]
     fn value(&self, name: Name) -> Value<'_> {
         let tls = self.tls.as_deref();
         let client = tls.and_then(|tls| tls.client.as_ref());

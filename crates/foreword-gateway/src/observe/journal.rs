@@ -390,14 +390,13 @@ impl Journal {
         fields.iter().map(|name| &**name)
     }
 
-    /// Writes the line of a request or connection, if there is an access log and the line is wanted.
-    pub(crate) fn write(&self, known: &Known, exchange: &Exchange, outcome: &Outcome<'_>) {
+    /// Writes the line of a request or connection that took so long, if there is an access log and the line is wanted.
+    pub(crate) fn write(&self, known: &Known, exchange: &Exchange, outcome: &Outcome<'_>, took: Duration) {
         let Some(desk) = &self.desk else { return };
         let is_error = !matches!(outcome, Outcome::Complete) || exchange.status >= 500;
         if !exchange.log.takes(is_error, |below| fastrand::u32(..below)) {
             return desk.leave_out();
         }
-        let took = exchange.begun.elapsed();
         let now = SystemTime::now();
         desk.write(&Entry {
             listener: &self.series.name,

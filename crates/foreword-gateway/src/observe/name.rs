@@ -20,8 +20,22 @@ macro_rules! names {
             }
 
             /// The name as a further key of a JSON object: with comma, quotes and colon.
+            #[inline]
             pub(crate) const fn as_key(self) -> &'static str {
                 match self { $(Self::$name => concat!(",\"", $text, "\":")),* }
+            }
+
+            /// The same, with the quote that a text begins with.
+            #[inline]
+            pub(crate) const fn as_key_of_text(self) -> &'static str {
+                match self { $(Self::$name => concat!(",\"", $text, "\":\"")),* }
+            }
+
+            /// Has `visit` see every name, in their order. There is a piece of code for each, made when this is
+            /// compiled, so that nothing that depends on the name alone is left to be done.
+            #[inline(always)]
+            pub(crate) fn each(visit: &mut impl Visit) {
+                $(visit.visit(Self::$name);)*
             }
 
             /// What it tells, as a sentence.
@@ -30,6 +44,12 @@ macro_rules! names {
             }
         }
     };
+}
+
+/// Does something with each name; see [`Name::each`].
+pub(crate) trait Visit {
+    /// Is to be inlined, or nothing is won.
+    fn visit(&mut self, name: Name);
 }
 
 names! {

@@ -4,7 +4,7 @@ use foreword_rule::Part;
 
 use super::clock::{Clock, write};
 use super::template::Column;
-use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, escape, haproxy, redact};
+use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, escape, haproxy, json, redact};
 use crate::digits;
 use crate::observe::Name;
 use crate::observe::entry::{Entry, Value};
@@ -46,7 +46,7 @@ impl Format {
     /// Writes the line of `entry`, with its end.
     pub(super) fn write(&self, entry: &Entry<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
         match &self.format {
-            LogFormat::Json => self.json(entry, clock, out),
+            LogFormat::Json => json::line(entry, self.redact, clock, out),
             LogFormat::Combined => combined::line(entry, self.redact, clock, out),
             LogFormat::Haproxy => {
                 if let Some(host) = &self.host {
@@ -57,32 +57,6 @@ impl Format {
             LogFormat::Template(template) => self.template(template.0.parts(), entry, clock, out),
         }
         out.push(b'\n');
-    }
-
-    fn json(&self, entry: &Entry<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
-        let begin = out.len();
-        out.reserve(COMMON_LINE);
-        for &name in Name::ALL {
-            let value = entry.value(name);
-            if matches!(value, Value::Absent) {
-                continue;
-            }
-            out.extend_from_slice(name.as_key().as_bytes());
-            match value {
-                Value::Number(number) => digits::number(number, out),
-                Value::Flag(flag) => out.extend_from_slice(word(flag).as_bytes()),
-                value => {
-                    out.push(b'"');
-                    self.value(name, value, clock, out, escape::json);
-                    out.push(b'"');
-                }
-            }
-        }
-        // The comma of the first key.
-        if let Some(first) = out.get_mut(begin) {
-            *first = b'{';
-        }
-        out.push(b'}');
     }
 
     fn template(&self, parts: &[Part<Column>], entry: &Entry<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
@@ -109,7 +83,7 @@ impl Format {
     fn value(&self, name: Name, value: Value<'_>, clock: &mut Clock, out: &mut Vec<u8>, escape: Escape) {
         match value {
             Value::Absent => out.push(b'-'),
-            Value::Text(text) => self.text(name, text, &mut |bytes| escape(bytes, out)),
+            Value::Text(text) => redact::text(self.redact, name, text, &mut |bytes| escape(bytes, out)),
             Value::Word(word) => escape(word.as_bytes(), out),
             Value::Number(number) => digits::number(number, out),
             Value::Ip(ip) => digits::ip(ip, out),
@@ -123,22 +97,11 @@ impl Format {
             Value::State(state) => out.extend_from_slice(&state),
         }
     }
-
-    fn text(&self, name: Name, text: &[u8], put: &mut impl FnMut(&[u8])) {
-        match name {
-            Name::Query if self.redact.query => redact::query(text, put),
-            Name::Target | Name::Referer if self.redact.query => redact::target(text, put),
-            _ => put(text),
-        }
-    }
 }
 
-const fn word(flag: bool) -> &'static str {
+pub(super) const fn word(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
-
-/// Most lines are shorter, so that there is room for all of one at once.
-const COMMON_LINE: usize = 1024;
 
 type Escape = fn(&[u8], &mut Vec<u8>);
 

@@ -8,6 +8,7 @@ mod combined;
 mod escape;
 mod format;
 mod haproxy;
+mod json;
 mod queue;
 mod redact;
 mod syslog;

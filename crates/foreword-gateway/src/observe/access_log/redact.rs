@@ -1,6 +1,17 @@
 //! What is left out of lines: the values that people put into queries, cookies and credentials.
 
 use super::Redact;
+use crate::observe::Name;
+
+/// Gives `put` what the log has under a name, without what is to be left out of it.
+#[inline]
+pub(super) fn text(redact: Redact, name: Name, text: &[u8], put: &mut impl FnMut(&[u8])) {
+    match name {
+        Name::Query if redact.query => query(text, put),
+        Name::Target | Name::Referer if redact.query => target(text, put),
+        _ => put(text),
+    }
+}
 
 /// Gives `put` the query with its values replaced; names stay, since they tell what was asked for.
 pub(super) fn query(query: &[u8], put: &mut impl FnMut(&[u8])) {
