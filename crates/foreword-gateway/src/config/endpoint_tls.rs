@@ -73,7 +73,7 @@ fn pair(table: &Table<'_, '_>) -> Option<CertificatePair> {
     }
     let certificate = certificate?.value;
     let key = key.map_or_else(|| certificate.clone(), |key| key.value);
-    Some(CertificatePair { certificate, key })
+    Some(CertificatePair { certificate, key, ocsp: None })
 }
 
 /// The name that all endpoints share, if they have one.

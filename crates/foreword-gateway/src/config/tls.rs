@@ -1,5 +1,6 @@
 //! `[listener.NAME] tls`: the certificates, and what people write who know them from elsewhere.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -58,12 +59,31 @@ fn read_terms(table: &Table<'_, '_>, now: SystemTime) -> Option<Terms> {
         None => None,
         Some(value) => Some(read_clients(&table.table("client", &TLS_CLIENT)?, &value.place, now)?),
     };
+    let key_log = table.read("key_log", read_key_log);
+    if let Some(at) = &key_log {
+        let warning = format!(
+            "the secrets of all sessions are written to `{}`: whoever reads it can read all that was said",
+            at.value.display()
+        );
+        table.notes().warning(at.place.problem(warning).hint("leave `key_log` out when the search is over"));
+    }
     Some(Terms {
         profile: profile.map(|at| at.value).unwrap_or_default(),
         strict_sni: flag("strict_sni").unwrap_or_default(),
         no_resumption: flag("resumption") == Some(false),
         clients,
+        key_log: key_log.map(|at| at.value),
     })
+}
+
+/// The file may be missing; the folder that it will be in may not.
+fn read_key_log(value: &Value<'_>) -> Result<PathBuf, Problem> {
+    let path = value.place.source().path(value.text()?);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() || path.is_dir() {
+        return Err(value.expected("the path of a file in a folder that exists"));
+    }
+    Ok(path)
 }
 
 fn read_clients(table: &Table<'_, '_>, place: &Place, now: SystemTime) -> Option<Clients> {
@@ -152,7 +172,8 @@ fn read_pair(table: &Table<'_, '_>) -> Option<CertificatePair> {
     let path =
         |name| table.require(name, |value| Ok(value.place.source().path(value.text()?))).map(|at| at.value);
     let (certificate, key) = (path("certificate"), path("key"));
-    Some(CertificatePair { certificate: certificate?, key: key? })
+    let ocsp = table.read("ocsp", |value| Ok(value.place.source().path(value.text()?))).map(|at| at.value);
+    Some(CertificatePair { certificate: certificate?, key: key?, ocsp })
 }
 
 const A_PAIR: &str = r#"{ certificate = "…", key = "…" }"#;

@@ -1,28 +1,24 @@
 //! Certificates and keys, from files to the choice by SNI.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::InconsistentKeys;
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
-use super::{algorithms, directory};
-use crate::policy::facts::CertificateFacts;
+use super::directory;
+use super::staple::Staple;
+pub use super::store::{CertificateStore, LoadedCertificate};
 use crate::watch::Look;
 
 /// Where the certificates of a listener are.
 #[derive(Clone, Debug)]
 pub enum CertificateSource {
-    /// Each `*.pem` in it holds chain and key; each `NAME.crt` goes with `NAME.key`.
+    /// Each `*.pem` in it holds chain and key; each `NAME.crt` goes with `NAME.key`; each `NAME.ocsp` is stapled to either.
     Directory(PathBuf),
     /// Certificate chain and key, file by file.
     Pairs(Vec<CertificatePair>),
@@ -34,7 +30,10 @@ impl CertificateSource {
         match self {
             Self::Directory(directory) => directory::files_in(directory),
             Self::Pairs(pairs) => {
-                pairs.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]).collect()
+                let files = |pair: &CertificatePair| {
+                    [Some(pair.certificate.clone()), Some(pair.key.clone()), pair.ocsp.clone()]
+                };
+                pairs.iter().flat_map(files).flatten().collect()
             }
         }
     }
@@ -47,6 +46,8 @@ pub struct CertificatePair {
     pub certificate: PathBuf,
     /// The private key of the first certificate.
     pub key: PathBuf,
+    /// What its CA says of it, for clients that ask.
+    pub ocsp: Option<PathBuf>,
 }
 
 /// What is wrong with a certificate, a key, or the place where they should be.
@@ -72,36 +73,6 @@ impl CertificateProblem {
     }
 }
 
-/// A certificate as it was loaded.
-#[derive(Clone, Debug)]
-pub struct LoadedCertificate {
-    /// The file that the chain came from.
-    pub file: PathBuf,
-    /// The names that it answers for, `*.` included, lower case.
-    pub names: Vec<Box<str>>,
-    /// When it stops being valid.
-    pub not_after: SystemTime,
-}
-
-/// The certificates of one listener, found by SNI: the exact name, else its wildcard, else the first certificate.
-pub struct CertificateStore {
-    source: CertificateSource,
-    /// How its files looked before they were read.
-    look: Look,
-    exact: HashMap<Box<str>, Vec<Offered>>,
-    wildcard: HashMap<Box<str>, Vec<Offered>>,
-    default: Vec<Offered>,
-    loaded: Vec<LoadedCertificate>,
-    warnings: Vec<String>,
-}
-
-/// A certificate as it is offered, and what receivers are told of it.
-#[derive(Clone)]
-struct Offered {
-    certificate: Arc<CertifiedKey>,
-    facts: Arc<CertificateFacts>,
-}
-
 /// Loads what `source` names and checks it as a whole. `now` settles what is expired.
 ///
 /// # Errors
@@ -119,12 +90,18 @@ pub fn load(
     let mut store = CertificateStore::empty(source.clone(), look);
     let mut problems = Vec::new();
     for pair in &pairs {
-        match load_pair(pair) {
-            Ok(certificate) => store.add(certificate, pair, now),
+        match load_stapled(pair) {
+            Ok((certificate, staple)) => store.add(certificate, staple, pair, now),
             Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok(store) } else { Err(problems) }
+}
+
+fn load_stapled(pair: &CertificatePair) -> Result<(CertifiedKey, Option<Staple>), CertificateProblem> {
+    let certificate = load_pair(pair)?;
+    let staple = pair.ocsp.as_deref().map(|file| Staple::read(file, &certificate.cert)).transpose()?;
+    Ok((certificate, staple))
 }
 
 pub(super) fn load_pair(pair: &CertificatePair) -> Result<CertifiedKey, CertificateProblem> {
@@ -229,174 +206,8 @@ fn mismatch(
     }
 }
 
-impl CertificateStore {
-    fn empty(source: CertificateSource, look: Look) -> Self {
-        Self {
-            source,
-            look,
-            exact: HashMap::new(),
-            wildcard: HashMap::new(),
-            default: Vec::new(),
-            loaded: Vec::new(),
-            warnings: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, certificate: CertifiedKey, pair: &CertificatePair, now: SystemTime) {
-        let Some(parsed) = certificate.cert.first().and_then(|first| parse(first)) else {
-            return;
-        };
-        let names = names(&parsed);
-        let not_after = time(parsed.validity().not_after.timestamp());
-        self.warn_of_dates(&pair.certificate, time(parsed.validity().not_before.timestamp()), not_after, now);
-        self.warn_of_readers(&pair.key);
-
-        self.warn_of_names(&parsed, &pair.certificate);
-
-        let facts = Arc::new(algorithms::of(&parsed));
-        let algorithm = certificate.key.algorithm();
-        let offered = Offered { certificate: Arc::new(certificate), facts };
-        for name in &names {
-            let (map, key) = match name.strip_prefix("*.") {
-                Some(parent) => (&mut self.wildcard, parent),
-                None => (&mut self.exact, &**name),
-            };
-            let others = map.entry(key.into()).or_default();
-            if others.iter().any(|other| other.certificate.key.algorithm() == algorithm) {
-                self.warnings.push(format!(
-                    "certificate `{}` is never chosen for `{name}`: one before it has the same name and kind of key",
-                    pair.certificate.display()
-                ));
-            }
-            others.push(offered.clone());
-        }
-        // Two certificates with the same names, as RSA and ECDSA, are both there for who knows no better name.
-        if self.loaded.first().is_none_or(|first| first.names == names) {
-            self.default.push(offered);
-        }
-        self.loaded.push(LoadedCertificate { file: pair.certificate.clone(), names, not_after });
-    }
-
-    fn warn_of_dates(&mut self, file: &Path, not_before: SystemTime, not_after: SystemTime, now: SystemTime) {
-        let file = file.display();
-        let days = |time: Duration| time.as_secs() / DAY;
-        match not_after.duration_since(now) {
-            Err(ago) => self.warnings.push(format!(
-                "certificate `{file}` expired {} days ago: clients will refuse it",
-                days(ago.duration())
-            )),
-            Ok(left) if left < NEAR_EXPIRY => {
-                self.warnings.push(format!("certificate `{file}` expires in {} days", days(left)));
-            }
-            Ok(_) => {}
-        }
-        if not_before > now {
-            self.warnings.push(format!("certificate `{file}` is not valid yet: clients will refuse it"));
-        }
-    }
-
-    fn warn_of_names(&mut self, certificate: &X509Certificate<'_>, file: &Path) {
-        if !matches!(certificate.subject_alternative_name(), Ok(Some(_))) {
-            self.warnings.push(format!(
-                "certificate `{}` has no subjectAltName: present-day clients refuse it, whatever its common name",
-                file.display()
-            ));
-        }
-    }
-
-    fn warn_of_readers(&mut self, key: &Path) {
-        let Ok(metadata) = fs::metadata(key) else { return };
-        let mode = metadata.permissions().mode();
-        if mode & 0o004 != 0 {
-            self.warnings.push(format!(
-                "private key `{}` can be read by everyone on this machine (mode {:03o}): `chmod o-r` it",
-                key.display(),
-                mode & 0o777
-            ));
-        }
-    }
-
-    /// The certificates in the order in which they were loaded; the first answers where no name fits.
-    pub fn loaded(&self) -> &[LoadedCertificate] {
-        &self.loaded
-    }
-
-    /// What an operator should see to soon: certificates near their end, keys that others can read.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// What it was loaded from.
-    pub(super) fn source(&self) -> &CertificateSource {
-        &self.source
-    }
-
-    pub(super) fn look(&self) -> &Look {
-        &self.look
-    }
-
-    /// What is told of the certificate for a name. Of several, the client's signatures decide which one it is shown, and
-    /// nobody tells us afterwards.
-    pub(super) fn facts(&self, sni: Option<&str>) -> Option<Arc<CertificateFacts>> {
-        match self.find(sni) {
-            [only] => Some(Arc::clone(&only.facts)),
-            _ => None,
-        }
-    }
-
-    /// Whether a certificate has this name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.find_named(name).is_some()
-    }
-
-    /// Whether a client that asked for one of these names would be shown another certificate for the other.
-    pub(super) fn parts(&self, one: &str, other: &str) -> bool {
-        if self.loaded.len() == 1 || one.eq_ignore_ascii_case(other) {
-            return false;
-        }
-        let shown = |name| self.find(Some(name)).iter().map(|offered| Arc::as_ptr(&offered.certificate));
-        !shown(one).eq(shown(other))
-    }
-
-    fn find(&self, sni: Option<&str>) -> &[Offered] {
-        sni.and_then(|name| self.find_named(name)).unwrap_or(&self.default)
-    }
-
-    fn find_named(&self, name: &str) -> Option<&[Offered]> {
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
-        let under_wildcard = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
-        self.exact.get(name.as_str()).or_else(under_wildcard).map(Vec::as_slice)
-    }
-
-    /// The certificate for a name that the client can verify, if there is one.
-    pub(super) fn choose(&self, sni: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let found = self.find(sni);
-        let fitting = found.iter().find(|offered| offered.certificate.key.choose_scheme(schemes).is_some());
-        fitting.or_else(|| found.first()).map(|offered| Arc::clone(&offered.certificate))
-    }
-}
-
-impl fmt::Debug for CertificateStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.loaded).finish()
-    }
-}
-
-fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
+pub(super) fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
     X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed)
-}
-
-/// The names of a certificate. Its common name counts only where it has no list of names, as old private CAs leave it.
-fn names(certificate: &X509Certificate<'_>) -> Vec<Box<str>> {
-    let lower = |name: &str| name.to_ascii_lowercase().into_boxed_str();
-    if let Ok(Some(alternative)) = certificate.subject_alternative_name() {
-        let dns = alternative.value.general_names.iter().filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(lower(name)),
-            _ => None,
-        });
-        return dns.collect();
-    }
-    certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(lower).collect()
 }
 
 pub(super) fn time(timestamp: i64) -> SystemTime {
@@ -409,16 +220,17 @@ pub(super) fn time(timestamp: i64) -> SystemTime {
 /// The title of a key that needs a password.
 const ENCRYPTED: &[u8] = b"ENCRYPTED PRIVATE KEY";
 
-const DAY: u64 = 24 * 60 * 60;
-
-/// Two weeks are enough for a renewal that somebody must do by hand.
-const NEAR_EXPIRY: Duration = Duration::from_secs(14 * DAY);
-
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, KeyPair};
+    use std::os::unix::fs::PermissionsExt;
 
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::SignatureScheme;
+
+    use super::super::store;
     use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
 
     const NAMES: [SignatureScheme; 1] = [SignatureScheme::ECDSA_NISTP256_SHA256];
 
@@ -442,11 +254,11 @@ mod tests {
 
     fn chosen(store: &CertificateStore, sni: Option<&str>) -> PathBuf {
         let found = store.choose(sni, &NAMES).unwrap();
-        let place = store.loaded.iter().position(|loaded| {
-            let names = names(&parse(found.cert.first().unwrap()).unwrap());
+        let place = store.loaded().iter().position(|loaded| {
+            let names = store::names(&parse(found.cert.first().unwrap()).unwrap());
             loaded.names == names
         });
-        store.loaded[place.unwrap()].file.file_name().unwrap().into()
+        store.loaded()[place.unwrap()].file.file_name().unwrap().into()
     }
 
     #[test]

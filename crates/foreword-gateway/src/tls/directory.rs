@@ -23,16 +23,17 @@ pub(super) fn pairs_in(directory: &Path) -> Result<Vec<CertificatePair>, Vec<Cer
     if let Some(problem) = left_by_certbot(directory, &files) {
         return Err(vec![problem]);
     }
+    let ocsp = |file: &Path| Some(file.with_extension("ocsp")).filter(|ocsp| files.contains(ocsp));
     let mut pairs = Vec::new();
     let mut problems = Vec::new();
     for file in &files {
         let ends = |extension: &str| file.extension().is_some_and(|found| found == extension);
         if ends("pem") {
-            pairs.push(CertificatePair { certificate: file.clone(), key: file.clone() });
+            pairs.push(CertificatePair { certificate: file.clone(), key: file.clone(), ocsp: ocsp(file) });
         } else if ends("crt") {
             let key = file.with_extension("key");
             if files.contains(&key) {
-                pairs.push(CertificatePair { certificate: file.clone(), key });
+                pairs.push(CertificatePair { certificate: file.clone(), key, ocsp: ocsp(file) });
             } else {
                 problems.push(
                     CertificateProblem::new(

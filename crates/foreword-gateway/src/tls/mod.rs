@@ -7,7 +7,10 @@ pub mod clients;
 pub mod connector;
 mod directory;
 pub(crate) mod hello;
+mod key_log;
 mod shop;
+mod staple;
+mod store;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,6 +25,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
 use self::certificates::CertificateStore;
 use self::clients::{Clients, ClientsSource};
+use self::key_log::KeyLogFile;
 use self::shop::Shop;
 use crate::watch::{FromFiles, Look};
 
@@ -40,6 +44,7 @@ struct Spoken {
     profile: Profile,
     alpn: Vec<Vec<u8>>,
     no_resumption: bool,
+    key_log: Option<Arc<KeyLogFile>>,
 }
 
 /// How a listener speaks TLS, whatever its certificates.
@@ -53,6 +58,8 @@ pub struct Terms {
     pub no_resumption: bool,
     /// Whose certificates clients are asked for, if they are.
     pub clients: Option<Clients>,
+    /// Where the secrets of sessions are written, if they are.
+    pub key_log: Option<PathBuf>,
 }
 
 /// What is spoken, as Mozilla recommends it.
@@ -76,6 +83,7 @@ impl TlsPlan {
             profile: terms.profile,
             alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
             no_resumption: terms.no_resumption,
+            key_log: terms.key_log.map(KeyLogFile::new).map(Arc::new),
         };
         let shop = Arc::new(Shop::new(store));
         let (verifier, clients) = terms.clients.map(Clients::into_parts).unzip();
@@ -130,6 +138,9 @@ impl Spoken {
         };
         let mut config = builder.with_cert_resolver(Arc::clone(shop) as Arc<_>);
         config.alpn_protocols.clone_from(&self.alpn);
+        if let Some(key_log) = &self.key_log {
+            config.key_log = Arc::clone(key_log) as Arc<_>;
+        }
         if self.no_resumption {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;

@@ -11,6 +11,7 @@ mod identify;
 mod killed;
 mod limits;
 mod metrics;
+mod ocsp;
 mod passthrough;
 mod reload;
 mod sending;

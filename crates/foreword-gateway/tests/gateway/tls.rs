@@ -138,17 +138,21 @@ fn both_versions_are_spoken() {
 }
 
 #[test]
-fn a_session_resumes_on_any_worker_and_after_a_reload() {
+fn a_session_resumes_on_any_worker_and_after_a_reload_or_an_exchange_of_certificates() {
     let scene = Scene::new();
-    let running = scene.start("");
+    let running = Running::start_in(scene.folder.path(), &format!("workers = 4\n{}", scene.file("")));
     let config = scene.config();
     assert_eq!(
         echo(tls(&config, "www.example.test", client(running.address("web")))),
         Some(HandshakeKind::Full)
     );
-    for round in 0..8 {
-        if round == 4 {
-            running.reload(&scene.file(""));
+    for round in 0..24 {
+        if round == 8 {
+            running.reload(&format!("workers = 4\n{}", scene.file("")));
+        }
+        if round == 16 {
+            certificate(scene.folder.path(), "c.pem", &["www.example.test"], &mut RootCertStore::empty());
+            running.log.line_with("the files changed");
         }
         let kind = echo(tls(&config, "www.example.test", client(running.address("web"))));
         assert_eq!(kind, Some(HandshakeKind::Resumed), "round {round}");

@@ -1,6 +1,8 @@
 //! How TLS is spoken, whoever asks: versions, key exchanges, names that must be known, sessions.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -130,6 +132,36 @@ fn a_name_that_no_certificate_has_is_refused_where_one_must() {
     let lenient = scene.start("");
     let said = s_client(lenient.address("web"), &roots, &["-servername", "other.test"]);
     assert!(said.contains("Verify return code: 0"), "{said}");
+}
+
+#[test]
+fn secrets_are_written_where_the_file_says_so_and_nobody_else_reads_them() {
+    let scene = Scene::new();
+    let log = scene.folder.path().join("keys.log");
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).unwrap();
+    let running = scene.start(", key_log = \"keys.log\"");
+    let warnings = running.gateway.plan().warnings.join("\n");
+    assert!(warnings.contains("whoever reads it can read all that was said"), "{warnings}");
+    let config = builder().with_root_certificates(scene.roots.clone()).with_no_client_auth();
+    echo(tls(&Arc::new(config), "localhost", client(running.address("web"))));
+    let written = fs::read_to_string(&log).unwrap();
+    for label in ["CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 "] {
+        let line = written.lines().find_map(|line| line.strip_prefix(label)).unwrap();
+        let (random, secret) = line.split_once(' ').unwrap();
+        let digits = |text: &str| text.len() >= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(digits(random) && digits(secret), "{line}");
+    }
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+
+    // A link may lead to a file of somebody else's.
+    let link = scene.folder.path().join("link");
+    symlink(&log, &link).unwrap();
+    let running = scene.start(", key_log = \"link\"");
+    let config = builder().with_root_certificates(scene.roots.clone()).with_no_client_auth();
+    echo(tls(&Arc::new(config), "localhost", client(running.address("web"))));
+    running.log.line_with("cannot be written");
+    assert_eq!(fs::read_to_string(&log).unwrap(), written);
 }
 
 #[test]

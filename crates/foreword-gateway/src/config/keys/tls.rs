@@ -11,7 +11,7 @@ pub(crate) const TLS: Section = Section {
             "certificates",
             TextOrTables("a directory, or a list of pairs", &CERTIFICATE),
             "required",
-            "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together; or a list of `{ certificate = \"…\", key = \"…\" }`.",
+            "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together, and `NAME.ocsp` is stapled to either; or a list of `{ certificate = \"…\", key = \"…\" }`.",
         ),
         key(
             "profile",
@@ -30,6 +30,12 @@ pub(crate) const TLS: Section = Section {
             Flag,
             "true",
             "Whether clients are given tickets with which their next handshake is shorter.",
+        ),
+        key(
+            "key_log",
+            Text("a path"),
+            "none",
+            "A file to which the secrets of all sessions are written, as `SSLKEYLOGFILE` does elsewhere, for those who read recorded traffic.",
         ),
         key("client", Table(&TLS_CLIENT), "none", "Asks clients for certificates."),
     ],
@@ -66,5 +72,11 @@ pub(crate) const CERTIFICATE: Section = Section {
     keys: &[
         key("certificate", Text("a path"), "required", "The chain, the server's own certificate first."),
         key("key", Text("a path"), "required", "Its private key."),
+        key(
+            "ocsp",
+            Text("a path"),
+            "none",
+            "What its CA says of it, in DER: stapled for clients that ask, while it is current.",
+        ),
     ],
 };
