@@ -13,6 +13,7 @@
 mod canonical;
 mod error;
 mod facts;
+mod index;
 mod lexer;
 mod list;
 mod matcher;
@@ -27,6 +28,7 @@ mod variable;
 
 pub use error::RuleError;
 pub use facts::Facts;
+pub use index::{Index, MayHold};
 pub use list::{EntryProblem, IpSet, List, TextSet, parse_network};
 pub use matcher::Matcher;
 pub use program::{Explained, Predicate};

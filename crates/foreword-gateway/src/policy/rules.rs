@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foreword_rule::{Facts, Predicate, Template, Variable};
+use foreword_rule::{Facts, Index, Predicate, Template, Variable};
 
 use super::bound::{Bound, Over};
 use super::cluster::Cluster;
@@ -13,6 +13,8 @@ use super::terms::Terms;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
+    /// Which of them need not be asked.
+    index: Index,
 }
 
 /// One rule: when it holds, its changes are made, and its ending, if any, decides.
@@ -131,7 +133,8 @@ pub struct Decision<'r> {
 impl Rules {
     /// Rules in the order in which they are asked.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        let index = Index::of(rules.iter().map(|rule| rule.when.as_ref()));
+        Self { rules, index }
     }
 
     /// Asks the rules in order until one ends it. `changed` is told the changes of every rule that held, in order, the
@@ -142,7 +145,8 @@ impl Rules {
         mut ask: impl FnMut(&Bound) -> Result<(), Over>,
         changed: &mut impl FnMut(&'r Change),
     ) -> Decision<'r> {
-        for rule in self.rules.iter().filter(|rule| rule.holds(facts)) {
+        let asked = self.index.may_hold(facts).filter_map(|place| self.rules.get(place));
+        for rule in asked.filter(|rule| rule.holds(facts)) {
             for limit in &rule.limits {
                 if let Err(over) = ask(&limit.bound) {
                     return Decision { rule: Some(rule), ending: &limit.ending, over: Some(over) };
