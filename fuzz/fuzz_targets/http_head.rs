@@ -35,6 +35,8 @@ fuzz_target!(|data: &[u8]| {
     let whole = find(HeadEnd::request(), data, data.len().max(1), &LIMITS);
     assert_eq!(find(HeadEnd::request(), data, piece, &LIMITS), whole);
     let mut index = RequestHead::default();
+    let parsed = |end: &usize| RequestHead::default().parse(&data[..*end], &LIMITS).is_ok();
+    assert_eq!(index.parse_at_once(data, &LIMITS), whole.ok().flatten().filter(parsed));
     if let Ok(Some(end)) = whole {
         let head = &data[..end];
         if index.parse(head, &LIMITS).is_ok() {
@@ -56,6 +58,8 @@ fuzz_target!(|data: &[u8]| {
     let whole = find(HeadEnd::response(), data, data.len().max(1), &ResponseHead::LIMITS);
     assert_eq!(find(HeadEnd::response(), data, piece, &ResponseHead::LIMITS), whole);
     let mut index = ResponseHead::default();
+    let parsed = |end: &usize| ResponseHead::default().parse(&data[..*end], &ResponseHead::LIMITS).is_ok();
+    assert_eq!(index.parse_at_once(data, &ResponseHead::LIMITS), whole.ok().flatten().filter(parsed));
     if let Ok(Some(end)) = whole
         && index.parse(&data[..end], &ResponseHead::LIMITS).is_ok()
     {

@@ -29,6 +29,11 @@ const FIRST_LINE_EXTRA: usize = MAX_METHOD + 14;
 /// Registered methods have at most 17 bytes (UPDATEREDIRECTREF).
 pub(crate) const MAX_METHOD: usize = 32;
 
+/// How long the first line of a request may be, its CR LF included.
+pub(crate) fn most_of_first_line(limits: &Limits) -> usize {
+    (limits.target + FIRST_LINE_EXTRA).min(limits.head.saturating_sub(1))
+}
+
 /// The search for the end of one head. It looks at each byte once, however they are split.
 #[derive(Clone, Debug)]
 pub struct HeadEnd {
@@ -131,8 +136,7 @@ impl HeadEnd {
 
     /// A first line of `len` bytes, or more, is too long by its target, even where the whole head may be no longer.
     fn check_first_line_len(&self, len: usize, limits: &Limits) -> Result<(), HeadError> {
-        let most = (limits.target + FIRST_LINE_EXTRA).min(limits.head.saturating_sub(1));
-        if self.lines == 0 && self.of == Of::Request && len > most {
+        if self.lines == 0 && self.of == Of::Request && len > most_of_first_line(limits) {
             return Err(HeadError::new(limits.target, HeadFault::TargetTooLong));
         }
         Ok(())

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
+use memchr::memchr;
+
 /// A host with an optional port, as `Host` and absolute targets hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host<'b> {
@@ -28,7 +30,7 @@ impl<'b> Host<'b> {
             let (ip, port) = rest.split_once(']')?;
             return Some(Self { name: Name::Ip6(ip.parse().ok()?), port: port_after(port)? });
         }
-        let end = text.find(':').unwrap_or(text.len());
+        let end = memchr(b':', authority).unwrap_or(text.len());
         let (name, port) = text.split_at_checked(end)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         is_name(name).then_some(Self { name: Name::Name(name), port: port_after(port)? })
@@ -42,7 +44,11 @@ impl<'b> Host<'b> {
     /// Appends the host as rules compare it: lower case, without port or trailing dot, IPv6 in its one short form.
     pub fn write_normal(&self, out: &mut String) {
         match self.name {
-            Name::Name(name) => out.extend(name.chars().map(|c| c.to_ascii_lowercase())),
+            Name::Name(name) => {
+                let start = out.len();
+                out.push_str(name);
+                out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+            }
             Name::Ip6(ip) => {
                 // Writing to a string cannot fail.
                 let _ = write!(out, "[{ip}]");
@@ -62,9 +68,15 @@ impl<'b> Host<'b> {
 
 /// Labels of letters, digits, `-`, `_` and `~`; none of them empty.
 fn is_name(name: &str) -> bool {
-    name.split('.').all(|label| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte))
-    })
+    let mut after_dot = true;
+    let mut fits = |byte: u8| match byte {
+        b'.' => !std::mem::replace(&mut after_dot, true),
+        byte => {
+            after_dot = false;
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
+        }
+    };
+    name.bytes().all(&mut fits) && !after_dot
 }
 
 /// Nothing, `:` or `:PORT`. The outer `None` is a fault.

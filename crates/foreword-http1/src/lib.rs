@@ -4,7 +4,8 @@
 //! refused here rather than repaired. Three steps, none of which waits or allocates once its buffers are warm:
 //!
 //! 1. [`HeadEnd`] finds the end of a head as its bytes come in, looking at each byte once;
-//! 2. [`RequestHead`] or [`ResponseHead`] parses it into an index of ranges, and settles the body's [`Framing`];
+//! 2. [`RequestHead`] or [`ResponseHead`] parses it into an index of ranges, and settles the body's [`Framing`]; a head that
+//!    comes in one piece they parse at once, and nobody need look for its end before;
 //! 3. [`Chunked`] follows a chunked body to its end, either as it is or decoded.
 //!
 //! [`NormalPath`] settles what a path means before anyone decides by it.
@@ -22,10 +23,12 @@ mod field;
 mod framing;
 mod head_end;
 pub mod host;
+mod lines;
 mod method;
 pub mod path;
 mod request;
 mod response;
+mod scan;
 mod span;
 pub mod target;
 

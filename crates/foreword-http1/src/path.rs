@@ -10,7 +10,10 @@ mod segment;
 #[cfg(test)]
 mod tricks;
 
+use memchr::memchr;
 use segment::write_segment;
+
+use crate::scan::{table_of, target_len};
 
 /// What an operator may decide about paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,17 +97,22 @@ impl NormalPath {
             self.path_len = 1;
             return Ok(());
         }
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        if is_plain(path) {
+        let plain = plain_len(target);
+        // Most targets are plain to their end, or to the query.
+        let end = plain
+            + memchr(b'?', target.as_bytes().get(plain..).unwrap_or_default())
+                .unwrap_or(target.len() - plain);
+        let (path, rest) = target.split_at_checked(end).unwrap_or((target, ""));
+        let query = rest.strip_prefix('?');
+        let is_plain = plain > 0 && plain == end;
+        if is_plain {
             self.target.push_str(path);
         } else {
             self.write_path(path, policy)?;
         }
         self.path_len = self.target.len();
-        if policy.ignore_case || self.forwarded().bytes().any(|byte| matches!(byte, b';' | b'%')) {
+        let may_differ = || self.forwarded().bytes().any(|byte| matches!(byte, b';' | b'%'));
+        if policy.ignore_case || !is_plain && may_differ() {
             self.write_matched(policy);
         }
         if let Some(query) = query {
@@ -151,24 +159,57 @@ impl NormalPath {
     }
 }
 
-/// Whether a path is normal already, as nearly all are: letters, digits and such, and no dot or slash after a slash.
-fn is_plain(path: &str) -> bool {
+/// How far a path is normal already, as nearly all are to their end: letters, digits and such, and no dot or slash after a
+/// slash.
+fn plain_len(path: &str) -> usize {
+    if !path.starts_with('/') {
+        return 0;
+    }
     let mut after_slash = false;
-    path.starts_with('/')
-        && path.bytes().all(|byte| {
-            let fits = match byte {
-                b'/' | b'.' => !after_slash,
-                byte => byte.is_ascii_alphanumeric() || b"-_~!$&'()*+,=:@".contains(&byte),
-            };
-            after_slash = byte == b'/';
-            fits
-        })
+    let mut is_plain = |byte: u8| {
+        let fits = match byte {
+            b'/' | b'.' => !after_slash,
+            byte => is_plain_in_place(byte),
+        };
+        after_slash = byte == b'/';
+        fits
+    };
+    path.bytes().take_while(|&byte| is_plain(byte)).count()
 }
+#[expect(clippy::indexing_slicing, reason = "the table has a place for every byte")]
+fn is_plain_in_place(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
+}
+
+const fn is_plain_byte(byte: u8) -> bool {
+    let is_mark = matches!(
+        byte,
+        b'-' | b'_'
+            | b'~'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'\''
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b'='
+            | b':'
+            | b'@'
+    );
+    is_mark || byte.is_ascii_alphanumeric()
+}
+
+#[expect(clippy::indexing_slicing, reason = "where it panics it does not compile")]
+static PLAIN: [bool; 256] = table_of!(is_plain_byte);
 
 /// A query decides nothing by itself and passes as it is, as long as a target may hold it.
 fn check_query(query: &str, start: usize) -> Result<(), PathError> {
-    match query.bytes().enumerate().find(|&(_, byte)| !crate::target::is_target_byte(byte)) {
-        Some((at, byte)) => Err(PathError { at: start + at, fault: PathFault::Byte(byte) }),
+    let len = target_len(query.as_bytes());
+    match query.as_bytes().get(len) {
+        Some(&byte) => Err(PathError { at: start + len, fault: PathFault::Byte(byte) }),
         None => Ok(()),
     }
 }

@@ -1,16 +1,16 @@
 //! Request heads: an index that is filled once, and the view that reads through it.
 
-use std::mem::MaybeUninit;
-
 use crate::connection::ConnectionOptions;
 use crate::diagnose;
 use crate::error::{HeadError, HeadFault};
 use crate::field::{Field, FieldSpan, Name, list};
 use crate::framing::{Framing, FramingFields};
-use crate::head_end::{Limits, MAX_METHOD};
+use crate::head_end::{Limits, MAX_METHOD, most_of_first_line};
 use crate::host::Host;
+use crate::lines::{index_fields, write_fields};
+use crate::scan::{target_len, token_len};
 use crate::span::Span;
-use crate::target::{Target, is_target_byte};
+use crate::target::Target;
 
 /// A version that we speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +36,6 @@ pub struct RequestHead {
     host: String,
 }
 
-/// More fields than this cost an allocation per head; the default limit is below.
-pub(crate) const FIELDS_ON_STACK: usize = 128;
-
 impl RequestHead {
     /// Parses a whole head, its empty line included, as [`HeadEnd`](crate::HeadEnd) found it.
     ///
@@ -47,23 +44,38 @@ impl RequestHead {
     /// With everything that RFC 9112 and 9110 do not allow, and with all that two readers could understand in two
     /// ways: see [`HeadFault`].
     pub fn parse(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
-        self.clear();
-        let parsed = if limits.fields <= FIELDS_ON_STACK {
-            self.index(head, &mut [const { MaybeUninit::uninit() }; FIELDS_ON_STACK])
-        } else {
-            self.index(head, &mut vec![MaybeUninit::uninit(); limits.fields])
-        };
-        if parsed.is_none() {
+        if self.index(head, limits.fields) != Some(head.len()) {
             return Err(diagnose::request(head, limits));
         }
-        self.check_line(head, limits)?;
-        self.read_fields(head, limits)?;
-        self.check_host(head)
+        self.check(head, limits)
+    }
+
+    /// Parses the head that `bytes` begin with and tells its length, if all of it is there and it is sound: nearly every
+    /// head comes so, and then each of its bytes is looked at once.
+    ///
+    /// `None` says nothing about the bytes. [`HeadEnd`](crate::HeadEnd) tells whether there are to be more of them, and
+    /// [`parse`](Self::parse) what is wrong.
+    ///
+    /// ```
+    /// use foreword_http1::{Limits, RequestHead};
+    ///
+    /// let mut head = RequestHead::default();
+    /// let limits = Limits::default();
+    /// assert_eq!(head.parse_at_once(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET", &limits), Some(27));
+    /// assert_eq!(head.parse_at_once(b"GET / HTTP/1.1\r\nHost:", &limits), None);
+    /// ```
+    pub fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
+        let within = bytes.get(..limits.head).unwrap_or(bytes);
+        let len = self.index(within, limits.fields)?;
+        let head = within.get(..len)?;
+        let first_line = self.target.end() + VERSION_LEN;
+        let is_sound = first_line <= most_of_first_line(limits) && self.check(head, limits).is_ok();
+        is_sound.then_some(len)
     }
 
     /// The head through this index; `head` is the one that was parsed.
     pub fn view<'b>(&'b self, head: &'b [u8]) -> Request<'b> {
-        Request { index: self, head }
+        Request { index: self, head, line: self.line(head) }
     }
 
     fn clear(&mut self) {
@@ -75,37 +87,37 @@ impl RequestHead {
         self.host_field = None;
     }
 
-    /// Takes the parts that `httparse` finds, where the lines end as they must.
-    fn index<'b>(&mut self, head: &'b [u8], fields: &mut [MaybeUninit<httparse::Header<'b>>]) -> Option<()> {
-        let mut request = httparse::Request::new(&mut []);
-        let status = request.parse_with_uninit_headers(head, fields).ok()?;
-        let (method, target) = (request.method?, request.path?);
-        self.method = Span::within(method.as_bytes(), head);
-        self.target = Span::within(target.as_bytes(), head);
-        self.version = if request.version? == 0 { Version::Http10 } else { Version::Http11 };
-        let whole = status == httparse::Status::Complete(head.len()) && self.method.start() == 0;
-        (whole && index_fields(head, request.headers, &mut self.fields)).then_some(())
+    /// Finds the parts of the head that `bytes` begin with, and where it ends; `None` where they begin with none.
+    fn index(&mut self, bytes: &[u8], most_fields: usize) -> Option<usize> {
+        self.clear();
+        let method = token_len(bytes);
+        let rest = bytes.get(method..)?.strip_prefix(b" ").filter(|_| method > 0)?;
+        let target = target_len(rest);
+        let (version, fields) =
+            rest.get(target..)?.split_first_chunk::<VERSION_LEN>().filter(|_| target > 0)?;
+        self.version = match version {
+            b" HTTP/1.1\r\n" => Version::Http11,
+            b" HTTP/1.0\r\n" => Version::Http10,
+            _ => return None,
+        };
+        self.method = Span::new(0, method);
+        self.target = Span::new(method + 1, method + 1 + target);
+        index_fields(bytes, bytes.len() - fields.len(), most_fields, &mut self.fields)
     }
 
-    fn check_line(&self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
+    /// Settles what the parts mean.
+    fn check(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
         if self.method.of(head).len() > MAX_METHOD {
             return Err(HeadError::new(MAX_METHOD, HeadFault::MethodTooLong));
         }
-        let (target, start) = (self.target.of(head), self.target.start());
-        if let Some(at) = target.iter().position(|&byte| !is_target_byte(byte)) {
-            let byte = target.get(at).copied().unwrap_or_default();
-            return Err(HeadError::new(start + at, HeadFault::TargetByte(byte)));
+        if self.target.of(head).len() > limits.target {
+            return Err(HeadError::new(self.target.start() + limits.target, HeadFault::TargetTooLong));
         }
-        if target.len() > limits.target {
-            return Err(HeadError::new(start + limits.target, HeadFault::TargetTooLong));
-        }
-        Ok(())
+        self.read_fields(head)?;
+        self.check_host(head)
     }
 
-    fn read_fields(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
-        if let Some(field) = self.fields.get(limits.fields) {
-            return Err(HeadError::new(field.name.start(), HeadFault::TooManyFields));
-        }
+    fn read_fields(&mut self, head: &[u8]) -> Result<(), HeadError> {
         for field in &self.fields {
             let value = field.value.of(head);
             let at = |fault| HeadError::new(field.name.start(), fault);
@@ -127,9 +139,15 @@ impl RequestHead {
         self.framing.check(http10).map_err(|fault| HeadError::new(head.len(), fault))
     }
 
+    /// The first line up to its target, as text.
+    fn line<'b>(&self, head: &'b [u8]) -> &'b str {
+        Span::new(0, self.target.end()).text(head)
+    }
+
     /// Settles which host is meant: an absolute target says so as well, and must say the same, RFC 9112 §3.2.2.
     fn check_host(&mut self, head: &[u8]) -> Result<(), HeadError> {
-        let target = Target::parse(self.method.text(head), self.target.text(head))
+        let line = self.line(head);
+        let target = Target::parse(self.method.of_text(line), self.target.of_text(line))
             .ok_or_else(|| HeadError::new(self.target.start(), HeadFault::TargetForm))?;
         let field = match self.host_field {
             Some(span) => {
@@ -158,33 +176,27 @@ impl RequestHead {
     }
 }
 
-/// Indexes fields, and tells whether each line ends in CR LF: `httparse` takes a bare LF as well.
-pub(crate) fn index_fields(head: &[u8], fields: &[httparse::Header<'_>], index: &mut Vec<FieldSpan>) -> bool {
-    index.extend(fields.iter().map(|field| FieldSpan {
-        name: Span::within(field.name.as_bytes(), head),
-        value: Span::within(field.value, head),
-        known: Name::of(field.name.as_bytes()),
-    }));
-    let ends_before = |at: usize| head.get(..at).is_some_and(|before| before.ends_with(b"\r\n"));
-    head.ends_with(b"\r\n\r\n") && index.iter().all(|field| ends_before(field.name.start()))
-}
+/// What follows the target: a space, the version, CR LF.
+const VERSION_LEN: usize = b" HTTP/1.1\r\n".len();
 
 /// One request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'b> {
     index: &'b RequestHead,
     head: &'b [u8],
+    /// The first line up to its target, which the parser has found to be ASCII.
+    line: &'b str,
 }
 
 impl<'b> Request<'b> {
     /// The method: a token, case-sensitive.
     pub fn method(&self) -> &'b str {
-        self.index.method.text(self.head)
+        self.index.method.of_text(self.line)
     }
 
     /// The target as it was written.
     pub fn raw_target(&self) -> &'b str {
-        self.index.target.text(self.head)
+        self.index.target.of_text(self.line)
     }
 
     /// The target by its form.
@@ -202,6 +214,11 @@ impl<'b> Request<'b> {
     pub fn fields(&self) -> impl Iterator<Item = Field<'b>> + use<'b> {
         let head = self.head;
         self.index.fields.iter().map(move |field| field.of(head))
+    }
+
+    /// Writes the field lines that `passes` lets through, in order, as `Name: value`.
+    pub fn write_fields(&self, passes: impl Fn(&Field<'b>) -> bool, out: &mut Vec<u8>) {
+        write_fields(self.head, &self.index.fields, passes, out);
     }
 
     /// The values of the fields with this name, in order; case does not count.

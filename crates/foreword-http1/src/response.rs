@@ -1,14 +1,14 @@
 //! Response heads: an index that is filled once, and the view that reads through it.
 
-use std::mem::MaybeUninit;
-
 use crate::connection::ConnectionOptions;
 use crate::diagnose;
 use crate::error::{HeadError, HeadFault};
 use crate::field::{Field, FieldSpan, Name};
 use crate::framing::{Framing, FramingFields};
 use crate::head_end::Limits;
-use crate::request::{FIELDS_ON_STACK, Version, index_fields, named_in_connection};
+use crate::lines::{index_fields, write_fields};
+use crate::request::{Version, named_in_connection};
+use crate::scan::value_len;
 use crate::span::Span;
 
 /// The index of one response head. Used again for the next, it allocates no more.
@@ -32,17 +32,18 @@ impl ResponseHead {
     ///
     /// As with requests, except that a `Content-Length` may be repeated if it stays the same, RFC 9112 §6.3.
     pub fn parse(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
-        self.clear();
-        // Answers with more fields than fit on the stack are rare enough to be parsed twice.
-        let parsed =
-            self.index(head, &mut [const { MaybeUninit::uninit() }; FIELDS_ON_STACK]).or_else(|| {
-                self.clear();
-                self.index(head, &mut vec![MaybeUninit::uninit(); limits.fields])
-            });
-        if parsed.is_none() {
+        if self.index(head, limits.fields) != Some(head.len()) {
             return Err(diagnose::response(head, limits));
         }
-        self.read_fields(head, limits)
+        self.read_fields(head)
+    }
+
+    /// Parses the head that `bytes` begin with and tells its length, if all of it is there and it is sound. As with
+    /// [requests](crate::RequestHead::parse_at_once), `None` says nothing about the bytes.
+    pub fn parse_at_once(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
+        let within = bytes.get(..limits.head).unwrap_or(bytes);
+        let len = self.index(within, limits.fields)?;
+        self.read_fields(within.get(..len)?).is_ok().then_some(len)
     }
 
     /// The head through this index; `head` is the one that was parsed.
@@ -57,22 +58,34 @@ impl ResponseHead {
         self.connection = ConnectionOptions::default();
     }
 
-    fn index<'b>(&mut self, head: &'b [u8], fields: &mut [MaybeUninit<httparse::Header<'b>>]) -> Option<()> {
-        let mut response = httparse::Response::new(&mut []);
-        let status = httparse::ParserConfig::default()
-            .parse_response_with_uninit_headers(&mut response, head, fields)
-            .ok()?;
-        self.version = if response.version? == 0 { Version::Http10 } else { Version::Http11 };
-        self.status = response.code.filter(|code| (100..1000).contains(code))?;
-        self.reason = reason(head);
-        let whole = status == httparse::Status::Complete(head.len()) && head.starts_with(b"HTTP/1.");
-        (whole && index_fields(head, response.headers, &mut self.fields)).then_some(())
+    /// Finds the parts of the head that `bytes` begin with, and where it ends; `None` where they begin with none.
+    fn index(&mut self, bytes: &[u8], most_fields: usize) -> Option<usize> {
+        self.clear();
+        let (version, rest) = bytes.split_first_chunk()?;
+        self.version = match version {
+            b"HTTP/1.1 " => Version::Http11,
+            b"HTTP/1.0 " => Version::Http10,
+            _ => return None,
+        };
+        let (&[hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9'], rest) =
+            rest.split_first_chunk()?
+        else {
+            return None;
+        };
+        let digit = |byte: u8| u16::from(byte - b'0');
+        self.status = digit(hundreds) * 100 + digit(tens) * 10 + digit(ones);
+        let phrase = value_len(rest);
+        // The space behind the status is there even where the phrase is missing, RFC 9112 §4; some leave out both.
+        if phrase > 0 && !rest.starts_with(b" ") {
+            return None;
+        }
+        let (start, end) = (bytes.len() - rest.len(), bytes.len() - rest.len() + phrase);
+        self.reason = Span::new((start + 1).min(end), end);
+        rest.get(phrase..)?.strip_prefix(b"\r\n")?;
+        index_fields(bytes, end + 2, most_fields, &mut self.fields)
     }
 
-    fn read_fields(&mut self, head: &[u8], limits: &Limits) -> Result<(), HeadError> {
-        if let Some(field) = self.fields.get(limits.fields) {
-            return Err(HeadError::new(field.name.start(), HeadFault::TooManyFields));
-        }
+    fn read_fields(&mut self, head: &[u8]) -> Result<(), HeadError> {
         // RFC 9112 §6.3, 1: no body follows these, whatever their fields claim; 304 may claim a length, §8.6.
         let bodiless = matches!(self.status, 100..200 | 204);
         for field in &self.fields {
@@ -98,13 +111,6 @@ impl ResponseHead {
         let http10 = self.version == Version::Http10;
         self.framing.check(http10).map_err(|fault| HeadError::new(head.len(), fault))
     }
-}
-
-/// The reason phrase: what follows `HTTP/1.1 200 ` on the first line. `httparse` drops it when it is not ASCII.
-fn reason(head: &[u8]) -> Span {
-    const START: usize = b"HTTP/1.1 200 ".len();
-    let end = memchr::memchr(b'\r', head).unwrap_or_default();
-    Span::new(START.min(end), end)
 }
 
 /// One response head.
@@ -139,6 +145,11 @@ impl<'b> Response<'b> {
     pub fn fields(&self) -> impl Iterator<Item = Field<'b>> + use<'b> {
         let head = self.head;
         self.index.fields.iter().map(move |field| field.of(head))
+    }
+
+    /// Writes the field lines that `passes` lets through, in order, as `Name: value`.
+    pub fn write_fields(&self, passes: impl Fn(&Field<'b>) -> bool, out: &mut Vec<u8>) {
+        write_fields(self.head, &self.index.fields, passes, out);
     }
 
     /// The values of the fields with this name, in order; case does not count.

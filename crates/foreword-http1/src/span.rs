@@ -13,19 +13,12 @@ impl Span {
         Self { start: narrow(start), end: narrow(end) }
     }
 
-    /// The span of `part`, which must be a slice of `whole`.
-    ///
-    /// An empty part may point elsewhere, and needs no place.
-    pub(crate) fn within(part: &[u8], whole: &[u8]) -> Self {
-        if part.is_empty() {
-            return Self::default();
-        }
-        let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-        Self::new(start, start.wrapping_add(part.len()))
-    }
-
     pub(crate) fn start(self) -> usize {
         self.start as usize
+    }
+
+    pub(crate) fn end(self) -> usize {
+        self.end as usize
     }
 
     pub(crate) fn of(self, whole: &[u8]) -> &[u8] {
@@ -35,5 +28,9 @@ impl Span {
     /// The text of a span that the parser has found to be ASCII.
     pub(crate) fn text(self, whole: &[u8]) -> &str {
         str::from_utf8(self.of(whole)).unwrap_or_default()
+    }
+
+    pub(crate) fn of_text(self, whole: &str) -> &str {
+        whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }

@@ -60,7 +60,7 @@ impl<'b> Target<'b> {
 /// Bytes that a target may have, RFC 3986 appendix A, and those that browsers leave as they are: ``\^`{|}``.
 ///
 /// What the latter mean in a path is for [`crate::path`] to settle. Beyond ASCII, everyone guesses another charset.
-pub(crate) fn is_target_byte(byte: u8) -> bool {
+pub(crate) const fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>')
 }
 

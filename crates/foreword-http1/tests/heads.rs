@@ -24,8 +24,17 @@ fn request_in(
     Ok(None)
 }
 
+fn end_of(found: &Option<(usize, RequestHead)>) -> Option<usize> {
+    found.as_ref().map(|(end, _)| *end)
+}
+
+fn at_once(bytes: &[u8], limits: &Limits) -> Option<usize> {
+    RequestHead::default().parse_at_once(bytes, limits)
+}
+
 fn request(bytes: &[u8]) -> Result<RequestHead, HeadError> {
     let whole = request_in(bytes, bytes.len(), &Limits::default());
+    assert_eq!(at_once(bytes, &Limits::default()), whole.as_ref().ok().and_then(end_of));
     for piece in [1, 2, 7] {
         let pieces = request_in(bytes, piece, &Limits::default());
         match (&whole, &pieces) {
@@ -326,6 +335,64 @@ proptest! {
         match (whole, pieces) {
             (Ok(whole), Ok(pieces)) => prop_assert_eq!(whole.map(|found| found.0), pieces.map(|found| found.0)),
             (whole, pieces) => prop_assert_eq!(whole.err(), pieces.err()),
+        }
+    }
+
+    #[test]
+    fn a_head_is_parsed_at_once_where_it_is_found_and_parsed_one_after_the_other(
+        head in r"(GET|P)( )(/|http://a/)[a-z]{0,30} HTTP/1[.]1\r\n(Host: a\r\n)?(X|Content-Length)(: )(a|5|chunked|)\r\n(Y: 1\r\n){0,4}(\r\n)?(more)?",
+        (most_head, fields, target) in (20usize..90, 0usize..6, 0usize..40),
+    ) {
+        let limits = Limits { head: most_head, fields, target };
+        for limits in [limits, Limits::default()] {
+            let whole = request_in(head.as_bytes(), head.len(), &limits);
+            prop_assert_eq!(at_once(head.as_bytes(), &limits), whole.ok().as_ref().and_then(end_of));
+        }
+    }
+
+    #[test]
+    fn httparse_reads_what_is_taken_in_the_same_way(
+        head in r"(GET|P)(/)?( ){1,2}(/|[*]|http://a/)[a-z#]{0,3} HTTP/1[.][01](\r)?\n((Host|X[ -]?Y|)( )?:[ \t]{0,2}(a|b\tc|\x7f|\xff|\x01|)[ \t]{0,2}(\r)?\n){0,4}(\r)?\n",
+    ) {
+        let mut fields = [httparse::EMPTY_HEADER; 8];
+        let mut theirs = httparse::Request::new(&mut fields);
+        let status = theirs.parse(head.as_bytes());
+        let mut ours = RequestHead::default();
+        match ours.parse(head.as_bytes(), &Limits::default()) {
+            Ok(()) => {
+                prop_assert_eq!(status, Ok(httparse::Status::Complete(head.len())));
+                let request = ours.view(head.as_bytes());
+                prop_assert_eq!((theirs.method, theirs.path), (Some(request.method()), Some(request.raw_target())));
+                let theirs = theirs.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+                prop_assert!(theirs.eq(request.fields().map(|field| (field.name, field.value))));
+            }
+            // What has no name of its own is none of the things that httparse takes and we do not.
+            Err(error) if error.fault() == HeadFault::Malformed => prop_assert!(status.is_err()),
+            Err(_) => {}
+        }
+    }
+
+    #[test]
+    fn httparse_reads_an_answer_that_is_taken_in_the_same_way(
+        head in r"HTTP/1[.][01]( ){1,2}[0-2][0-9]{2}( )?(OK|No Content|\xff|\x01|)\r\n(X[ -]?Y( )?:[ \t]{0,2}(a|\x7f|)[ \t]{0,2}(\r)?\n){0,3}\r\n",
+    ) {
+        let mut fields = [httparse::EMPTY_HEADER; 8];
+        let mut theirs = httparse::Response::new(&mut fields);
+        let status = theirs.parse(head.as_bytes());
+        let mut ours = ResponseHead::default();
+        let parsed = ours.parse(head.as_bytes(), &ResponseHead::LIMITS);
+        prop_assert_eq!(ours.parse_at_once(head.as_bytes(), &ResponseHead::LIMITS), parsed.ok().map(|()| head.len()));
+        if parsed.is_ok() {
+            prop_assert_eq!(status, Ok(httparse::Status::Complete(head.len())));
+            let response = ours.view(head.as_bytes());
+            prop_assert_eq!(theirs.code, Some(response.status()));
+            // It drops a phrase that is not ASCII.
+            prop_assert!(!response.reason().is_ascii() || theirs.reason.map(str::as_bytes) == Some(response.reason()));
+            let theirs = theirs.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+            prop_assert!(theirs.eq(response.fields().map(|field| (field.name, field.value))));
+        } else if status == Ok(httparse::Status::Complete(head.len())) {
+            // Statuses below 100 and bare line feeds are all that it takes beyond that.
+            prop_assert!(theirs.code.is_some_and(|code| code < 100) || head.replace("\r\n", "").contains('\n'));
         }
     }
 

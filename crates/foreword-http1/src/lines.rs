@@ -1,0 +1,126 @@
+//! Field lines: found one after the other, and written out again.
+
+use crate::field::{Field, FieldSpan, Name};
+use crate::scan::{token_len, value_len};
+use crate::span::Span;
+
+/// Indexes the field lines of a head from `start` on, and tells where its empty line ends.
+///
+/// `None` where there is no whole field line or empty line, or where there are more fields than `most`. Each line must end
+/// in CR LF and hold no other control byte but tabs, and no white space may stand before the colon, RFC 9112 §5.
+pub(crate) fn index_fields(
+    head: &[u8],
+    start: usize,
+    most: usize,
+    index: &mut Vec<FieldSpan>,
+) -> Option<usize> {
+    let mut at = start;
+    loop {
+        let line = head.get(at..)?;
+        if line.starts_with(b"\r\n") {
+            return Some(at + 2);
+        }
+        let name = token_len(line);
+        let behind = line.get(name..)?.strip_prefix(b":").filter(|_| name > 0 && index.len() < most)?;
+        let blank = behind.iter().take_while(|&&byte| is_blank(byte)).count();
+        let value = behind.get(blank..)?;
+        let len = value_len(value);
+        let (value, end) = value.split_at_checked(len)?;
+        if !end.starts_with(b"\r\n") {
+            return None;
+        }
+        let value_at = at + name + 1 + blank;
+        let trimmed = value.iter().rev().take_while(|&&byte| is_blank(byte)).count();
+        index.push(FieldSpan {
+            name: Span::new(at, at + name),
+            value: Span::new(value_at, value_at + len - trimmed),
+            known: Name::of(line.get(..name)?),
+        });
+        at = value_at + len + 2;
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// Writes the field lines that `passes` lets through, in order, as `Name: value`.
+///
+/// Nearly all are spelled so already: those that stand together are copied together.
+pub(crate) fn write_fields<'b>(
+    head: &'b [u8],
+    index: &[FieldSpan],
+    passes: impl Fn(&Field<'b>) -> bool,
+    out: &mut Vec<u8>,
+) {
+    let mut run = 0..0;
+    for span in index {
+        let field = span.of(head);
+        if !passes(&field) {
+            continue;
+        }
+        if !is_usual(head, span) {
+            out.extend_from_slice(head.get(std::mem::take(&mut run)).unwrap_or_default());
+            for part in [field.name, b": ", field.value, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+            continue;
+        }
+        if run.end != span.name.start() {
+            out.extend_from_slice(head.get(run).unwrap_or_default());
+            run = span.name.start()..span.name.start();
+        }
+        run.end = span.value.end() + 2;
+    }
+    out.extend_from_slice(head.get(run).unwrap_or_default());
+}
+
+/// Whether a line is spelled as we would spell it.
+fn is_usual(head: &[u8], field: &FieldSpan) -> bool {
+    let between = head.get(field.name.end()..field.value.start());
+    let behind = head.get(field.value.end()..field.value.end() + 2);
+    between == Some(b": ") && behind == Some(b"\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(lines: &str) -> Option<(Vec<FieldSpan>, usize)> {
+        let mut index = Vec::new();
+        let end = index_fields(lines.as_bytes(), 0, 100, &mut index)?;
+        Some((index, end))
+    }
+
+    fn written(lines: &str, passes: impl Fn(&[u8]) -> bool) -> String {
+        let (index, _) = index(lines).unwrap();
+        let mut out = b"before ".to_vec();
+        write_fields(lines.as_bytes(), &index, |field| passes(field.name), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_are_written_in_their_usual_spelling_and_in_order() {
+        let lines = "A: 1\r\nB:2\r\nC:  3 \r\nD: \t4\r\nE: 5\t\r\nF:\r\nG: \r\nH: 8\r\nI: 9\r\n\r\nA: 2\r\n";
+        assert_eq!(
+            written(lines, |_| true),
+            "before A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: \r\nH: 8\r\nI: 9\r\n"
+        );
+        assert_eq!(
+            written(lines, |name| b"ACHI".contains(&name[0])),
+            "before A: 1\r\nC: 3\r\nH: 8\r\nI: 9\r\n"
+        );
+        assert_eq!(written(lines, |name| b"BI".contains(&name[0])), "before B: 2\r\nI: 9\r\n");
+        assert_eq!(written(lines, |_| false), "before ");
+    }
+
+    #[test]
+    fn only_an_empty_line_ends_the_fields() {
+        let lines = "A: 1\r\nB: 2\r\n\r\n";
+        for len in 0..lines.len() {
+            assert!(index(&lines[..len]).is_none(), "{len}");
+        }
+        assert_eq!(index(lines).unwrap().1, lines.len());
+        assert_eq!(index("\r\nA: 1\r\n").unwrap().1, 2);
+    }
+}
