@@ -104,6 +104,11 @@ impl Drain {
         self.progress.reached(Phase::IdleOver).await;
     }
 
+    /// Whether an idle connection should close. A task that waits to be [`cancelled`](Self::cancelled) is woken to ask.
+    pub(crate) fn is_idle_over(&self) -> bool {
+        self.progress.phase() >= Phase::IdleOver
+    }
+
     /// Waits for the end of the drain, when whatever is left is cut off.
     pub(crate) async fn cancelled(&self) {
         self.progress.reached(Phase::CutOff).await;

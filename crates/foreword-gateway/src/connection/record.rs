@@ -1,6 +1,5 @@
 //! The record of a connection or request: opened once, filled as its story goes, closed once however it ends.
 
-use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -214,9 +213,9 @@ pub(crate) trait Fill {
     }
 
     /// Notes where it is forwarded to; with another attempt, the last endpoint counts.
-    fn forwarding(&mut self, endpoint: &dyn fmt::Display) {
+    fn forwarding(&mut self, endpoint: &str) {
         if let Some((journal, exchange)) = self.parts() {
-            exchange.keep_shown(journal.wants(), Name::Endpoint, endpoint);
+            exchange.keep(journal.wants(), Name::Endpoint, endpoint.as_bytes());
             exchange.forwarded = true;
         }
     }

@@ -141,7 +141,7 @@ async fn begin(
     take_first_words(stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     record.cluster(&cluster.name);
     let tell = |attempt: Attempt<'_>| match attempt {
-        Attempt::To(address) => record.forwarding(address),
+        Attempt::To(chosen) => record.forwarding(&chosen.name),
         Attempt::Again => record.retried(),
         Attempt::Waited(duration) => record.waited(duration),
     };

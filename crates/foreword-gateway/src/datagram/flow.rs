@@ -145,7 +145,7 @@ impl Flow {
         }
         record.log(terms.log.unwrap_or_default());
         record.cluster(&cluster.name);
-        record.forwarding(&chosen.address);
+        record.forwarding(&chosen.name);
         record.connected(false);
         if let Some(id) = unique_id.get() {
             record.text(Name::ConnectionId, id);

@@ -1,7 +1,5 @@
 //! What is known of a connection and of what went on in it: the facts behind one line of the access log.
 
-use std::fmt;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -131,18 +129,6 @@ impl Exchange {
         }
         let span = self.copy(bytes, longest(name));
         self.settle(name, span);
-    }
-
-    /// Writes out `shown` if the format wants it; the last one counts.
-    pub(crate) fn keep_shown(&mut self, wants: Wants, name: Name, shown: &dyn fmt::Display) {
-        if !wants.has(name) {
-            return;
-        }
-        let start = self.text.len();
-        // Writing to memory cannot fail.
-        let _ = write!(self.text, "{shown}");
-        self.text.truncate(start + longest(name));
-        self.settle(name, Span { start: start as u32, end: self.text.len() as u32 });
     }
 
     fn settle(&mut self, name: Name, span: Span) {

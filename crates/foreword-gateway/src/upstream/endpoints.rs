@@ -52,6 +52,8 @@ impl fmt::Display for Address {
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) address: Address,
+    /// The address as text.
+    pub(crate) name: Rc<str>,
     /// Where it is counted what becomes of it.
     pub(crate) account: Rc<ClusterAccount>,
     in_use: Use,
@@ -212,6 +214,7 @@ impl Endpoints {
                 slot.reports.account.began();
                 Choice::Endpoint(Chosen {
                     address: slot.address.clone(),
+                    name: Rc::clone(&slot.name),
                     account,
                     in_use: Load::begin(&slot.load),
                     reports: Rc::clone(&slot.reports),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::time::{Instant, sleep};
 
 use super::connect::{self, Shared};
@@ -19,8 +20,8 @@ use crate::policy::cluster::Cluster;
 pub(crate) struct Pool {
     /// How many may be kept.
     most: usize,
-    /// The longest unused comes first in each list.
-    kept: RefCell<HashMap<Terms, Vec<Kept>>>,
+    /// The longest unused comes first in each list. Addresses are the operator's, so hashing them need not resist anyone.
+    kept: RefCell<HashMap<Terms, Vec<Kept>, RandomState>>,
     total: Cell<usize>,
     sweeping: Cell<bool>,
 }

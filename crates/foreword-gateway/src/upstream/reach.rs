@@ -13,7 +13,7 @@ use crate::policy::cluster::Cluster;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Attempt<'a> {
     /// This endpoint is tried now.
-    To(&'a Address),
+    To(&'a Chosen),
     /// It could not be had, and there is another one.
     Again,
     /// There was room at last.
@@ -79,7 +79,7 @@ pub(crate) async fn reach<T>(
             told(Attempt::Again);
             chosen.account.retried();
         }
-        told(Attempt::To(&chosen.address));
+        told(Attempt::To(&chosen));
         match open(&chosen).await {
             Ok(opened) => return Ok((chosen, opened)),
             Err(error) => {

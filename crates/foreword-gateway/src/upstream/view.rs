@@ -43,6 +43,8 @@ pub(super) enum Picked {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) address: Address,
+    /// The address as text.
+    pub(super) name: Rc<str>,
     pub(super) weight: u32,
     /// By which a hash knows it wherever the same cluster is balanced.
     pub(super) id: u64,
@@ -186,9 +188,11 @@ fn slots(
         let state = state.endpoint(&address);
         let account = scribe.endpoint(&state.series);
         let reports = Reports { state, account, ejection: cluster.ejection };
+        let name: Rc<str> = address.to_string().into();
         Rc::new(Slot {
             weight,
-            id: digest::of(address.to_string().as_bytes()),
+            id: digest::of(name.as_bytes()),
+            name,
             standing: Standing::of(endpoint, is_backup, cluster),
             load: loads.of(&address),
             reports: Rc::new(reports),

@@ -1,19 +1,18 @@
 //! The answer's way from the endpoint to the client.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
 
-use foreword_http1::{Framing, HeadEnd, ResponseHead, Version};
+use foreword_http1::{Framing, HeadEnd, Limits, ResponseHead, Version};
 use foreword_tokio::write_together;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::fields::{Asked, Persistence, write_answer, write_interim};
 use super::pace::Pace;
+use super::patience::Over;
 use super::refused::Refused;
 use super::sending::{Failed, Progress, Terms};
 use super::shelf::Buffer;
@@ -60,9 +59,6 @@ impl Answering<'_, '_, '_, '_> {
         for _ in 0..MOST_INTERIM {
             let len = self.read_head(source).await?;
             let head = self.buffer.bytes().get(..len).unwrap_or_default();
-            self.response
-                .parse(head, &ResponseHead::LIMITS)
-                .map_err(|fault| self.refused(|endpoint| Refused::Answer { endpoint, fault }))?;
             let response = self.response.view(head);
             if response.status() == 101 {
                 return self.switch(len, target).await;
@@ -78,38 +74,59 @@ impl Answering<'_, '_, '_, '_> {
         Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }))
     }
 
-    /// Reads until a whole head is at hand, and tells its length. Once the request is sent, time runs.
+    /// Reads until a whole head is at hand, and tells its length; it is parsed then. Once the request is sent, time runs.
     async fn read_head(&mut self, source: &mut (impl AsyncRead + Unpin)) -> Result<usize, Failed> {
         let terms = self.terms;
-        let mut too_late = pin!(too_late(terms));
-        let mut end = HeadEnd::response();
+        let mut end = None;
+        let mut deadline = None;
         loop {
-            let found = end.find(self.buffer.bytes(), &ResponseHead::LIMITS);
-            if let Some(len) =
-                found.map_err(|fault| self.refused(|endpoint| Refused::Answer { endpoint, fault }))?
-            {
+            if let Some(len) = self.head_at_hand(&mut end)? {
                 return Ok(len);
             }
             let is_silent = self.buffer.is_empty() && !terms.progress.answer_has_begun.get();
-            let read = tokio::select! {
-                biased;
-                read = self.buffer.fill(source, ResponseHead::LIMITS.head) => read,
-                () = &mut too_late => {
+            // The same task sends the request, so each of its turns is seen here.
+            let due = || {
+                let is_due = terms.progress.answer_is_due.get();
+                is_due.then(|| *deadline.get_or_insert_with(|| Instant::now() + terms.response))
+            };
+            let waited =
+                terms.patience.race(pin!(self.buffer.fill(source, ResponseHead::LIMITS.head)), due).await;
+            match waited {
+                Ok(Ok(1..)) if is_silent => self.note.borrow_mut().first_byte(),
+                Ok(Ok(1..)) => {}
+                // An endpoint that resets one stream of many has looked at it: it would do so again.
+                Ok(Err(error)) if is_silent && error.kind() == io::ErrorKind::ConnectionAborted => {
+                    return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }));
+                }
+                Ok(Ok(0) | Err(_)) if is_silent => return Err(Failed::Unanswered),
+                Ok(Ok(0) | Err(_)) => {
+                    return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }));
+                }
+                Err(Over) => {
                     let after = terms.response;
                     return Err(self.refused(|endpoint| Refused::ResponseTimeout { endpoint, after }));
                 }
-            };
-            match read {
-                Ok(1..) if is_silent => self.note.borrow_mut().first_byte(),
-                Ok(1..) => {}
-                // An endpoint that resets one stream of many has looked at it: it would do so again.
-                Err(error) if is_silent && error.kind() == io::ErrorKind::ConnectionAborted => {
-                    return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }));
-                }
-                Ok(0) | Err(_) if is_silent => return Err(Failed::Unanswered),
-                Ok(0) | Err(_) => return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint })),
             }
         }
+    }
+
+    /// Parses the head at hand, if it is whole, and tells its length. One that does not come at once is looked for in `end`.
+    fn head_at_hand(&mut self, end: &mut Option<HeadEnd>) -> Result<Option<usize>, Failed> {
+        const LIMITS: &Limits = &ResponseHead::LIMITS;
+        let bytes = self.buffer.bytes();
+        if end.is_none() && !bytes.is_empty() {
+            if let Some(len) = self.response.parse_at_once(bytes, LIMITS) {
+                return Ok(Some(len));
+            }
+            *end = Some(HeadEnd::response());
+        }
+        let Some(end) = end else { return Ok(None) };
+        let parsed = end.find(bytes, LIMITS).and_then(|found| {
+            found
+                .map(|len| self.response.parse(bytes.get(..len).unwrap_or_default(), LIMITS).map(|()| len))
+                .transpose()
+        });
+        parsed.map_err(|fault| self.refused(|endpoint| Refused::Answer { endpoint, fault }))
     }
 
     /// Passes a 1xx on, to those who know what that is, RFC 9110 §15.2.
@@ -146,10 +163,12 @@ impl Answering<'_, '_, '_, '_> {
 
     /// Writes what is to be said for a head of `len` bytes.
     async fn say(&mut self, len: usize, target: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
-        match timeout(self.terms.idle, write_together(target, [self.out])).await {
+        let waited =
+            self.terms.patience.within(self.terms.idle, pin!(write_together(target, [self.out]))).await;
+        match waited {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Failed::ClientGone),
-            Err(_) => return Err(Failed::ClientStalls),
+            Err(Over) => return Err(Failed::ClientStalls),
         }
         self.note.borrow_mut().head_sent(self.out.len() as u64);
         Downwards(self.note).moved(len, self.out.len());
@@ -184,7 +203,7 @@ impl Answering<'_, '_, '_, '_> {
         self.buffer.consume(len);
         meter.moved(len, 0);
         let head = Head { head: self.out, ..Head::default() };
-        let pace = Pace::of_answer(self.terms.progress, self.terms.idle);
+        let pace = Pace::of_answer(self.terms.progress, self.terms.patience, self.terms.idle);
         carry(head, &mut body, source, self.buffer, target, pace, &meter)
             .await
             .map_err(|error| self.broken(error))?;
@@ -255,12 +274,6 @@ impl Meter for Final<'_, '_> {
     fn moved(&self, taken: usize, written: usize) {
         self.downwards.moved(taken, written);
     }
-}
-
-/// Ends when the endpoint has had its time. The same task sends the request, so each of its turns is seen here.
-async fn too_late(terms: Terms<'_>) {
-    poll_fn(|_| if terms.progress.answer_is_due.get() { Poll::Ready(()) } else { Poll::Pending }).await;
-    sleep(terms.response).await;
 }
 
 /// RFC 8297 hints and `102 Processing` come a few at a time.

@@ -1,13 +1,14 @@
 //! Carries a message across: its head and body, checked on the way, no faster than the other side takes it.
 
 use std::io;
+use std::pin::pin;
 
 use foreword_http1::{ChunkError, Chunked, Framing, Step};
 use foreword_tokio::write_together;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
 
 use super::pace::Pace;
+use super::patience::Over;
 use super::shelf::Buffer;
 
 /// How far a body has come.
@@ -160,9 +161,9 @@ pub(super) async fn carry(
             meter.begins();
         }
         if !head.head.is_empty() || !piece.is_empty() {
-            timeout(pace.for_a_piece(), write_together(target, [head.introduction, head.head, piece]))
+            pace.write(pin!(write_together(target, [head.introduction, head.head, piece])))
                 .await
-                .map_err(|_| CarryError::TargetIdle)?
+                .map_err(|Over| CarryError::TargetIdle)?
                 .map_err(|_| CarryError::Target)?;
         }
         pace.moved();

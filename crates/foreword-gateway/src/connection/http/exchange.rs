@@ -1,17 +1,19 @@
 //! One request, from its first byte to the last of its answer.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use foreword::{ClientAddr, Signature, signature};
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
 use foreword_tokio::write_together;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
 use self::Whom::{Finished, Unfinished, Unread};
 use super::answer::Local;
 use super::changes::Changes;
 use super::fields::{Asked, Persistence};
 use super::forward;
+use super::patience::Over;
 use super::refused::Refused;
 use super::request_id::{RequestId, trace_id};
 use super::settled::{limits, settle};
@@ -83,7 +85,7 @@ pub(super) async fn serve_told<S: Carried>(
 }
 
 async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note: RequestRecord<'_>) -> After {
-    let Desk { head, request, path, response, to_endpoint, to_client, endpoint } = desk;
+    let Desk { head, request, path, response, to_endpoint, to_client } = desk;
     let request = request.view(head);
     note_head(&request, talk.spoken, &mut note);
     if let Err(refused) = settle(&request, path, &talk.connection.listener, talk.connection.tls.as_deref()) {
@@ -108,7 +110,7 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     note.log(asked.changes.terms.log.unwrap_or_default());
     match ending {
         Ending::Forward(cluster) => {
-            let tools = forward::Tools { response, to_endpoint, to_client, endpoint };
+            let tools = forward::Tools { response, to_endpoint, to_client };
             forward::forward(talk, &asked, cluster, tools, note).await
         }
         Ending::Close => {
@@ -159,6 +161,12 @@ async fn read_head<S: Carried>(
 ) -> Result<(), NoHead> {
     let listener = &talk.connection.listener;
     let limits = limits(listener);
+    if signature(talk.buffer.bytes()) == Signature::Absent
+        && let Some(len) = desk.request.parse_at_once(talk.buffer.bytes(), &limits)
+    {
+        take_head(talk, desk, note, len);
+        return Ok(());
+    }
     let deadline = Instant::now() + listener.timeout.head;
     let mut end = HeadEnd::request();
     let mut is_all = false;
@@ -173,27 +181,33 @@ async fn read_head<S: Carried>(
             Signature::Begun | Signature::Absent => end.find(bytes, &limits)?,
         };
         if let Some(len) = found {
-            let head = bytes.get(..len).unwrap_or_default();
-            desk.head.clear();
-            desk.head.extend_from_slice(head);
-            desk.request.parse(head, &limits)?;
-            talk.buffer.consume(len);
-            note.received(len as u64);
+            desk.request.parse(bytes.get(..len).unwrap_or_default(), &limits)?;
+            take_head(talk, desk, note, len);
             return Ok(());
         }
         if is_all {
             return Err(NoHead::Gone);
         }
-        match timeout_at(deadline, talk.buffer.fill(&mut talk.stream, limits.head)).await {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = talk.patience.within(left, pin!(talk.buffer.fill(&mut talk.stream, limits.head))).await;
+        match waited {
             Ok(Ok(1..)) => {}
             Ok(Ok(0)) => is_all = true,
             Ok(Err(_)) => return Err(NoHead::Gone),
-            Err(_) => {
+            Err(Over) => {
                 let found = talk.buffer.bytes().len();
                 return Err(Refused::HeadDeadline { after: listener.timeout.head, found }.into());
             }
         }
     }
+}
+
+/// Takes the head that was parsed apart from what follows it.
+fn take_head<S>(talk: &mut Talk<'_, S>, desk: &mut Desk, note: &mut RequestRecord<'_>, len: usize) {
+    desk.head.clear();
+    desk.head.extend_from_slice(talk.buffer.bytes().get(..len).unwrap_or_default());
+    talk.buffer.consume(len);
+    note.received(len as u64);
 }
 
 impl<'c, S> Talk<'c, S> {
@@ -298,8 +312,10 @@ async fn say<S: Carried>(
     let (first, rest) = local.rest(asked).split_at_checked(PIECE).unwrap_or((local.rest(asked), &[]));
     let pieces = std::iter::once([&out[..], first]).chain(rest.chunks(PIECE).map(|piece| [piece, &[]]));
     for piece in pieces {
-        let written = timeout(listener.timeout.idle, write_together(&mut talk.stream, piece));
-        let Ok(Ok(())) = written.await else { return After::Cut };
+        let writing = pin!(write_together(&mut talk.stream, piece));
+        let Ok(Ok(())) = talk.patience.within(listener.timeout.idle, writing).await else {
+            return After::Cut;
+        };
         note.sent(piece.iter().map(|part| part.len() as u64).sum());
     }
     note.head_sent(head as u64);

@@ -52,13 +52,12 @@ impl<'r> Asked<'r> {
         out.push(b' ');
         out.extend_from_slice(self.facts.path.target().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        self.write_host(out);
-        for field in request.fields().filter(|field| self.passes(field)) {
-            write_field(field.name, field.value, out);
-        }
+        let authority = request.authority();
+        self.write_host(authority, out);
+        request.write_fields(|field| self.passes(field), out);
         write_framing(request.framing(), request.content_length(), out);
         self.write_hop(out);
-        self.forwarded().write(|name| self.changes.replace_in_request(name.as_bytes()), out);
+        self.forwarded(authority).write(|name| self.changes.replace_in_request(name.as_bytes()), out);
         if !self.changes.replace_in_request(self.id_field.as_bytes()) {
             write_field(self.id_field.as_bytes(), self.id.as_bytes(), out);
         }
@@ -79,11 +78,11 @@ impl<'r> Asked<'r> {
     }
 
     /// HTTP/1.0 knows requests without a host; endpoints that speak 1.1 must be sent one, RFC 9112 §3.2.
-    fn write_host(&self, out: &mut Vec<u8>) {
+    fn write_host(&self, authority: Option<&str>, out: &mut Vec<u8>) {
         if self.changes.replace_in_request(b"host") {
             return;
         }
-        match self.request().authority() {
+        match authority {
             Some(authority) => write_field(b"Host", authority.as_bytes(), out),
             None => {
                 let destination = self.facts.connection.client.destination;
@@ -110,13 +109,13 @@ impl<'r> Asked<'r> {
         }
     }
 
-    fn forwarded(&self) -> Forwarded<'r> {
+    fn forwarded(&self, authority: Option<&'r str>) -> Forwarded<'r> {
         let believed = self.facts.believed.unwrap_or_default();
         let destination = self.facts.connection.client.destination;
         Forwarded {
             client: self.facts.client_ip(),
             https: self.facts.https,
-            host: believed.host.or(self.request().authority()),
+            host: believed.host.or(authority),
             // Where the client spoke another scheme elsewhere, our port is not the one that it connected to.
             port: believed.port.or(if believed.https.is_some() { None } else { destination.port() }),
         }
@@ -191,14 +190,12 @@ fn write_answer_fields(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec
     out.push(b' ');
     out.extend_from_slice(response.reason());
     out.extend_from_slice(b"\r\n");
-    for field in response.fields() {
-        if !field.known.is_for_one_hop()
+    let passes = |field: &Field<'_>| {
+        !field.known.is_for_one_hop()
             && !response.is_named_in_connection(field.name)
             && !asked.changes.replace_in_response(field.name)
-        {
-            write_field(field.name, field.value, out);
-        }
-    }
+    };
+    response.write_fields(passes, out);
 }
 
 fn write_upgrade(response: &Response<'_>, out: &mut Vec<u8>) {

@@ -1,7 +1,10 @@
 //! A request forwarded: asked over some connection, answered over ours, both at the same time.
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use foreword_http1::{Framing, ResponseHead, is_idempotent};
@@ -33,7 +36,6 @@ pub(super) struct Tools<'d> {
     pub(super) response: &'d mut ResponseHead,
     pub(super) to_endpoint: &'d mut Vec<u8>,
     pub(super) to_client: &'d mut Vec<u8>,
-    pub(super) endpoint: &'d mut String,
 }
 
 /// Forwards a request to an endpoint of `cluster`.
@@ -55,9 +57,7 @@ pub(super) async fn forward<S: Carried>(
     let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
     let mut kept_is_welcome = true;
     loop {
-        let found =
-            link::find(talk, cluster, &mut attempts, kept_is_welcome, tools.endpoint, &mut note).await;
-        let mut link = match found {
+        let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, &mut note).await {
             Ok(link) => link,
             Err(error) => {
                 let whom = Whom::unanswered(talk, asked);
@@ -93,7 +93,7 @@ pub(super) async fn forward<S: Carried>(
                 kept_is_welcome = false;
             }
             Err(failed) => {
-                let endpoint = std::mem::take(tools.endpoint);
+                let endpoint = &link.chosen.name;
                 return give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client).await;
             }
         }
@@ -156,7 +156,8 @@ async fn converse<S: Carried>(
     let listener = &talk.connection.listener;
     let terms = Terms {
         progress,
-        endpoint: tools.endpoint,
+        patience: &talk.patience,
+        endpoint: &link.chosen.name,
         idle: idle(talk, asked),
         rules_changed_fields: asked.changes.are_about_the_request(),
         max_body: max_body(talk, asked),
@@ -169,8 +170,8 @@ async fn converse<S: Carried>(
     let request = asked.request();
     let upwards = Upwards(note);
     let head = Head { introduction: &link.introduction, head: tools.to_endpoint };
-    let sending =
-        send(head, request.framing(), &mut from_client, &mut talk.buffer, &mut to_endpoint, terms, &upwards);
+    let (source, target) = (&mut from_client, &mut to_endpoint);
+    let mut sending = pin!(send(head, request.framing(), source, &mut talk.buffer, target, terms, &upwards));
     let mut answering = Answering {
         asked,
         response: tools.response,
@@ -181,11 +182,22 @@ async fn converse<S: Carried>(
         drain: &talk.connection.drain,
         note,
     };
-    tokio::select! {
-        biased;
-        failed = sending => Err(failed),
-        answered = answering.run(&mut from_endpoint, &mut to_client) => answered,
-    }
+    let mut answering = pin!(answering.run(&mut from_endpoint, &mut to_client));
+    poll_fn(|cx| {
+        // Once the request is whole, all that is left of it is an eye on the client: then the answer comes first.
+        let is_whole = progress.request_is_whole.get();
+        if !is_whole && let Poll::Ready(failed) = sending.as_mut().poll(cx) {
+            return Poll::Ready(Err(failed));
+        }
+        if let Poll::Ready(answered) = answering.as_mut().poll(cx) {
+            return Poll::Ready(answered);
+        }
+        if is_whole && let Poll::Ready(failed) = sending.as_mut().poll(cx) {
+            return Poll::Ready(Err(failed));
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Ends an exchange that came to nothing.
@@ -193,7 +205,7 @@ async fn give_up<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     failed: Failed,
-    endpoint: String,
+    endpoint: &str,
     progress: &Progress,
     note: RequestRecord<'_>,
     out: &mut Vec<u8>,
@@ -207,7 +219,7 @@ async fn give_up<S: Carried>(
             note.close(Outcome::TimedOut(Side::Downstream));
             return After::Cut;
         }
-        Failed::Unanswered => Refused::EndpointClosed { endpoint },
+        Failed::Unanswered => Refused::EndpointClosed { endpoint: endpoint.to_owned() },
         Failed::Refused(refused) => refused,
     };
     if progress.answer_has_begun.get() {

@@ -1,7 +1,6 @@
 //! The connection over which one request is asked: a kept one, or a new one to some endpoint.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::connection::record::{Fill, RequestRecord};
 use crate::observe::Name;
 use crate::plan::{Cluster, Protocol, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
-use crate::upstream::endpoints::{Address, Chosen};
+use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, Attempts, reach};
 use crate::upstream::streams::{self, Multiplexed, Streams};
 
@@ -144,18 +143,17 @@ pub(super) async fn find<S>(
     cluster: &Arc<Cluster>,
     attempts: &mut Attempts,
     kept_is_welcome: bool,
-    endpoint: &mut String,
     note: &mut RequestRecord<'_>,
 ) -> Result<Link, ConnectError> {
     if kept_is_welcome && let Some(link) = talk.own.take(cluster) {
         note.cluster(&cluster.name);
-        note_endpoint(&link.chosen.address, endpoint, note);
+        note.forwarding(&link.chosen.name);
         link.note(talk.connection, note);
         return Ok(link);
     }
     note.cluster(&cluster.name);
     let tell = |attempt: Attempt<'_>| match attempt {
-        Attempt::To(address) => note_endpoint(address, endpoint, note),
+        Attempt::To(chosen) => note.forwarding(&chosen.name),
         Attempt::Again => note.retried(),
         Attempt::Waited(duration) => note.waited(duration),
     };
@@ -245,11 +243,4 @@ impl Mine {
         chosen.account.reused();
         Some(Link { wire: Wire::Http1(upstream), introduction: Vec::new(), chosen, is_reused: true })
     }
-}
-
-fn note_endpoint(address: &Address, endpoint: &mut String, note: &mut RequestRecord<'_>) {
-    endpoint.clear();
-    // Writing to a string cannot fail.
-    let _ = write!(endpoint, "{address}");
-    note.forwarding(endpoint);
 }

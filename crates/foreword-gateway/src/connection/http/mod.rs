@@ -11,6 +11,7 @@ mod forward;
 mod halves;
 mod link;
 mod pace;
+mod patience;
 mod refused;
 mod request_id;
 mod sending;
@@ -18,8 +19,14 @@ mod settled;
 mod shelf;
 mod wire;
 
-use tokio::time::{Instant, sleep_until};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Poll, ready};
 
+use tokio::time::Instant;
+
+use self::patience::Patience;
 use self::shelf::{BUFFER, Buffer};
 use super::Connection;
 use super::error::ServeError;
@@ -105,6 +112,7 @@ impl<'c> Requests<'c> {
             is_secure: self.is_secure,
             may_forward: self.may_forward,
             spoken,
+            patience: Patience::default(),
         }
     }
 
@@ -139,6 +147,8 @@ struct Talk<'c, S> {
     is_secure: bool,
     may_forward: bool,
     spoken: Spoken,
+    /// Set for whatever is waited for.
+    patience: Patience,
 }
 
 impl<S: Downstream> Talk<'_, S> {
@@ -149,33 +159,47 @@ impl<S: Downstream> Talk<'_, S> {
         }
         let timeout = self.connection.listener.timeout;
         let wait = if is_first { timeout.head } else { timeout.idle };
-        let deadline = Instant::now() + wait;
-        loop {
-            let own_ends = self.own.next_end().filter(|&until| until < deadline);
-            tokio::select! {
-                biased;
-                read = self.buffer.fill(&mut self.stream, BUFFER) => return match read {
-                    Ok(0) if is_first => Err(ServeError::Probe),
-                    Ok(read) => Ok(read > 0),
-                    // A connection that is reset between requests has done what it was for.
-                    Err(error) if is_first => Err(ServeError::Downstream(error)),
-                    Err(_) => Ok(false),
-                },
-                () = self.connection.drain.idle_over() => return Ok(false),
-                () = sleep_until(own_ends.unwrap_or(deadline)) => match own_ends {
-                    Some(until) => self.own.evict(until),
-                    None if is_first => return Err(ServeError::Idle(wait)),
-                    None => return Ok(false),
-                },
-            }
+        let read = {
+            let Self { stream, buffer, patience, own, connection, .. } = self;
+            let deadline = Instant::now() + wait;
+            let mut fill = pin!(buffer.fill(stream, BUFFER));
+            poll_fn(|cx| {
+                if let Poll::Ready(read) = fill.as_mut().poll(cx) {
+                    return Poll::Ready(Came::Read(read));
+                }
+                // Whoever waits for the end of the drain around us has us woken when it comes nearer.
+                if connection.drain.is_idle_over() {
+                    return Poll::Ready(Came::Nothing);
+                }
+                while let Some(until) = own.next_end().filter(|&until| until < deadline) {
+                    ready!(patience.poll_over(cx, until));
+                    own.evict(until);
+                }
+                patience.poll_over(cx, deadline).map(|()| Came::TooLate)
+            })
+            .await
+        };
+        match read {
+            Came::Read(Ok(0)) if is_first => Err(ServeError::Probe),
+            Came::Read(Ok(read)) => Ok(read > 0),
+            Came::Read(Err(error)) if is_first => Err(ServeError::Downstream(error)),
+            Came::TooLate if is_first => Err(ServeError::Idle(wait)),
+            // A connection that is reset between requests has done what it was for.
+            Came::Read(Err(_)) | Came::TooLate | Came::Nothing => Ok(false),
         }
     }
 }
 
+/// What ends the wait for a request.
+enum Came {
+    Read(io::Result<usize>),
+    /// The gateway drains.
+    Nothing,
+    TooLate,
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
-
     use super::*;
     use crate::stream::Stream;
 

@@ -1,11 +1,14 @@
 //! How long a body is waited for, before whoever sends it is taken for one that only holds the connection.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::io::AsyncRead;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::carry::CarryError;
+use super::patience::{Over, Patience};
 use super::sending::Progress;
 use super::shelf::{BUFFER, Buffer};
 
@@ -17,6 +20,7 @@ use super::shelf::{BUFFER, Buffer};
 #[derive(Debug)]
 pub(super) struct Pace<'p> {
     progress: &'p Progress,
+    patience: &'p Patience,
     idle: Duration,
     /// How many bytes must come in each `idle` before the answer begins.
     least: u64,
@@ -27,20 +31,28 @@ pub(super) struct Pace<'p> {
 
 impl<'p> Pace<'p> {
     /// For a request that must bring `rate` bytes a second.
-    pub(super) fn of_request(progress: &'p Progress, idle: Duration, rate: u64) -> Self {
+    pub(super) fn of_request(
+        progress: &'p Progress,
+        patience: &'p Patience,
+        idle: Duration,
+        rate: u64,
+    ) -> Self {
         let least = u128::from(rate) * idle.as_millis() / 1000;
         let least = u64::try_from(least).unwrap_or(u64::MAX).max(1);
-        Self { progress, idle, least, waited: Duration::ZERO, came: 0 }
+        Self { progress, patience, idle, least, waited: Duration::ZERO, came: 0 }
     }
 
     /// For an answer, which may come as slowly as its endpoint likes: events of a day are an answer too.
-    pub(super) fn of_answer(progress: &'p Progress, idle: Duration) -> Self {
-        Self::of_request(progress, idle, 0)
+    pub(super) fn of_answer(progress: &'p Progress, patience: &'p Patience, idle: Duration) -> Self {
+        Self::of_request(progress, patience, idle, 0)
     }
 
-    /// How long one piece of the message may take to be written.
-    pub(super) fn for_a_piece(&self) -> Duration {
-        self.idle
+    /// Has a piece of the message written, for as long as one may take.
+    pub(super) fn write<F: Future>(
+        &self,
+        piece: Pin<&mut F>,
+    ) -> impl Future<Output = Result<F::Output, Over>> {
+        self.patience.within(self.idle, piece)
     }
 
     /// Something has come across.
@@ -57,7 +69,8 @@ impl<'p> Pace<'p> {
         loop {
             let begun = Instant::now();
             let left = self.idle.saturating_sub(self.waited);
-            if let Ok(read) = timeout(left, buffer.fill(source, BUFFER)).await {
+            let waited = self.patience.within(left, pin!(buffer.fill(source, BUFFER))).await;
+            if let Ok(read) = waited {
                 let read = read.map_err(CarryError::Source)?;
                 self.count(begun.elapsed(), read);
                 return Ok(read);
@@ -132,7 +145,8 @@ mod tests {
             (1, 61, 0, MINUTE),
         ] {
             let progress = Progress::default();
-            let pace = Pace::of_request(&progress, MINUTE, rate);
+            let patience = Patience::default();
+            let pace = Pace::of_request(&progress, &patience, MINUTE, rate);
             let borne = borne(pace, piece, Duration::from_secs(pause)).await;
             assert_eq!(
                 borne.as_secs(),
@@ -146,14 +160,17 @@ mod tests {
     async fn once_the_answer_has_begun_one_side_may_be_quiet_while_the_other_moves() {
         let progress = Progress::default();
         progress.answer_has_begun.set(true);
-        let pace = Pace::of_request(&progress, MINUTE, 64);
+        let patience = Patience::default();
+        let pace = Pace::of_request(&progress, &patience, MINUTE, 64);
         assert_eq!(borne(pace, 1, Duration::from_secs(50)).await, 60 * MINUTE);
 
         let (_quiet, mut source) = duplex(1);
         let shelf = Shelf::default();
         let mut buffer = shelf.buffer();
-        let (mut request, answer) =
-            (Pace::of_request(&progress, MINUTE, 64), Pace::of_answer(&progress, MINUTE));
+        let (mut request, answer) = (
+            Pace::of_request(&progress, &patience, MINUTE, 64),
+            Pace::of_answer(&progress, &patience, MINUTE),
+        );
         let begun = Instant::now();
         let moving = async {
             for _ in 0..10 {

@@ -30,11 +30,15 @@ impl<'r> RequestId<'r> {
 }
 
 fn made() -> [u8; 32] {
-    let bits = fastrand::u128(..);
-    std::array::from_fn(|place| {
-        let digit = (bits >> (place * 4)) & 0xf;
-        b"0123456789abcdef".get(digit as usize).copied().unwrap_or(b'0')
-    })
+    let mut id = [0; 32];
+    for (digits, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+        digits.copy_from_slice(&[hexadecimal(byte >> 4), hexadecimal(byte & 0xf)]);
+    }
+    id
+}
+
+fn hexadecimal(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
 }
 
 /// Ids are copied into logs and into others' fields, so what an id may hold is narrow.

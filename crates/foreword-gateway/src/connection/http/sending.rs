@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::pace::Pace;
+use super::patience::Patience;
 use super::refused::Refused;
 use super::shelf::{BUFFER, Buffer};
 
@@ -50,7 +51,7 @@ pub(super) async fn send(
     meter: &impl Meter,
 ) -> Failed {
     let mut body = Body::of_request(framing, terms.rules_changed_fields, terms.max_body);
-    let pace = Pace::of_request(terms.progress, terms.idle, terms.body_rate);
+    let pace = Pace::of_request(terms.progress, terms.patience, terms.idle, terms.body_rate);
     let carried = carry(head, &mut body, source, buffer, target, pace, meter).await;
     terms.progress.answer_is_due.set(true);
     match carried {
@@ -77,6 +78,7 @@ pub(super) async fn send(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms<'t> {
     pub(super) progress: &'t Progress,
+    pub(super) patience: &'t Patience,
     pub(super) endpoint: &'t str,
     /// Whether rules set or removed fields of the request.
     pub(super) rules_changed_fields: bool,
@@ -143,8 +145,10 @@ mod tests {
         let mut buffer = shelf.buffer();
         let progress = Progress::default();
         let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
+        let patience = Patience::default();
         let terms = Terms {
             progress: &progress,
+            patience: &patience,
             endpoint: "an endpoint",
             rules_changed_fields: false,
             max_body: None,

@@ -33,8 +33,6 @@ pub(super) struct Desk {
     pub(super) to_endpoint: Vec<u8>,
     /// The head, or the whole answer, that the client gets.
     pub(super) to_client: Vec<u8>,
-    /// The endpoint's address, for the record.
-    pub(super) endpoint: String,
 }
 
 impl Desk {

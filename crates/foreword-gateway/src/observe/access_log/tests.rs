@@ -79,7 +79,7 @@ fn request(record: &Record, text: &[u8]) {
     }
     request.rule("admin is for the office");
     request.cluster("app");
-    request.forwarding(&"127.0.0.1:8080");
+    request.forwarding("127.0.0.1:8080");
     request.connected(true);
     request.first_byte();
     request.status(200);
@@ -212,7 +212,7 @@ fn a_tcplog_line_ends_with_the_peer() {
     let log = told(&plan(file(&dir), LogFormat::Haproxy), Unit::Connection, |journal| {
         let mut record = open(journal);
         record.cluster("gateways");
-        record.forwarding(&"10.0.1.10:443");
+        record.forwarding("10.0.1.10:443");
         record.retried();
         record.connected(false);
         record.sent(77);
