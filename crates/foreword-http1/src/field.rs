@@ -1,5 +1,6 @@
 //! Fields of a head, and the names that a proxy must know.
 
+use crate::scan::token_len;
 use crate::span::Span;
 
 /// One field line.
@@ -132,6 +133,8 @@ pub(crate) struct FieldSpan {
     pub(crate) name: Span,
     pub(crate) value: Span,
     pub(crate) known: Name,
+    /// Whether the line is spelled as we would spell it: one blank before the value, and none behind it.
+    pub(crate) is_usual: bool,
 }
 
 impl FieldSpan {
@@ -147,7 +150,7 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether the bytes are a token, RFC 9110 §5.6.2.
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && token_len(bytes) == bytes.len()
 }
 
 pub(crate) const fn is_token_byte(byte: u8) -> bool {

@@ -5,6 +5,8 @@ use std::net::Ipv6Addr;
 
 use memchr::memchr;
 
+use crate::scan::table_of;
+
 /// A host with an optional port, as `Host` and absolute targets hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host<'b> {
@@ -73,11 +75,23 @@ fn is_name(name: &str) -> bool {
         b'.' => !std::mem::replace(&mut after_dot, true),
         byte => {
             after_dot = false;
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
+            is_label_byte(byte)
         }
     };
     name.bytes().all(&mut fits) && !after_dot
 }
+
+#[expect(clippy::indexing_slicing, reason = "the table has a place for every byte")]
+fn is_label_byte(byte: u8) -> bool {
+    LABEL[usize::from(byte)]
+}
+
+const fn is_letter_or_such(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
+}
+
+#[expect(clippy::indexing_slicing, reason = "where it panics it does not compile")]
+static LABEL: [bool; 256] = table_of!(is_letter_or_such);
 
 /// Nothing, `:` or `:PORT`. The outer `None` is a fault.
 fn port_after(text: &str) -> Option<Option<u16>> {

@@ -14,34 +14,32 @@ pub(crate) fn index_fields(
     most: usize,
     index: &mut Vec<FieldSpan>,
 ) -> Option<usize> {
-    let mut at = start;
+    let mut rest = head.get(start..)?;
     loop {
-        let line = head.get(at..)?;
-        if line.starts_with(b"\r\n") {
+        let at = head.len() - rest.len();
+        if let [b'\r', b'\n', ..] = rest {
             return Some(at + 2);
         }
-        let name = token_len(line);
-        let behind = line.get(name..)?.strip_prefix(b":").filter(|_| name > 0 && index.len() < most)?;
-        let blank = behind.iter().take_while(|&&byte| is_blank(byte)).count();
-        let value = behind.get(blank..)?;
-        let len = value_len(value);
-        let (value, end) = value.split_at_checked(len)?;
-        if !end.starts_with(b"\r\n") {
-            return None;
-        }
-        let value_at = at + name + 1 + blank;
-        let trimmed = value.iter().rev().take_while(|&&byte| is_blank(byte)).count();
+        let (name, behind) = rest.split_at_checked(token_len(rest)).filter(|(name, _)| !name.is_empty())?;
+        let value = behind.strip_prefix(b":").filter(|_| index.len() < most)?;
+        let (blank, value) = value.split_at_checked(blanks(value.iter()))?;
+        let (value, end) = value.split_at_checked(value_len(value))?;
+        let [b'\r', b'\n', next @ ..] = end else { return None };
+        let trimmed = blanks(value.iter().rev());
+        let name_end = at + name.len();
+        let value_at = name_end + 1 + blank.len();
         index.push(FieldSpan {
-            name: Span::new(at, at + name),
-            value: Span::new(value_at, value_at + len - trimmed),
-            known: Name::of(line.get(..name)?),
+            name: Span::new(at, name_end),
+            value: Span::new(value_at, value_at + value.len() - trimmed),
+            known: Name::of(name),
+            is_usual: matches!(blank, [b' ']) && trimmed == 0,
         });
-        at = value_at + len + 2;
+        rest = next;
     }
 }
 
-fn is_blank(byte: u8) -> bool {
-    byte == b' ' || byte == b'\t'
+fn blanks<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
+    bytes.take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
 /// Writes the field lines that `passes` lets through, in order, as `Name: value`.
@@ -59,7 +57,7 @@ pub(crate) fn write_fields<'b>(
         if !passes(&field) {
             continue;
         }
-        if !is_usual(head, span) {
+        if !span.is_usual {
             out.extend_from_slice(head.get(std::mem::take(&mut run)).unwrap_or_default());
             for part in [field.name, b": ", field.value, b"\r\n"] {
                 out.extend_from_slice(part);
@@ -73,13 +71,6 @@ pub(crate) fn write_fields<'b>(
         run.end = span.value.end() + 2;
     }
     out.extend_from_slice(head.get(run).unwrap_or_default());
-}
-
-/// Whether a line is spelled as we would spell it.
-fn is_usual(head: &[u8], field: &FieldSpan) -> bool {
-    let between = head.get(field.name.end()..field.value.start());
-    let behind = head.get(field.value.end()..field.value.end() + 2);
-    between == Some(b": ") && behind == Some(b"\r\n")
 }
 
 #[cfg(test)]

@@ -118,11 +118,10 @@ impl RequestHead {
     }
 
     fn read_fields(&mut self, head: &[u8]) -> Result<(), HeadError> {
-        for field in &self.fields {
+        for field in self.fields.iter().filter(|field| field.known != Name::Other) {
             let value = field.value.of(head);
             let at = |fault| HeadError::new(field.name.start(), fault);
             match field.known {
-                Name::Other => {}
                 Name::ContentLength | Name::TransferEncoding if field.name.of(head).contains(&b'_') => {
                     return Err(at(HeadFault::UnderscoredFraming));
                 }

@@ -88,7 +88,7 @@ impl ResponseHead {
     fn read_fields(&mut self, head: &[u8]) -> Result<(), HeadError> {
         // RFC 9112 §6.3, 1: no body follows these, whatever their fields claim; 304 may claim a length, §8.6.
         let bodiless = matches!(self.status, 100..200 | 204);
-        for field in &self.fields {
+        for field in self.fields.iter().filter(|field| field.known != Name::Other) {
             let value = field.value.of(head);
             let at = |fault| HeadError::new(field.name.start(), fault);
             match field.known {
