@@ -75,6 +75,8 @@ fn ground() -> TempDir {
     file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("written");
     fs::write(folder.path().join("clients.pem"), made.cert.pem()).expect("written");
     fs::create_dir(folder.path().join("pages")).expect("made");
+    let user = "alice:$2y$04$XIj8CulQgI35INPsss/7E.bRHW2aiOQXXRJqlp1ECqTS7QfQ21FRi\n";
+    fs::write(folder.path().join("htpasswd"), user).expect("written");
     for page in ["robots.txt", "pages/404.html", "pages/full.html", "pages/sorry.html", "pages/api.json"] {
         fs::write(folder.path().join(page), "{status}").expect("written");
     }

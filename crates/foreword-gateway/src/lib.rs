@@ -8,6 +8,7 @@
 pub mod config;
 pub mod gateway;
 pub mod observe;
+pub mod passwords;
 pub mod plan;
 pub mod policy;
 pub mod refusal;

@@ -15,6 +15,8 @@ pub struct Scope<'a> {
     pub tls: bool,
     /// Whether clients are asked for certificates there.
     pub client_certificate: bool,
+    /// Whether a rule asks clients for passwords there.
+    pub passwords: bool,
     /// Whether the beginning of the client's TLS is read there, so that `tls.sni` and `tls.alpn` have values.
     pub hello: bool,
     /// Whether headers are read there, so that `header.version` and `tlv.…` have values.
@@ -34,6 +36,7 @@ impl<'a> Scope<'a> {
             http: true,
             tls: true,
             client_certificate: true,
+            passwords: true,
             hello: true,
             header: true,
             forwarded: true,
@@ -45,7 +48,7 @@ impl<'a> Scope<'a> {
     /// Why a variable never has a value here, if so: asking it would be without effect.
     pub fn why_missing(&self, variable: &Variable) -> Option<&'static str> {
         match variable.needs() {
-            Needs::Http if !self.http => Some("a listener in tcp mode reads no requests"),
+            Needs::Http | Needs::Passwords if !self.http => Some("a listener in tcp mode reads no requests"),
             Needs::Hello if !self.hello => Some("this listener ends no TLS and lets none pass through"),
             Needs::Tls if !self.tls && self.hello => {
                 Some("TLS passes through this listener and ends elsewhere")
@@ -57,6 +60,9 @@ impl<'a> Scope<'a> {
             Needs::ClientCertificate if !self.client_certificate => Some(
                 "this listener asks no client for a certificate (`tls = { client = … }` does); what a proxy saw of it is `tlv.ssl.cn`",
             ),
+            Needs::Passwords if !self.passwords => {
+                Some("no rule of this listener asks for passwords (`basic_auth = { … }` does)")
+            }
             _ => None,
         }
     }
@@ -78,6 +84,7 @@ mod tests {
             http: false,
             tls: false,
             client_certificate: false,
+            passwords: false,
             hello: false,
             header: false,
             forwarded: false,
@@ -96,6 +103,15 @@ mod tests {
             assert!(error.hint().is_some(), "{text}");
         }
         assert!(Predicate::compile("client.ip in [\"::/0\"] && destination.port == 443", &tcp).is_ok());
+    }
+
+    #[test]
+    fn a_user_is_known_only_where_passwords_are_asked_for() {
+        let lists = BTreeMap::new();
+        let scope = |passwords| Scope { passwords, ..Scope::with_everything(&lists) };
+        let error = error_in("auth.user == \"a\"", &scope(false));
+        assert!(error.hint().is_some_and(|hint| hint.contains("basic_auth")), "{error:?}");
+        assert!(Predicate::compile("auth.user == \"a\"", &scope(true)).is_ok());
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub enum Variable {
     Query,
     /// `uri` in a template: the forwarded path, and the query if there is one.
     Uri,
+    /// `auth.user`: whose password a rule before found right.
+    AuthUser,
     /// `field["name"]`: any occurrence of a request field. The name is in lower case.
     Field(Box<str>),
 }
@@ -102,6 +104,8 @@ pub(crate) enum Needs {
     Http,
     /// Where clients are asked for certificates.
     ClientCertificate,
+    /// Where rules ask for passwords.
+    Passwords,
 }
 
 impl Variable {
@@ -150,7 +154,7 @@ impl Variable {
 
     /// Whether only a request has it, so that a listener in tcp mode has not.
     pub fn needs_http(&self) -> bool {
-        self.needs() == Needs::Http
+        matches!(self.needs(), Needs::Http | Needs::Passwords)
     }
 
     pub(crate) fn needs(&self) -> Needs {
@@ -173,6 +177,7 @@ impl Variable {
             Self::TlsClientCn | Self::TlsClientSerial | Self::TlsClientFingerprint => {
                 Needs::ClientCertificate
             }
+            Self::AuthUser => Needs::Passwords,
             Self::Method
             | Self::Scheme
             | Self::Host
@@ -279,4 +284,5 @@ const NAMES: &[(&str, Variable)] = &[
     ("path", Variable::Path),
     ("query", Variable::Query),
     ("uri", Variable::Uri),
+    ("auth.user", Variable::AuthUser),
 ];

@@ -9,7 +9,7 @@ mod tls;
 use foreword::Parser;
 
 use self::answers::ERROR_PAGES;
-pub(crate) use self::answers::RESPOND;
+pub(crate) use self::answers::{BASIC_AUTH, RESPOND};
 pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
     HEALTH, SEND_TLV, ZONE,
@@ -77,6 +77,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &LIMIT_CONNECTIONS,
     &RULE_TIMEOUT,
     &LOG_SHARE,
+    &BASIC_AUTH,
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
@@ -444,6 +445,12 @@ pub(crate) const THEN: Section = Section {
             FlagOrTextOrTable("`true`, `false`, a share such as `1/100`, or a table", &LOG_SHARE),
             "",
             "Which lines of the access log are written: all, none, one in so many. Errors are written besides under a share; counters count all.",
+        ),
+        key(
+            "basic_auth",
+            Table(&BASIC_AUTH),
+            "",
+            "Lets nobody pass but whoever gives the name and password of a user; in http mode only.",
         ),
         key(
             "set_fields",

@@ -11,6 +11,7 @@ use foreword_http1::Name;
 use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
+use super::basic_auth;
 use super::clusters::Clusters;
 use super::datagrams;
 use super::document::{Notes, Table, Value, shown};
@@ -111,6 +112,7 @@ impl<'a> Listeners<'a> {
             http: shape.mode == Mode::Http,
             tls: shape.tls,
             client_certificate: tls::asks_for_certificates(table),
+            passwords: basic_auth::is_asked_for(table),
             hello: shape.tls || shape.mode == Mode::TlsPassthrough,
             header: shape.header,
             forwarded: says(|group| group.forwarded),

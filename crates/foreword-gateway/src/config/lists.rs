@@ -96,7 +96,7 @@ fn read(value: &Value<'_>, notes: &Notes) -> Option<List> {
 }
 
 /// One entry a line; empty lines and what follows `#` are left out.
-fn lines(place: &Place, text: &str) -> Vec<At<String>> {
+pub(crate) fn lines(place: &Place, text: &str) -> Vec<At<String>> {
     let mut entries = Vec::new();
     let mut start = 0;
     for line in text.split_inclusive('\n') {

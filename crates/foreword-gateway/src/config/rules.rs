@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use foreword_http1::{Name, is_token, read_alike};
 use foreword_rule::{Predicate, Scope, Template, Variable};
 
+use super::basic_auth;
 use super::clusters::Clusters;
 use super::document::{Notes, Table, Value, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
@@ -54,7 +55,8 @@ pub(crate) fn read(listener: &Table<'_, '_>, room: &Room<'_>, conditions: &mut V
         }
         let ending = forward(&cluster, room, notes);
         let (limits, changes) = (Vec::new(), Vec::new());
-        rules.push(Rule { name: CLUSTER_RULE.into(), when: None, limits, changes, ending });
+        let name = CLUSTER_RULE.into();
+        rules.push(Rule { name, when: None, limits, authenticate: None, changes, ending });
     } else if listener.get("rule").is_none() && listener.get("cluster").is_none() {
         let problem = listener.place.expected("`cluster` or at least one `rule`", "neither");
         notes.problem(problem.hint("add `cluster = \"NAME\"` to forward everything"));
@@ -84,18 +86,34 @@ fn read_rule(
         Some(_) => Some(read_condition(&table.read("when", |value| value.text())?, room, conditions, notes)?),
         None => None,
     };
-    let (limits, ending, changes) = then?;
-    Some((Rule { name: name.into(), when, limits, changes, ending }, table.place))
+    let Then { limits, authenticate, ending, changes } = then?;
+    Some((Rule { name: name.into(), when, limits, authenticate, changes, ending }, table.place))
 }
 
-fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> (Vec<Limit>, Option<Ending>, Vec<Change>) {
+/// What a rule does.
+struct Then {
+    limits: Vec<Limit>,
+    authenticate: Option<Ending>,
+    ending: Option<Ending>,
+    changes: Vec<Change>,
+}
+
+fn read_then(then: &Table<'_, '_>, room: &Room<'_>) -> Then {
     if then.all_present().is_empty() {
         then.notes().problem(then.place.expected("at least one key", "none, which has no effect"));
     }
     if room.mode == Mode::Http {
         note_changes_without_effect(then);
     }
-    (limits::of_rule(then, room), read_ending(then, room), read_changes(then, room))
+    for (name, place) in then.present(&["basic_auth"]).into_iter().filter(|_| room.mode != Mode::Http) {
+        then.notes().problem(no_effect(&place, name, room.mode));
+    }
+    Then {
+        limits: limits::of_rule(then, room),
+        authenticate: basic_auth::read(then),
+        ending: read_ending(then, room),
+        changes: read_changes(then, room),
+    }
 }
 
 /// Changes of what never is: nothing goes upstream unless the rule forwards or lets others, nothing back once it closes.

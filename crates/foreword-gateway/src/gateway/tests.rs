@@ -22,6 +22,7 @@ fn plan(binds: &[Bind], endpoint: SocketAddr) -> Plan {
 fn plan_to(binds: &[Bind], target: Target) -> Plan {
     let cluster = Arc::new(Cluster::new("echo", 0, vec![Endpoint::new("echo", target)]));
     let forward = Rule {
+        authenticate: None,
         name: "all".into(),
         when: None,
         limits: Vec::new(),

@@ -431,7 +431,7 @@ fn nanos<'a>(duration: Option<Duration>) -> Value<'a> {
 }
 
 /// The names whose values are copied from the request or the plan.
-const TEXTS: [Name; 13] = [
+const TEXTS: [Name; 14] = [
     Name::Method,
     Name::Target,
     Name::Path,
@@ -445,6 +445,7 @@ const TEXTS: [Name; 13] = [
     Name::Cluster,
     Name::Endpoint,
     Name::ConnectionId,
+    Name::User,
 ];
 
 fn place(name: Name) -> Option<usize> {

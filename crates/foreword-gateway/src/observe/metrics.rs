@@ -228,6 +228,7 @@ fn happens_at_a_listener(code: Code) -> bool {
                 | Code::DatagramTooLarge
                 | Code::RateLimited
                 | Code::TooManyAtOnce
+                | Code::PasswordsWaiting
                 | Code::QueueFull
                 | Code::QueueDeadline
         )

@@ -83,6 +83,7 @@ names! {
     HttpVersion "http.version" "`1.0`, `1.1` or `2`.",
     Referer "http.request.referrer" "The Referer field.",
     UserAgent "user_agent.original" "The User-Agent field.",
+    User "user.name" "Whose password it was that a rule asked for (`basic_auth`).",
     RequestId "http.request.id" "The request id, as it was forwarded.",
     TraceId "trace.id" "The trace id of the W3C `traceparent` field.",
     Status "http.response.status_code" "The status of the answer. Absent where there was none.",

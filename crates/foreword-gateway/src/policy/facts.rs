@@ -189,6 +189,8 @@ pub(crate) struct RequestFacts<'r> {
     pub(crate) believed: Option<Believed<'r>>,
     /// Whether the client used TLS.
     pub(crate) https: bool,
+    /// Whose password was found right.
+    pub(crate) user: Option<&'r str>,
 }
 
 impl<'r> RequestFacts<'r> {
@@ -203,7 +205,7 @@ impl<'r> RequestFacts<'r> {
     ) -> Self {
         let believed = forwarders.map(|trust| Believed::read(&request, |ip| is_forwarder(trust, ip)));
         let https = believed.and_then(|believed| believed.https).unwrap_or(is_secure);
-        Self { connection, request, path, believed, https }
+        Self { connection, request, path, believed, https, user: None }
     }
 
     /// The client's address, if it has one.
@@ -245,6 +247,7 @@ impl Facts for RequestFacts<'_> {
             Variable::Host => Some(self.request.host().as_bytes()).filter(|host| !host.is_empty()),
             Variable::Path => Some(self.path.matched().as_bytes()),
             Variable::ForwardedPath => Some(self.path.forwarded().as_bytes()),
+            Variable::AuthUser => self.user.map(str::as_bytes),
             Variable::Query => self.path.query().map(str::as_bytes),
             other => self.connection.text(other),
         }

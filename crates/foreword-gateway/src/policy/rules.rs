@@ -8,6 +8,7 @@ use super::bound::{Bound, Over};
 use super::cluster::Cluster;
 use super::pages::ErrorPages;
 use super::terms::Terms;
+use crate::passwords::Passwords;
 
 /// The rules of one listener, in order.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct Rule {
     pub when: Option<Predicate>,
     /// How often, and how many at once, it lets pass; whoever is too many ends there.
     pub limits: Vec<Limit>,
+    /// Whose passwords it asks for: [`Ending::Authenticate`], where there is one.
+    pub authenticate: Option<Ending>,
     /// What it changes, in the order of the file.
     pub changes: Vec<Change>,
     /// How it ends the request.
@@ -58,6 +61,8 @@ pub enum Ending {
         /// From 400 to 599.
         status: u16,
     },
+    /// Not settled before somebody has found out who the client is; then the rules [go on](Rules::go_on).
+    Authenticate(BasicAuth),
     /// No rule ended it.
     NoMatch,
 }
@@ -69,6 +74,15 @@ pub struct Limit {
     pub bound: Bound,
     /// What becomes of those who are too many.
     pub ending: Ending,
+}
+
+/// Whose passwords are asked for.
+#[derive(Clone, Debug)]
+pub struct BasicAuth {
+    /// As the client's user is told, and ready to be written: RFC 7617 §2.
+    pub challenge: Box<str>,
+    /// Who they are.
+    pub passwords: Arc<Passwords>,
 }
 
 /// An answer of our own.
@@ -126,6 +140,8 @@ pub struct Decision<'r> {
     pub rule: Option<&'r Rule>,
     /// How it ends.
     pub ending: &'r Ending,
+    /// The place of that rule, or behind them all.
+    pub place: usize,
     /// With [`Ending::Limited`], the bound that was met.
     pub over: Option<Over>,
 }
@@ -145,19 +161,46 @@ impl Rules {
         mut ask: impl FnMut(&Bound) -> Result<(), Over>,
         changed: &mut impl FnMut(&'r Change),
     ) -> Decision<'r> {
-        let asked = self.index.may_hold(facts).filter_map(|place| self.rules.get(place));
-        for rule in asked.filter(|rule| rule.holds(facts)) {
+        self.ask_from(0, facts, &mut ask, changed)
+    }
+
+    /// Goes on behind [`Ending::Authenticate`], now that the client's user is among the facts.
+    pub fn go_on<'r>(
+        &'r self,
+        behind: Decision<'r>,
+        facts: &impl Facts,
+        mut ask: impl FnMut(&Bound) -> Result<(), Over>,
+        changed: &mut impl FnMut(&'r Change),
+    ) -> Decision<'r> {
+        match behind.rule.and_then(|rule| rule.settle(behind.place, changed)) {
+            Some(decision) => decision,
+            None => self.ask_from(behind.place + 1, facts, &mut ask, changed),
+        }
+    }
+
+    fn ask_from<'r>(
+        &'r self,
+        from: usize,
+        facts: &impl Facts,
+        ask: &mut impl FnMut(&Bound) -> Result<(), Over>,
+        changed: &mut impl FnMut(&'r Change),
+    ) -> Decision<'r> {
+        let places = self.index.may_hold(facts).skip_while(|&place| place < from);
+        let asked = places.filter_map(|place| Some((place, self.rules.get(place)?)));
+        for (place, rule) in asked.filter(|(_, rule)| rule.holds(facts)) {
             for limit in &rule.limits {
                 if let Err(over) = ask(&limit.bound) {
-                    return Decision { rule: Some(rule), ending: &limit.ending, over: Some(over) };
+                    return Decision { rule: Some(rule), ending: &limit.ending, place, over: Some(over) };
                 }
             }
-            rule.changes.iter().for_each(&mut *changed);
-            if let Some(ending) = &rule.ending {
-                return Decision { rule: Some(rule), ending, over: None };
+            if let Some(ending) = &rule.authenticate {
+                return Decision { rule: Some(rule), ending, place, over: None };
+            }
+            if let Some(decision) = rule.settle(place, changed) {
+                return decision;
             }
         }
-        Decision { rule: None, ending: &Ending::NoMatch, over: None }
+        Decision { rule: None, ending: &Ending::NoMatch, place: self.rules.len(), over: None }
     }
 
     /// Goes on counting where the rules before did: at those of the same name that bound the same.
@@ -176,6 +219,13 @@ impl Rules {
 }
 
 impl Rule {
+    /// Makes its changes, and ends the request if it has an ending.
+    fn settle<'r>(&'r self, place: usize, changed: &mut impl FnMut(&'r Change)) -> Option<Decision<'r>> {
+        self.changes.iter().for_each(changed);
+        let ending = self.ending.as_ref()?;
+        Some(Decision { rule: Some(self), ending, place, over: None })
+    }
+
     /// Whether its condition holds.
     pub fn holds(&self, facts: &impl Facts) -> bool {
         self.when.as_ref().is_none_or(|when| when.holds(facts))

@@ -78,6 +78,7 @@ codes! {
     TlsForHttp            409 []            "TLS on a plain HTTP port",
     OtherHttpVersion      410 []            "HTTP/0.9, HTTP/2 without TLS, or an unknown version",
     RefusedByRule         411 []            "a connection refused by a rule",
+    WrongPassword         412 []            "a wrong name or password",
     BrokenBody            413 []            "a request body with broken framing",
     BodyDeadline          414 []            "a request body that stopped coming",
     BodyTooLong           415 []            "a request body longer than it may be",
@@ -114,6 +115,7 @@ codes! {
     DatagramTooLarge      707 ["R-UDP-07"]  "a datagram larger than the path takes",
     RateLimited           711 []            "somebody who comes more often than a rule lets them",
     TooManyAtOnce         712 []            "somebody who has more going on at once than they may",
+    PasswordsWaiting      713 []            "too many passwords to be checked",
     QueueFull             721 []            "no connection to a cluster free, and its queue full",
     QueueDeadline         722 []            "no connection to a cluster free in time",
 }
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_no_code_is_not_taken_for_one() {
-        for text in ["", "FW", "FW1", "FW0101", "FW+01", "fw101x", "É01", "FW412", "101.0"] {
+        for text in ["", "FW", "FW1", "FW0101", "FW+01", "fw101x", "É01", "FW499", "101.0"] {
             assert_eq!(Code::parse(text), None, "{text}");
         }
     }

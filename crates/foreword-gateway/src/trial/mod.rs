@@ -25,9 +25,10 @@ use crate::connection::http::{Refused, limits, settle};
 use crate::connection::identify::{Ends, identify};
 use crate::connection::tcp::refuses_header;
 use crate::datagram;
+use crate::passwords::{Checked, Credentials};
 use crate::plan::{Bind, DatagramHeaders, Listener, Mode, Plan};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, RequestFacts, TlsFacts};
-use crate::policy::rules::{Decision, Ending};
+use crate::policy::rules::{BasicAuth, Decision, Ending};
 use crate::refusal::Code;
 
 /// A connection that might come, and the request on it.
@@ -236,7 +237,8 @@ impl Trial {
         let connection = ConnectionFacts { client, tls: tls.as_ref(), hello: hello.as_ref() };
         told.sni = connection.sni().map(Into::into);
         let Some(asked) = &self.request else {
-            told.outcome = decide(listener, &connection, told);
+            // Nobody is asked for a password where there is no request.
+            told.outcome = decide(listener, &mut { connection }, told, |_, _| false);
             return;
         };
         let (head, mut index, mut path) = (asked.head(), RequestHead::default(), NormalPath::default());
@@ -249,13 +251,21 @@ impl Trial {
             return;
         }
         let trust = listener.trust.as_ref().filter(|trust| connection.may_forward(Some(trust)));
-        let facts =
+        let mut facts =
             RequestFacts::new(connection, index.view(head.as_bytes()), &path, trust, connection.is_secure());
         if let Some((ip, port)) = facts.believed.and_then(|believed| believed.client) {
             told.client = Some(ClientTold::forwarded(ip, port));
         }
         told.path = Some(PathTold::of(asked.url.target(), &path));
-        told.outcome = decide(listener, &facts, told);
+        told.outcome = decide(listener, &mut facts, told, |facts, basic| {
+            let field = facts.request.field("authorization").next();
+            let said = field.and_then(Credentials::read);
+            match said.map(|credentials| basic.passwords.check_here(&credentials)) {
+                Some(Checked::Right(user)) => facts.user = Some(user),
+                _ => return false,
+            }
+            true
+        });
     }
 
     /// What a handshake with a present-day client would settle.
@@ -289,9 +299,22 @@ fn headless(listener: &Listener, client: Client, rest: &[u8]) -> Result<Client, 
 }
 
 /// Asks the rules, and tells of each that was asked.
-fn decide(listener: &Listener, facts: &impl Facts, told: &mut Explanation) -> Outcome {
+///
+/// `know` finds out who the client is, adds that to the facts, and says whether it could.
+fn decide<'l, F: Facts>(
+    listener: &'l Listener,
+    facts: &mut F,
+    told: &mut Explanation,
+    know: impl Fn(&mut F, &'l BasicAuth) -> bool,
+) -> Outcome {
     // Nobody comes too often who does not come.
-    let Decision { rule, ending, over: _ } = listener.rules.decide(facts, |_| Ok(()), &mut |_| {});
+    let mut decision = listener.rules.decide(facts, |_| Ok(()), &mut |_| {});
+    while let Ending::Authenticate(basic) = decision.ending
+        && know(facts, basic)
+    {
+        decision = listener.rules.go_on(decision, facts, |_| Ok(()), &mut |_| {});
+    }
+    let (facts, Decision { rule, ending, .. }) = (&*facts, decision);
     for asked in listener.rules.iter() {
         told.rules.push(RuleTold::of(asked, facts));
         if rule.is_some_and(|rule| std::ptr::eq(rule, asked)) {
@@ -303,6 +326,7 @@ fn decide(listener: &Listener, facts: &impl Facts, told: &mut Explanation) -> Ou
     let http = listener.mode == Mode::Http;
     match ending {
         Ending::Forward(cluster) => Outcome::Forwarded { cluster: cluster.name.clone() },
+        Ending::Authenticate(_) => Outcome::Answered { status: 401 },
         Ending::Deny { status } if http => Outcome::Answered { status: *status },
         Ending::Limited { .. } | Ending::Deny { .. } | Ending::Close => {
             Outcome::refused(Some(Code::RefusedByRule), &by_rule(), None)

@@ -15,6 +15,7 @@ mod http2_websocket;
 mod keep_alive;
 mod limits;
 mod max_body;
+mod passwords;
 mod rates;
 mod rules;
 mod smuggling;

@@ -18,6 +18,8 @@ pub(super) struct Local<'a> {
     pub(super) location: Option<&'a [u8]>,
     /// After how many seconds the client may come again.
     pub(super) retry_after: Option<u64>,
+    /// Which password is asked for.
+    pub(super) challenge: Option<&'a str>,
     /// What tells this body from others.
     pub(super) etag: Option<&'a str>,
     pub(super) body: Content<'a>,
@@ -42,19 +44,30 @@ impl<'a> Local<'a> {
             content_type: "text/plain; charset=utf-8",
             location: None,
             retry_after: None,
+            challenge: None,
             etag: None,
             body: Content::Phrase,
         }
     }
 
     /// The page of a refusal, which says no more than its status, and when to come again.
-    pub(super) fn of(refused: &Refused) -> Self {
+    pub(super) fn of(refused: &'a Refused) -> Self {
         let retry_after = match refused {
             // Rounded up: whoever comes then is welcome.
             Refused::Limited { over, .. } => over.wait().map(|wait| wait.as_millis().div_ceil(1000) as u64),
+            Refused::PasswordsWaiting { .. } => Some(1),
             _ => None,
         };
-        Self { retry_after, ..Self::page(refused.status()) }
+        let challenge = match refused {
+            Refused::WrongPassword { challenge, .. } => Some(&**challenge),
+            _ => None,
+        };
+        Self { retry_after, challenge, ..Self::page(refused.status()) }
+    }
+
+    /// A page that asks for a password.
+    pub(super) fn challenge(challenge: &'a str) -> Self {
+        Self { challenge: Some(challenge), ..Self::page(401) }
     }
 
     /// A page that sends the client elsewhere.
@@ -129,6 +142,9 @@ impl<'a> Local<'a> {
         }
         if let Some(location) = self.location.filter(|_| !replaced("Location")) {
             super::fields::write_field(b"Location", location, out);
+        }
+        if let Some(challenge) = self.challenge.filter(|_| !replaced("WWW-Authenticate")) {
+            let _ = write!(out, "WWW-Authenticate: {challenge}\r\n");
         }
         if let Some(seconds) = self.retry_after.filter(|_| !replaced("Retry-After")) {
             let _ = write!(out, "Retry-After: {seconds}\r\n");

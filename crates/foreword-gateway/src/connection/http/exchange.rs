@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use self::Whom::{Finished, Unfinished, Unread};
 use super::answer::Local;
+use super::auth;
 use super::changes::Changes;
 use super::fields::{Asked, Persistence};
 use super::forward;
@@ -91,14 +92,20 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     if let Err(refused) = settle(&request, path, &talk.connection.listener, talk.connection.tls.as_deref()) {
         return refuse(talk, Unread, refused, note, to_client).await;
     }
-    let facts = talk.facts(request, path);
+    let mut facts = talk.facts(request, path);
     let mut changes = Changes::default();
     let connection = talk.connection;
     // Given back when the request is over.
     let mut seats = Vec::new();
     let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
-    let Decision { rule, ending, over } =
-        connection.listener.rules.decide(&facts, ask, &mut |change| changes.push(change));
+    let mut decision = connection.listener.rules.decide(&facts, ask, &mut |change| changes.push(change));
+    let mut refused = None;
+    if let Ending::Authenticate(_) = decision.ending {
+        // Boxed, since few requests have to wait here.
+        let known = auth::settle(&connection.listener.rules, decision, &mut facts, &mut seats, &mut changes);
+        (decision, refused) = Box::pin(known).await;
+    }
+    let Decision { rule, ending, over, .. } = decision;
     let id_field = &*connection.listener.request_id.field;
     let id = RequestId::of(&request, id_field, talk.may_forward);
     let asked = {
@@ -127,6 +134,13 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
             let whom = Whom::unanswered(talk, &asked);
             refuse(talk, whom, Refused::no_rule(&asked.facts), note, to_client).await
         }
+        Ending::Authenticate(basic) => match refused {
+            Some(refused) => {
+                let whom = Whom::unanswered(talk, &asked);
+                refuse(talk, whom, refused, note, to_client).await
+            }
+            None => answer(talk, &asked, Local::challenge(&basic.challenge), note, to_client).await,
+        },
         Ending::Deny { status } => answer(talk, &asked, Local::page(*status), note, to_client).await,
         Ending::Redirect { status, to } => {
             let location = &mut *to_endpoint;
@@ -348,6 +362,9 @@ fn note_decision(asked: &Asked<'_>, rule: Option<&Rule>, note: &mut RequestRecor
         note.text(Name::Query, query.as_bytes());
     }
     note.text(Name::Host, asked.request().host().as_bytes());
+    if let Some(user) = asked.facts.user {
+        note.text(Name::User, user.as_bytes());
+    }
     note.text(Name::RequestId, asked.id.as_bytes());
     if let Some(id) = trace_id(&asked.request()) {
         note.text(Name::TraceId, id);

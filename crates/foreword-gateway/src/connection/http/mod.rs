@@ -2,6 +2,7 @@
 
 mod answer;
 mod answering;
+mod auth;
 mod carry;
 mod changes;
 mod date;

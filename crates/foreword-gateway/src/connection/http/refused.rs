@@ -66,6 +66,22 @@ pub(crate) enum Refused {
         /// The bound that was met.
         over: Over,
     },
+    /// A password that is not the user's.
+    #[error("rule `{rule}` expected {}, found another", Self::expected_password(.user.as_deref()))]
+    WrongPassword {
+        /// Its name.
+        rule: Box<str>,
+        /// Whose password it is not, if there is somebody of that name.
+        user: Option<Box<str>>,
+        /// What the client is asked for.
+        challenge: Box<str>,
+    },
+    /// More passwords are being checked than there is time for.
+    #[error("rule `{rule}` expected fewer passwords at once, found too many")]
+    PasswordsWaiting {
+        /// Its name.
+        rule: Box<str>,
+    },
     /// No rule ended the request.
     #[error("expected a request that a rule takes, found one for host `{host}` and path `{path}`")]
     NoRule {
@@ -161,6 +177,10 @@ impl Refused {
         Self::NoRule { host: seen(Variable::Host), path: seen(Variable::Path) }
     }
 
+    fn expected_password(user: Option<&str>) -> String {
+        user.map_or_else(|| "the name of a user".to_owned(), |user| format!("the password of `{user}`"))
+    }
+
     /// The status that the client gets, if it has not got another one already.
     pub(crate) fn status(&self) -> u16 {
         match self {
@@ -171,6 +191,8 @@ impl Refused {
             Self::BodyTooLong { .. } => 413,
             Self::Misdirected { .. } => 421,
             Self::Connect => 501,
+            Self::WrongPassword { .. } => 401,
+            Self::PasswordsWaiting { .. } => 503,
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
@@ -219,6 +241,8 @@ impl Refused {
             Self::NoRule { .. } => Code::NoRule,
             Self::Limited { over: Over::Rate(_), .. } => Code::RateLimited,
             Self::Limited { over: Over::Seats(_), .. } => Code::TooManyAtOnce,
+            Self::WrongPassword { .. } => Code::WrongPassword,
+            Self::PasswordsWaiting { .. } => Code::PasswordsWaiting,
             Self::Body(_) => Code::BrokenBody,
             Self::BodyDeadline { .. } => Code::BodyDeadline,
             Self::BodyTooLong { .. } => Code::BodyTooLong,

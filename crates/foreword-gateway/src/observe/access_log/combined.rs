@@ -8,12 +8,14 @@ use crate::digits;
 use crate::observe::Name;
 use crate::observe::entry::Entry;
 
-/// `CLIENT PEER - [TIME] "METHOD TARGET HTTP/1.1" STATUS BYTES "REFERER" "USER-AGENT"`.
+/// `CLIENT PEER USER [TIME] "METHOD TARGET HTTP/1.1" STATUS BYTES "REFERER" "USER-AGENT"`.
 pub(super) fn line(entry: &Entry<'_>, redact: Redact, clock: &mut Clock, out: &mut Vec<u8>) {
     address(entry.client().ip(), out);
     out.push(b' ');
     address(entry.known.peer.ip(), out);
-    out.extend_from_slice(b" - [");
+    out.push(b' ');
+    escape::quoted(entry.exchange.text(Name::User).unwrap_or(b"-"), out);
+    out.extend_from_slice(b" [");
     clock.clf(entry.began, out);
     out.extend_from_slice(b"] \"");
     request(entry, redact, out);

@@ -109,7 +109,7 @@ fn wants(format: &LogFormat) -> Wants {
     let of = |names: &[Name]| names.iter().fold(Wants::NOTHING, |wants, &name| wants.and(name));
     match format {
         LogFormat::Json => Wants::EVERYTHING,
-        LogFormat::Combined => of(&[Name::Method, Name::Target, Name::Referer, Name::UserAgent]),
+        LogFormat::Combined => of(&[Name::Method, Name::Target, Name::Referer, Name::UserAgent, Name::User]),
         // The TLS version is not shown, but whether there is TLS is.
         LogFormat::Haproxy => {
             of(&[Name::Method, Name::Target, Name::Cluster, Name::Endpoint, Name::TlsVersion])

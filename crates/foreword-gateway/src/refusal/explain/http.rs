@@ -95,6 +95,16 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "If it should have passed, ask `foreword why` which rule ended it and what it saw.",
     },
     Page {
+        code: Code::WrongPassword,
+        meaning: "A rule asks for a password (`basic_auth`), and the request gave a name that nobody has, or a password \
+                  that is not that user's. Answered 401. A request without any is answered so too, but is no refusal: \
+                  every browser begins with one.",
+        cause: "A mistyped or outdated password, or somebody who guesses. Each guess costs a hash, which is \
+                computed beside the workers.",
+        remedy: "`htpasswd -nBC 10 NAME` prints a new hash for the file; a reload brings it into force. Against guessing, \
+                 give the rule a `rate_limit` as well: it is asked first.",
+    },
+    Page {
         code: Code::BrokenBody,
         meaning: "The body of a request breaks its framing: a chunk size that is no number, a chunk without its line \
                   end, or a wrong trailer. The request was cut off; where nothing had been answered yet, with 400. \

@@ -90,6 +90,15 @@ pub(super) const PAGES: &[Page] = &[
                  `[trust.NAME]` group first.",
     },
     Page {
+        code: Code::PasswordsWaiting,
+        meaning: "A request gave a password that had to be checked, and 64 others were waiting for that, or 8 of the same client. \
+                  Answered 503 with `Retry-After`. Whoever was found right within five minutes is not affected.",
+        cause: "Somebody who tries many passwords, or many users who come at once after a restart or reload, with \
+                hashes that take long.",
+        remedy: "Give the rule a `rate_limit`, so that guesses end before they are checked. A lower cost makes hashes \
+                 faster: about a tenth of a second, such as bcrypt with a cost of 10, is usual.",
+    },
+    Page {
         code: Code::QueueFull,
         meaning: "The endpoints of a cluster have as many connections as `max = { connections = … }` or their own \
                   `max_connections` allow, and `max = { queue = … }` others wait for one to end. Answered 503 in http mode, \
