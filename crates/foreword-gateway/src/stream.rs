@@ -1,6 +1,7 @@
 //! A stream socket, TCP or unix: one type for what came and for what we open.
 
 mod either;
+pub(crate) mod http2;
 pub(crate) mod linger;
 pub(crate) mod outgoing;
 

@@ -89,6 +89,7 @@ pub(crate) struct ClusterCounters {
     pub(crate) reuses: Counter,
     pub(crate) tlvs_without_room: Counter,
     pub(crate) tlvs_unfit: Counter,
+    pub(crate) http2_broken: Counter,
     pub(crate) queue_joined: Counter,
     pub(crate) queue_left: Counter,
     pub(crate) queue_served: Counter,

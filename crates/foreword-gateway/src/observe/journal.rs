@@ -491,7 +491,17 @@ impl ClusterAccount {
     pub(crate) fn tlvs_left_out(&self, without_room: u64, unfit: u64, told: &dyn fmt::Display) {
         self.counters().tlvs_without_room.add(without_room);
         self.counters().tlvs_unfit.add(unfit);
-        let (code, now) = (Code::TlvsLeftOut, Instant::now());
+        self.tell(Code::TlvsLeftOut, told);
+    }
+
+    /// An HTTP/2 connection to an endpoint was ended; `told` says to which, and why.
+    pub(crate) fn http2_broken(&self, told: &dyn fmt::Display) {
+        self.counters().http2_broken.add(1);
+        self.tell(Code::EndpointHttp2, told);
+    }
+
+    fn tell(&self, code: Code, told: &dyn fmt::Display) {
+        let now = Instant::now();
         let Some(left_out) = self.series.gates.admit(code, now) else { return };
         let line = refusal::line_of_cluster(&self.series.name, code, told, left_out);
         if !self.observer.teller.line(code, line) {

@@ -301,7 +301,8 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
         ([("cluster", &*series.name)], waiting as f64)
     });
     page.gauges(&CLUSTER_QUEUE, waiting)?;
-    let rest: [(&Family, Read); 4] = [
+    let rest: [(&Family, Read); 5] = [
+        (&UPSTREAM_HTTP2_BROKEN, |counters| &counters.http2_broken),
         (&UPSTREAM_REUSES, |counters| &counters.reuses),
         (&UPSTREAM_RETRIES, |counters| &counters.retries),
         (&UPSTREAM_REPLAYS, |counters| &counters.replays),
@@ -456,6 +457,7 @@ families! {
     DURATION "foreword_request_duration" (Seconds) Histogram ["listener"] "From the first byte of a request to the last of its answer";
     UPSTREAM_CONNECTS "foreword_upstream_connects" () Counter ["cluster" "result"] "Attempts to connect to an endpoint";
     UPSTREAM_TLVS_LEFT_OUT "foreword_upstream_tlvs_left_out" () Counter ["cluster" "reason"] "TLVs that were left out of a header: there was no room, or the value did not fit its kind";
+    UPSTREAM_HTTP2_BROKEN "foreword_upstream_http2_broken" () Counter ["cluster"] "HTTP/2 connections to endpoints that were ended as they broke the rules, or sent frames that carry nothing";
     UPSTREAM_REUSES "foreword_upstream_reuses" () Counter ["cluster"] "Requests that went out on a kept connection";
     UPSTREAM_RETRIES "foreword_upstream_retries" () Counter ["cluster"] "Attempts on another endpoint after one that could not be reached";
     UPSTREAM_REPLAYS "foreword_upstream_replays" () Counter ["cluster"] "Requests repeated because their kept connection was dead";

@@ -178,6 +178,7 @@ const fn advice(code: Code) -> &'static str {
             "If the receiver takes longer headers, raise `max_header`; else name fewer TLVs, the most important first."
         }
         Code::HeaderOverBounds => "If the receiver takes longer headers, raise `max_header` of the cluster.",
+        Code::EndpointHttp2 => "If it speaks no HTTP/2, remove `protocol` from the cluster.",
         Code::NoRule => "`foreword why` shows why no rule matched.",
         Code::OutOfDescriptors => "Raise LimitNOFILE.",
         _ => "",

@@ -3,7 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +15,11 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::endpoints::Address;
+use crate::observe::journal::ClusterAccount;
 use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::stream::Duplex;
+use crate::stream::http2::budget::{Budget, End};
+use crate::stream::http2::watched::Watched;
 
 /// Connections to endpoints, by cluster and address: those of a worker, which told nobody's name, or those that speak for
 /// one client.
@@ -99,14 +105,17 @@ impl Multiplexed {
         stream: impl Duplex + 'static,
         idle: Duration,
         patience: Duration,
+        endpoint: Told,
     ) -> Result<Self, h2::Error> {
+        let budget = Rc::new(Budget::of_endpoint());
         let (requests, connection) = Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(ANSWER_HEAD)
-            .handshake(stream)
+            .data_frame_budget(SMALL_DATA)
+            .handshake(Watched::of_endpoint(stream, Rc::clone(&budget)))
             .await?;
         let state = Rc::new(State {
             is_over: Cell::new(false),
@@ -115,7 +124,7 @@ impl Multiplexed {
             heard: Cell::new(Instant::now()),
             patience,
         });
-        tokio::task::spawn_local(drive(connection, Rc::clone(&state), idle));
+        tokio::task::spawn_local(drive(connection, budget, Rc::clone(&state), idle, endpoint));
         Ok(Self { requests, state })
     }
 
@@ -165,8 +174,39 @@ impl Drop for Turn {
     }
 }
 
+/// Whom a connection leads to, and where it is told what became of it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) address: Address,
+    pub(crate) account: Rc<ClusterAccount>,
+}
+
+impl Told {
+    /// Whoever has a request on the connection is told there that it ended; why, is told here, where it was the endpoint's doing.
+    fn ended(&self, outcome: Result<(), h2::Error>, budget: &Budget) {
+        let told = match (budget.end(), outcome) {
+            (Some(End::Spent), _) => {
+                format!("expected answers, found {} frames of which most carry nothing", budget.frames())
+            }
+            (Some(End::NoSettings), _) => "expected SETTINGS as the first frame, found another".to_owned(),
+            (Some(End::WrongSize), _) => {
+                "expected a frame as long as all of its kind, found another".to_owned()
+            }
+            (None, Err(error)) if error.is_library() => format!("expected HTTP/2: {error}"),
+            (None, _) => return,
+        };
+        self.account.http2_broken(&format_args!("endpoint {}: {told}", self.address));
+    }
+}
+
 /// Moves what goes over the connection. An endpoint that answers SETTINGS and PING has no more to ask of us.
-async fn drive<S: Duplex>(connection: Connection<S, Bytes>, state: Rc<State>, idle: Duration) {
+async fn drive<S: Duplex>(
+    mut connection: Connection<Watched<S, Rc<Budget>>, Bytes>,
+    budget: Rc<Budget>,
+    state: Rc<State>,
+    idle: Duration,
+    endpoint: Told,
+) {
     let unused = async {
         loop {
             sleep_until(state.rested.get() + idle).await;
@@ -177,9 +217,12 @@ async fn drive<S: Duplex>(connection: Connection<S, Bytes>, state: Rc<State>, id
             }
         }
     };
+    let moved = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Pending if budget.end().is_some() => Poll::Ready(Ok(())),
+        poll => poll,
+    });
     tokio::select! {
-        // However it ended, whoever has a request on it is told there.
-        _ended = connection => {}
+        outcome = moved => endpoint.ended(outcome, &budget),
         () = unused => {}
     }
     state.is_over.set(true);
@@ -197,3 +240,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// As long as an answer's head may be in HTTP/1.1.
 const ANSWER_HEAD: u32 = 32 * 1024;
+/// What small pieces of answers that nobody has taken yet may cost us, each about as much as `h2` keeps for it: slow clients of an
+/// endpoint that says little at a time must not end the connection for all.
+const SMALL_DATA: usize = 16 * 1024 * 1024;

@@ -131,6 +131,13 @@ async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         }
         "/never" => std::future::pending().await,
         "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+        "/tiny" => {
+            let mut stream = respond.send_response(answer(&[]), false).unwrap();
+            for _ in 0..MANY {
+                say(&mut stream, TINY).await;
+            }
+            stream.send_data(Bytes::new(), true).unwrap();
+        }
         "/head" => {
             let text = format!("{} {} {:?}", head.method, head.uri, head.headers);
             let mut stream = respond.send_response(answer(&[]), false).unwrap();
@@ -339,4 +346,38 @@ fn under_tls_the_endpoint_must_agree() {
             assert!(answer.text().starts_with("GET https://a/head "), "{}", answer.text());
         }
     }
+}
+
+/// A message as short as those of gRPC are.
+const TINY: &[u8] = b"\0\0\0\0\x02hi";
+const MANY: usize = 10_000;
+
+/// Sends a message in a frame of its own, once the window has room for it.
+async fn say(stream: &mut h2::SendStream<Bytes>, message: &'static [u8]) {
+    stream.reserve_capacity(message.len());
+    while stream.capacity() < message.len() {
+        std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.unwrap().unwrap();
+    }
+    stream.send_data(Bytes::from_static(message), false).unwrap();
+}
+
+#[test]
+fn ten_thousand_tiny_messages_in_a_row_are_no_flood_in_either_direction() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway(CLEAR, "");
+    tell(&gateway, |client| async move {
+        let mut client = client.ready().await.unwrap();
+        let (response, mut stream) = client.send_request(post("/talk"), false).unwrap();
+        let said = tokio::spawn(async move {
+            for _ in 0..MANY {
+                say(&mut stream, TINY).await;
+            }
+            stream.send_data(Bytes::new(), true).unwrap();
+        });
+        let heard = content(response.await.unwrap().body_mut()).await.unwrap();
+        assert_eq!(heard.len(), MANY * TINY.len());
+        said.await.unwrap();
+        let answer = ask(&mut client, get("/tiny"), b"").await.unwrap();
+        assert_eq!(content(&mut answer.into_body()).await.unwrap().len(), MANY * TINY.len());
+    });
 }

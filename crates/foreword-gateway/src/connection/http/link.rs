@@ -17,7 +17,7 @@ use crate::plan::{Cluster, Protocol, SendHeader};
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, Attempts, reach};
-use crate::upstream::streams::{self, Multiplexed, Streams};
+use crate::upstream::streams::{self, Multiplexed, Streams, Told};
 
 /// A connection to an endpoint, for one request.
 #[derive(Debug)]
@@ -217,7 +217,8 @@ async fn stream<S>(
         return Err(failed(io::Error::other("expected it to agree on `h2` by ALPN, found that it does not")));
     }
     let times = &cluster.timeout;
-    let begun = timeout(times.connect, Multiplexed::begin(upstream, times.idle, times.response)).await;
+    let told = Told { address: address.clone(), account: Rc::clone(&chosen.account) };
+    let begun = timeout(times.connect, Multiplexed::begin(upstream, times.idle, times.response, told)).await;
     let connection = match begun {
         Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
         Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),

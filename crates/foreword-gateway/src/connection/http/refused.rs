@@ -34,6 +34,14 @@ pub(crate) enum Refused {
         /// The reason of the RST_STREAM that we sent.
         reason: h2::Reason,
     },
+    /// An HTTP/2 request whose head was so large that it was not even kept.
+    #[error(
+        "expected an HTTP/2 request with a head within `max.head`, found one of more than twice that on stream {stream}"
+    )]
+    TooLarge {
+        /// Its stream.
+        stream: u32,
+    },
     /// The head was not whole in time.
     #[error("expected the head of a request within {} s, found {found} bytes of it", .after.as_secs_f32())]
     HeadDeadline {
@@ -187,6 +195,7 @@ impl Refused {
             Self::Head(error) => error.status(),
             Self::Told(_) | Self::Reset { .. } => 400,
             Self::Header { .. } | Self::Path(_) | Self::Body(_) => 400,
+            Self::TooLarge { .. } => 431,
             Self::HeadDeadline { .. } | Self::BodyDeadline { .. } => 408,
             Self::BodyTooLong { .. } => 413,
             Self::Misdirected { .. } => 421,
@@ -234,6 +243,7 @@ impl Refused {
             Self::Told(ToldFault::Length) => Code::AmbiguousFraming,
             Self::Told(_) => Code::MalformedHead,
             Self::Reset { .. } => Code::MalformedStream,
+            Self::TooLarge { .. } => Code::HeadTooLarge,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
             Self::Path(_) => Code::UnsettledPath,
             Self::Misdirected { .. } => Code::Misdirected,

@@ -45,25 +45,43 @@ impl Incoming {
         self.line.get(self.read_of_line..).unwrap_or_default()
     }
 
-    /// Reads what is at hand or comes next; nothing where the body has ended.
+    /// Reads all that is at hand and has room, however many pieces it came in, or waits for what comes next; nothing where the
+    /// body has ended.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.give(buffer)? {
-            match self.stage {
-                Stage::Data => match ready!(self.body.poll_data(cx)) {
-                    Some(data) => self.take(data.map_err(broken)?),
-                    None => self.stage = Stage::Trailers,
-                },
-                Stage::Trailers => {
-                    let trailers = ready!(self.body.poll_trailers(cx)).map_err(broken)?;
-                    self.stage = Stage::Ended;
-                    self.end(trailers.as_ref());
-                }
-                Stage::Ended => return Poll::Ready(Ok(())),
+        let before = buffer.filled().len();
+        loop {
+            self.give(buffer)?;
+            if buffer.remaining() == 0 || self.has_ended() {
+                return Poll::Ready(Ok(()));
             }
+            match self.poll_next(cx) {
+                Poll::Ready(Ok(())) => {}
+                // What came before it goes first. Whatever went wrong comes again.
+                Poll::Pending | Poll::Ready(Err(_)) if buffer.filled().len() > before => {
+                    return Poll::Ready(Ok(()));
+                }
+                poll => return poll,
+            }
+        }
+    }
+
+    /// Waits for the next piece, or for the end.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stage {
+            Stage::Data => match ready!(self.body.poll_data(cx)) {
+                Some(data) => self.take(data.map_err(broken)?),
+                None => self.stage = Stage::Trailers,
+            },
+            Stage::Trailers => {
+                let trailers = ready!(self.body.poll_trailers(cx)).map_err(broken)?;
+                self.stage = Stage::Ended;
+                self.end(trailers.as_ref());
+            }
+            Stage::Ended => {}
         }
         Poll::Ready(Ok(()))
     }
@@ -101,9 +119,8 @@ impl Incoming {
         self.line.extend_from_slice(b"\r\n");
     }
 
-    /// Gives what is at hand, and tells whether that was anything. What is taken of the data may come again as window.
-    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<bool> {
-        let before = buffer.filled().len();
+    /// Gives what is at hand. What is taken of the data may come again as window.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
         let line = self.unread_line();
         let len = line.len().min(buffer.remaining());
         buffer.put_slice(line.get(..len).unwrap_or_default());
@@ -116,7 +133,7 @@ impl Incoming {
                 self.body.flow_control().release_capacity(len).map_err(broken)?;
             }
         }
-        Ok(buffer.filled().len() > before || buffer.remaining() == 0)
+        Ok(())
     }
 }
 

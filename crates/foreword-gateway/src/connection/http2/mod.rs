@@ -1,14 +1,11 @@
 //! HTTP/2: many requests at once over one connection, each told as HTTP/1.1 and served as if it had come so.
 
 mod ask;
-mod budget;
 mod content;
-mod frames;
 mod incoming;
 mod outgoing;
 mod stream;
 mod told;
-mod watched;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -24,17 +21,17 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::budget::{Budget, End, Reset};
 use self::stream::Stream;
 use self::told::Framing;
-use self::watched::Watched;
 use super::Connection;
 use super::error::ServeError;
 use super::http::{Own, Refused, Requests};
-use super::record::{Outcome, Record};
+use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
 use crate::plan::Listener;
 use crate::refusal::Refusal;
+use crate::stream::http2::budget::{Budget, End, Reset};
+use crate::stream::http2::watched::Watched;
 use crate::stream::linger::close_lingering;
 use crate::stream::{Downstream, Duplex};
 
@@ -51,8 +48,8 @@ pub(crate) async fn serve(
 ) -> Result<(), ServeError> {
     let own = Own::default();
     let requests = Requests::new(connection, worker, &own);
-    let budget = Budget::new(connection.listener.max.streams);
-    let watched = Watched::new(Rewind::new(&mut stream, leftover), &budget);
+    let budget = Budget::of_client(connection.listener.max.streams);
+    let watched = Watched::of_client(Rewind::new(&mut stream, leftover), &budget);
     let outcome = match greet(watched, &connection.listener, &budget).await {
         // It is large, and lives as long as the connection: the future that others hold room for stays small.
         Ok(http2) => Box::pin(converse(http2, connection, requests, &own, &budget, record)).await,
@@ -65,10 +62,10 @@ pub(crate) async fn serve(
 
 /// Exchanges prefaces and settings, in the time that HTTP/1 has for a head.
 async fn greet<'b, S: Duplex>(
-    watched: Watched<'b, S>,
+    watched: Watched<S, &'b Budget>,
     listener: &Listener,
     budget: &Budget,
-) -> Result<Http2<Watched<'b, S>, Bytes>, ServeError> {
+) -> Result<Http2<Watched<S, &'b Budget>, Bytes>, ServeError> {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(listener.max.streams)
@@ -89,7 +86,7 @@ async fn greet<'b, S: Duplex>(
 
 /// Serves requests as they come, until the connection has ended.
 async fn converse<S: Duplex>(
-    mut http2: Http2<Watched<'_, S>, Bytes>,
+    mut http2: Http2<Watched<S, &Budget>, Bytes>,
     connection: &Connection,
     requests: Requests<'_>,
     own: &Own,
@@ -128,7 +125,7 @@ async fn converse<S: Duplex>(
                 }
             }
         }
-        tell_of_resets(&turns.open, budget, record);
+        tell_of_unseen(&turns.open, budget, record);
         if let Some(end) = budget.end() {
             let (reason, error) = told_of(end, budget);
             let _gone = dismiss(&mut http2, reason).await;
@@ -188,7 +185,7 @@ where
     fn poll<S: Duplex>(
         &mut self,
         cx: &mut Context<'_>,
-        http2: &mut Http2<Watched<'_, S>, Bytes>,
+        http2: &mut Http2<Watched<S, &Budget>, Bytes>,
         budget: &Budget,
     ) -> Poll<Event> {
         let was_idle = self.open.is_empty();
@@ -198,7 +195,9 @@ where
                 match http2.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
                         has_served = true;
-                        self.open.push(respond.stream_id().as_u32());
+                        let id = respond.stream_id().as_u32();
+                        budget.shown(id);
+                        self.open.push(id);
                         self.running.push((self.serve)(request, respond));
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
@@ -218,7 +217,7 @@ where
         match (was_idle, self.open.is_empty()) {
             (true, false) => Poll::Ready(Event::Busy),
             (_, true) if has_served => Poll::Ready(Event::Rested),
-            _ if budget.has_resets() => Poll::Ready(Event::Busy),
+            _ if budget.has_ended_streams() => Poll::Ready(Event::Busy),
             _ => Poll::Pending,
         }
     }
@@ -237,7 +236,7 @@ where
 
 /// Ends the connection with a GOAWAY, for as long as that may take.
 async fn dismiss<S: Duplex>(
-    http2: &mut Http2<Watched<'_, S>, Bytes>,
+    http2: &mut Http2<Watched<S, &Budget>, Bytes>,
     reason: Reason,
 ) -> Result<(), ServeError> {
     http2.abrupt_shutdown(reason);
@@ -255,14 +254,20 @@ fn told_of(end: End, budget: &Budget) -> (Reason, ServeError) {
     }
 }
 
-/// Tells of requests that `h2` reset unseen by us, since they broke a rule. The others tell of themselves.
-fn tell_of_resets(open: &[u32], budget: &Budget, record: &Record) {
+/// Tells of requests that `h2` ended unseen by us, since they broke a rule. The others tell of themselves.
+fn tell_of_unseen(open: &[u32], budget: &Budget, record: &Record) {
     for Reset { stream, reason } in budget.take_resets() {
         let reason = Reason::from(reason);
         if is_fault_of_client(reason) && !open.contains(&stream) {
             let refused = Refused::Reset { stream, reason };
             record.request().close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
         }
+    }
+    for stream in budget.take_too_large() {
+        let refused = Refused::TooLarge { stream };
+        let mut note = record.request();
+        note.status(refused.status());
+        note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
     }
 }
 

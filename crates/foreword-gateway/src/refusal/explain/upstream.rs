@@ -135,4 +135,13 @@ pub(super) const PAGES: &[Page] = &[
                  `sni`. If the endpoint takes no header, remove `send_header`; if it reads it inside of TLS, add \
                  `header = \"inside\"`.",
     },
+    Page {
+        code: Code::EndpointHttp2,
+        meaning: "An endpoint that was spoken to in HTTP/2 broke its rules, or sent frame after frame that carries nothing: \
+                  pings, settings, windows, resets, interim answers. The connection was closed; requests on it are answered \
+                  502 where their answer had not begun, and cut short where it had.",
+        cause: "A server with a fault, one that was taken over, or something else than a server of HTTP/2 on this port.",
+        remedy: "The line names the endpoint and what it did. If it speaks no HTTP/2, remove `protocol = \"h2\"` from the \
+                 cluster; otherwise look at the server.",
+    },
 ];

@@ -25,6 +25,16 @@ const FLOODS: &[Flood] = &[
         1,
     ),
     (
+        "DATA of one byte",
+        |out, n| {
+            if n == 0 {
+                out.extend(frame(HEADERS, END_HEADERS, 1, &block(ROOT)));
+            }
+            out.extend(frame(DATA, 0, 1, b"x"));
+        },
+        1,
+    ),
+    (
         "DATA of padding",
         |out, n| {
             if n == 0 {
@@ -145,4 +155,41 @@ fn a_good_client_is_served_while_others_flood() {
             n += 1;
         }
     });
+}
+
+#[test]
+fn a_head_that_was_answered_unseen_is_in_the_log() {
+    let endpoint = Endpoint::polite();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let text = format!(
+        "{}[log.access]\nto = \"file:{}\"\nformat = \"{{http.response.status_code}} {{refusal.code}}\"\n",
+        file(
+            &[endpoint.address],
+            "http2 = \"prior-knowledge\"\ncluster = \"app\"\nmax = { head = \"4KiB\" }",
+            ""
+        ),
+        log.display()
+    );
+    let gateway = gateway(&text);
+    let mut client = Frames::in_clear(Wire::to(&gateway).stream).greeted();
+    // More than twice the limit, and less than what ends the connection.
+    let mut head = block(ROOT);
+    head.extend(literal(b"x-large", &[b'a'; 9000]));
+    client.send(HEADERS, END_HEADERS | END_STREAM, 1, &head);
+    let answer = client.wait(|frame| frame.kind == HEADERS).expect("an answer");
+    assert_eq!((answer.stream, answer.status()), (1, 431));
+    client.get(3, ROOT);
+    assert_eq!(client.wait(|frame| frame.kind == HEADERS).map(|answer| answer.status()), Some(200));
+    drop(client);
+    let deadline = Instant::now() + PATIENCE;
+    let lines = loop {
+        let lines = std::fs::read_to_string(&log).unwrap_or_default();
+        if lines.lines().count() >= 2 {
+            break lines;
+        }
+        assert!(Instant::now() < deadline, "{lines}");
+        std::thread::yield_now();
+    };
+    assert_eq!(lines.lines().collect::<Vec<_>>(), ["431 FW407", "200 -"]);
 }

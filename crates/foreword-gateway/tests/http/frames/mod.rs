@@ -1,6 +1,7 @@
 //! HTTP/2 as it should not be spoken: what becomes of each frame that is wrong, with TLS and without.
 
 pub(crate) mod client;
+mod endpoints;
 mod floods;
 mod records;
 mod requests;

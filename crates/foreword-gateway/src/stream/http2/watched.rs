@@ -1,37 +1,46 @@
 //! A stream whose frames are counted on their way to `h2` and back.
 
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::budget::Budget;
-use super::frames::Frames;
+use super::frames::{DATA, Frames};
 use crate::stream::Duplex;
 
 /// The stream beneath `h2`. Behind the frame that is one too many, nothing is heard any more.
 #[derive(Debug)]
-pub(super) struct Watched<'b, S> {
+pub(crate) struct Watched<S, B> {
     stream: S,
-    from_client: Frames,
-    to_client: Frames,
-    budget: &'b Budget,
+    received: Frames,
+    sent: Frames,
+    budget: B,
+    /// How many pieces of bodies came since others had their turn.
+    pieces: u32,
 }
 
-impl<'b, S> Watched<'b, S> {
-    pub(super) fn new(stream: S, budget: &'b Budget) -> Self {
-        Self { stream, from_client: Frames::of_client(), to_client: Frames::of_server(), budget }
+impl<S, B: Deref<Target = Budget>> Watched<S, B> {
+    /// A client's.
+    pub(crate) fn of_client(stream: S, budget: B) -> Self {
+        Self { stream, received: Frames::of_client(), sent: Frames::of_server(), budget, pieces: 0 }
+    }
+
+    /// An endpoint's.
+    pub(crate) fn of_endpoint(stream: S, budget: B) -> Self {
+        Self { stream, received: Frames::of_server(), sent: Frames::of_client(), budget, pieces: 0 }
     }
 
     fn count_sent(&mut self, mut bytes: &[u8]) {
-        while let Some(frame) = self.to_client.next(&mut bytes) {
+        while let Some(frame) = self.sent.next(&mut bytes) {
             self.budget.sent(frame);
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
+impl<S: AsyncRead + Unpin, B: Deref<Target = Budget> + Unpin> AsyncRead for Watched<S, B> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -41,13 +50,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
             // Whoever serves the connection looks at the budget after each turn, this one included.
             return Poll::Pending;
         }
+        if self.pieces >= MOST_PIECES {
+            // Whoever takes them does so now: `h2` ends connections on which too many small ones wait.
+            self.pieces = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) else {
+            self.pieces = 0;
+            return Poll::Pending;
+        };
+        read?;
         let mut bytes = buffer.filled().get(before..).unwrap_or_default();
         if !bytes.is_empty() {
             self.budget.heard();
         }
-        while let Some(frame) = self.from_client.next(&mut bytes) {
+        while let Some(frame) = self.received.next(&mut bytes) {
+            self.pieces += u32::from(frame.kind == DATA);
             if !self.budget.received(frame) {
                 let heard = buffer.filled().len() - bytes.len();
                 buffer.set_filled(heard);
@@ -58,7 +78,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     }
 }
 
-impl<S: Duplex> AsyncWrite for Watched<'_, S> {
+impl<S: Duplex, B: Deref<Target = Budget> + Unpin> AsyncWrite for Watched<S, B> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.count_sent(bytes.get(..written).unwrap_or_default());
@@ -92,3 +112,6 @@ impl<S: Duplex> AsyncWrite for Watched<'_, S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// Few enough that what comes with the last of them is not too much, many enough that large bodies do not notice.
+const MOST_PIECES: u32 = 256;
