@@ -1,6 +1,7 @@
 //! foreword among real programs: servers that send it headers, servers that take headers from it, signals, log readers.
 //! A program that is not installed is named, and its test is not run; with `CI` set, it fails.
 
+mod answers;
 mod caller;
 mod checks;
 mod dns;

@@ -9,7 +9,7 @@ mod tls;
 use foreword::Parser;
 
 use self::answers::ERROR_PAGES;
-pub(crate) use self::answers::{BASIC_AUTH, RESPOND};
+pub(crate) use self::answers::{BASIC_AUTH, COMPRESS, RESPOND};
 pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
     HEALTH, SEND_TLV, ZONE,
@@ -19,8 +19,8 @@ pub(crate) use self::limits::{
 };
 pub(crate) use self::tls::{CERTIFICATE, TLS, TLS_CLIENT};
 use super::takes::Takes::{
-    self, Count, Duration, Flag, FlagOrTextOrTable, Lists, Named, NamedTexts, NamedTextsOrLists, Number,
-    OneNumber, Size, Status, Table, Tables, Text, TextOrTable, Texts, True, Word, Words,
+    self, Count, Duration, Flag, FlagOrTable, FlagOrTextOrTable, Lists, Named, NamedTexts, NamedTextsOrLists,
+    Number, OneNumber, Size, Status, Table, Tables, Text, TextOrTable, Texts, True, Word, Words,
 };
 
 /// A table of the file.
@@ -78,6 +78,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &RULE_TIMEOUT,
     &LOG_SHARE,
     &BASIC_AUTH,
+    &COMPRESS,
     &REDIRECT,
     &RESPOND,
     &CLUSTER,
@@ -472,6 +473,12 @@ pub(crate) const THEN: Section = Section {
             "Removes fields of the response that goes to the client.",
         ),
         ERROR_PAGES,
+        key(
+            "compress",
+            FlagOrTable(&COMPRESS),
+            "false",
+            "Makes answers smaller for clients that accept it; `false` undoes what a rule before said.",
+        ),
     ],
 };
 

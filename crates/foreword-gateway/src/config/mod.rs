@@ -5,6 +5,7 @@
 
 mod basic_auth;
 mod clusters;
+mod compress;
 mod datagrams;
 mod document;
 mod endpoint_tls;

@@ -7,6 +7,7 @@ use foreword_rule::{Predicate, Scope, Template, Variable};
 
 use super::basic_auth;
 use super::clusters::Clusters;
+use super::compress;
 use super::document::{Notes, Table, Value, shown, title};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::limits;
@@ -122,10 +123,12 @@ fn note_changes_without_effect(then: &Table<'_, '_>) {
     let upstream = then.present(&["set_fields", "remove_fields"]);
     let downstream = then.present(&["set_response_fields", "remove_response_fields"]);
     let pages = then.present(&["error_pages"]);
+    let smaller = then.present(&["compress"]);
     let lost = [
         (upstream, ending != "forward", "no request goes upstream"),
         (downstream, ending == "close", "no response goes to the client"),
         (pages, matches!(ending, "close" | "redirect" | "respond"), "no other page is shown"),
+        (smaller, ending != "forward", "no answer comes from an endpoint"),
     ];
     for (keys, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
         for (name, place) in keys {
@@ -239,6 +242,7 @@ fn read_changes(then: &Table<'_, '_>, room: &Room<'_>) -> Vec<Change> {
                 read_remove(then, "remove_response_fields", field_name).map(Change::RemoveResponseFields)
             }
             "error_pages" => pages::error_pages(then).map(Change::ErrorPages),
+            "compress" => compress::read(then),
             _ => continue,
         };
         if room.mode != Mode::Http {

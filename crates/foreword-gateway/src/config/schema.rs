@@ -70,6 +70,9 @@ fn shape(takes: Takes) -> Value {
         Takes::Texts(_) => texts(),
         Takes::Table(section) => Value::Object(table(section)),
         Takes::TextOrTable(_, section) => json!({ "anyOf": [text(), Value::Object(table(section))] }),
+        Takes::FlagOrTable(section) => {
+            json!({ "anyOf": [{ "type": "boolean" }, Value::Object(table(section))] })
+        }
         Takes::FlagOrTextOrTable(_, section) => {
             json!({ "anyOf": [{ "type": "boolean" }, text(), Value::Object(table(section))] })
         }

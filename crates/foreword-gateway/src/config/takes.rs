@@ -42,6 +42,8 @@ pub(crate) enum Takes {
     TextOrTable(&'static str, &'static Section),
     /// `true`, `false`, a text, or a table of these keys.
     FlagOrTextOrTable(&'static str, &'static Section),
+    /// `true` or `false`, or a table of these keys.
+    FlagOrTable(&'static Section),
     /// A text, or a list of tables of these keys.
     TextOrTables(&'static str, &'static Section),
     /// A list of these words, and of tables of these keys.
@@ -83,6 +85,7 @@ impl fmt::Display for Takes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Flag => f.write_str("`true` or `false`"),
+            Self::FlagOrTable(_) => f.write_str("`true`, `false` or a table"),
             Self::True => f.write_str("`true`"),
             Self::Number(from, to) => write!(f, "a number from {from} to {to}"),
             Self::Count => f.write_str("a number"),

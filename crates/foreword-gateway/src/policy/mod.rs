@@ -3,6 +3,7 @@
 pub mod balance;
 pub mod bound;
 pub mod cluster;
+pub mod compress;
 pub mod facts;
 pub(crate) mod forwarded;
 pub mod health;

@@ -6,6 +6,7 @@ use foreword_rule::{Facts, Index, Predicate, Template, Variable};
 
 use super::bound::{Bound, Over};
 use super::cluster::Cluster;
+use super::compress::Compress;
 use super::pages::ErrorPages;
 use super::terms::Terms;
 use crate::passwords::Passwords;
@@ -111,6 +112,8 @@ pub enum Change {
     RemoveResponseFields(Vec<Box<str>>),
     /// What is shown from here on where the request is refused.
     ErrorPages(Arc<ErrorPages>),
+    /// Which answers are made smaller from here on; `None` undoes what was said before.
+    Compress(Option<Arc<Compress>>),
     /// Says how somebody is served.
     Terms(Terms),
 }

@@ -55,7 +55,8 @@ impl Scene {
         };
         openssl(&["-issuer", "ca.pem", "-cert", name, "-reqout", "question"]);
         let since = if status == 'R' { "250101000000Z" } else { "" };
-        let line = |serial: &str| format!("{status}\t400101000000Z\t{since}\t{serial}\tunknown\t/CN={serial}\n");
+        let line =
+            |serial: &str| format!("{status}\t400101000000Z\t{since}\t{serial}\tunknown\t/CN={serial}\n");
         fs::write(self.authority.path().join("index.txt"), line("1234") + &line("5678")).unwrap();
         let by =
             ["-index", "index.txt", "-CA", "ca.pem", "-rsigner", "ca.pem", "-rkey", "ca.key", "-ndays", "7"];

@@ -4,6 +4,7 @@ mod answers;
 mod at_once;
 mod balance;
 mod bodies;
+mod compress;
 mod edge;
 mod failures;
 mod forwarding;

@@ -265,6 +265,14 @@ impl Wire {
         }
     }
 
+    /// Reads one chunk of a body; nothing at its end.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line()?, 16).unwrap();
+        let content = self.exactly(size).filter(|content| !content.is_empty())?;
+        assert_eq!(self.line()?, "");
+        Some(content)
+    }
+
     /// Reads a chunked body; its content, and its trailers.
     pub(crate) fn chunked(&mut self) -> Option<(Vec<u8>, String)> {
         let mut content = Vec::new();

@@ -1,6 +1,6 @@
 //! The keys of answers of our own.
 
-use super::Takes::{NamedTexts, Status, Text};
+use super::Takes::{NamedTexts, Size, Status, Text, Texts, Words};
 use super::{Key, Section, key};
 
 pub(crate) const RESPOND: Section = Section {
@@ -36,6 +36,26 @@ pub(crate) const BASIC_AUTH: Section = Section {
             "",
             "A file of such users, one `name:hash` a line, as `htpasswd -B` writes it; it is read when the configuration is.",
         ),
+    ],
+};
+
+pub(crate) const COMPRESS: Section = Section {
+    title: "then = { compress = { … } }",
+    about: "Which answers of endpoints are made smaller: those of a type that is worth it, unless they are coded already, a part, or say `no-transform`. Read first what [compression gives away](../guide/compression.md).",
+    keys: &[
+        key(
+            "codings",
+            Words(&["zstd", "br", "gzip"]),
+            "[\"zstd\", \"br\", \"gzip\"]",
+            "In the order in which they are taken where a client likes several equally.",
+        ),
+        key(
+            "types",
+            Texts("types"),
+            "`text/*`, JSON, JavaScript, XML, SVG and their like",
+            "Which `Content-Type`s: `text/html`, `text/*` or `*+json`.",
+        ),
+        key("min", Size(0, 1024 * 1024), "\"1KiB\"", "A body that is known to be shorter is left as it is."),
     ],
 };
 

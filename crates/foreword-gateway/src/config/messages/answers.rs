@@ -105,3 +105,30 @@ fn a_test_of_the_file_gives_a_password_as_a_client_does() {
     let failed: Vec<String> = configuration.run_tests().iter().map(ToString::to_string).collect();
     assert!(failed.is_empty(), "{failed:?}");
 }
+
+#[test]
+fn what_is_made_smaller_is_checked() {
+    let place = |column: usize| format!("foreword.toml:6:{column}: listener `w`, rule `rule 1`: ");
+    for (then, expected) in [
+        (
+            "compress = { codings = [\"bz2\"] }, forward = \"c\"",
+            format!("{}expected `zstd`, `br` or `gzip` for `codings`, found `bz2`", place(34)),
+        ),
+        (
+            "compress = { codings = [] }, forward = \"c\"",
+            format!("{}expected at least one coding for `codings`, found an empty list", place(33)),
+        ),
+        (
+            "compress = { types = [\"html\"] }, forward = \"c\"",
+            format!("{}expected a type such as `text/html`, `text/*` or `*+json`, found `html`", place(32)),
+        ),
+        (
+            "compress = true, deny = 403",
+            format!("{}`compress` has no effect: with `deny` no answer comes from an endpoint", place(10)),
+        ),
+    ] {
+        let cluster =
+            if then.contains("forward") { "[cluster.c]\nendpoints = [\"127.0.0.1:2\"]\n" } else { "" };
+        assert_eq!(told(&format!("{}{cluster}", listener("http", "", then))), [expected], "{then}");
+    }
+}

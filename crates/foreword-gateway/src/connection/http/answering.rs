@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
+use super::compress::{self, Encoder, Seats, carry_coded, negotiate};
 use super::fields::{Asked, Persistence, write_answer, write_interim};
 use super::pace::Pace;
 use super::patience::Over;
@@ -44,6 +45,7 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     pub(super) terms: Terms<'a>,
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
+    pub(super) encoders: &'a Seats,
     pub(super) drain: &'a Drain,
     pub(super) note: &'a RefCell<RequestRecord<'n>>,
 }
@@ -189,11 +191,24 @@ impl Answering<'_, '_, '_, '_> {
         let framing = response.framing(request.method());
         // HTTP/1.0 knows no chunks; its readers take the end of the connection for the end of the body.
         let decodes = framing == Framing::Chunked && request.version() == Version::Http10;
-        let sent_as = if decodes { Framing::UntilClose } else { framing };
+        let compress = self.asked.changes.compress();
+        let coding = compress.and_then(|compress| negotiate(compress, self.asked, &response, framing));
+        let encoder = coding.flatten().and_then(|coding| self.encoders.encoder(coding));
+        let sent_as = match encoder {
+            Some(_) => Framing::Chunked,
+            None if decodes => Framing::UntilClose,
+            None => framing,
+        };
         let persistence = self.persistence(sent_as);
         let is_reusable = response.keeps_alive() && framing != Framing::UntilClose;
         let mut body = if decodes { Body::decoded(framing) } else { Body::new(framing) };
-        write_answer(self.asked, &response, sent_as, persistence, self.out);
+        match coding {
+            None => write_answer(self.asked, &response, sent_as, persistence, self.out),
+            Some(_) => {
+                let coding = encoder.as_ref().map(Encoder::coding);
+                compress::write_head(self.asked, &response, coding, sent_as, persistence, self.out);
+            }
+        }
         let meter = Final {
             downwards: Downwards(self.note),
             progress: self.terms.progress,
@@ -204,9 +219,16 @@ impl Answering<'_, '_, '_, '_> {
         meter.moved(len, 0);
         let head = Head { head: self.out, ..Head::default() };
         let pace = Pace::of_answer(self.terms.progress, self.terms.patience, self.terms.idle);
-        carry(head, &mut body, source, self.buffer, target, pace, &meter)
-            .await
-            .map_err(|error| self.broken(error))?;
+        let carried = match encoder {
+            None => carry(head, &mut body, source, self.buffer, target, pace, &meter).await,
+            // Boxed, since few answers are coded here.
+            Some(encoder) => {
+                let mut body = Body::unframed(framing);
+                let coded = carry_coded(head, &mut body, source, self.buffer, target, pace, &meter, encoder);
+                Box::pin(coded).await
+            }
+        };
+        carried.map_err(|error| self.broken(error))?;
         // Bytes behind the answer belong to nothing that was asked.
         let is_reusable = is_reusable && self.buffer.is_empty() && self.terms.progress.request_is_whole.get();
         Ok(Answered::Whole { persistence, is_reusable })

@@ -2,6 +2,7 @@
 
 use foreword_http1::read_alike;
 
+use crate::policy::compress::Compress;
 use crate::policy::pages::ErrorPage;
 use crate::policy::rules::{Change, SetField};
 use crate::policy::terms::Terms;
@@ -52,6 +53,15 @@ impl<'r> Changes<'r> {
     /// The fields that the answer gets.
     pub(super) fn set_in_response(&self) -> impl Iterator<Item = &'r SetField> {
         last_words(|| self.response())
+    }
+
+    /// What is made smaller; the last word counts.
+    pub(super) fn compress(&self) -> Option<&'r Compress> {
+        let said = self.fields.iter().rev().find_map(|change| match change {
+            Change::Compress(compress) => Some(compress.as_deref()),
+            _ => None,
+        });
+        said.flatten()
     }
 
     /// The page that a rule has for a status; the last one counts.

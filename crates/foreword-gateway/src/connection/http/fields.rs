@@ -161,7 +161,7 @@ pub(super) fn write_answer(
     out: &mut Vec<u8>,
 ) {
     out.clear();
-    write_answer_fields(asked, response, out);
+    write_answer_fields(asked, response, |_| true, out);
     let length = response.content_length().filter(|_| response.status() != 204);
     write_framing(framing, length, out);
     write_persistence(persistence, asked.request().version(), out);
@@ -176,7 +176,7 @@ pub(super) fn write_answer(
 /// Writes the head of an interim answer; 101 goes with the protocol that is changed to.
 pub(super) fn write_interim(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
     out.clear();
-    write_answer_fields(asked, response, out);
+    write_answer_fields(asked, response, |_| true, out);
     if response.status() == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");
         write_upgrade(response, out);
@@ -184,18 +184,25 @@ pub(super) fn write_interim(asked: &Asked<'_>, response: &Response<'_>, out: &mu
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_answer_fields(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+/// Writes the first line and the fields that pass: for the client, for the rules, and for `passes`.
+pub(super) fn write_answer_fields(
+    asked: &Asked<'_>,
+    response: &Response<'_>,
+    passes: impl Fn(&Field<'_>) -> bool,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"HTTP/1.1 ");
     digits::number(response.status().into(), out);
     out.push(b' ');
     out.extend_from_slice(response.reason());
     out.extend_from_slice(b"\r\n");
-    let passes = |field: &Field<'_>| {
+    let all_pass = |field: &Field<'_>| {
         !field.known.is_for_one_hop()
             && !response.is_named_in_connection(field.name)
             && !asked.changes.replace_in_response(field.name)
+            && passes(field)
     };
-    response.write_fields(passes, out);
+    response.write_fields(all_pass, out);
 }
 
 fn write_upgrade(response: &Response<'_>, out: &mut Vec<u8>) {
@@ -204,7 +211,7 @@ fn write_upgrade(response: &Response<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn write_framing(framing: Framing, claimed: Option<u64>, out: &mut Vec<u8>) {
+pub(super) fn write_framing(framing: Framing, claimed: Option<u64>, out: &mut Vec<u8>) {
     match (framing, claimed) {
         (Framing::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         (Framing::Length(length), _) | (Framing::None, Some(length)) => {

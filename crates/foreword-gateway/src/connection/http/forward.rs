@@ -179,6 +179,7 @@ async fn converse<S: Carried>(
         out: tools.to_client,
         terms,
         chosen: &link.chosen,
+        encoders: &talk.worker.shelf.encoders,
         drain: &talk.connection.drain,
         note,
     };

@@ -5,6 +5,7 @@ mod answering;
 mod auth;
 mod carry;
 mod changes;
+mod compress;
 mod date;
 mod exchange;
 mod fields;

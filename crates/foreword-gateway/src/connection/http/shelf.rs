@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use foreword_http1::{NormalPath, RequestHead, ResponseHead};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::compress::Seats;
 use super::date::Date;
 
 /// Buffers and desks that nobody uses at the moment. One per worker, so nothing is locked.
@@ -19,6 +20,7 @@ pub(crate) struct Shelf {
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
     desks: RefCell<Vec<Box<Desk>>>,
     pub(super) date: Date,
+    pub(super) encoders: Seats,
 }
 
 /// What one request needs beside its buffers. Used again for the next, it allocates no more.

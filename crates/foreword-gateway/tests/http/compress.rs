@@ -1,0 +1,231 @@
+//! Answers that rules make smaller.
+
+use std::io::{Read, Write as _};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use foreword_gateway::Gateway;
+
+use crate::http2::{CLEAR, ask, content, get, tell};
+use crate::support::*;
+
+const ON: &str = "rule = [{ then = { compress = true, forward = \"app\" } }]";
+
+/// A page of some kilobytes.
+fn page() -> String {
+    (0..400).map(|line| format!("<li>line {line} of a page that repeats itself</li>\n")).collect()
+}
+
+/// An endpoint that answers every request so.
+fn answering(head: &str, body: &str) -> Endpoint {
+    let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    Endpoint::new(move |wire| {
+        while wire.request().is_some() {
+            wire.write(answer.as_bytes());
+        }
+    })
+}
+
+fn in_front(endpoint: &Endpoint, keys: &str) -> Gateway {
+    gateway(&file(&[endpoint.address], keys, ""))
+}
+
+fn accepting(coding: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n")
+}
+
+fn decoded(coding: &str, body: &[u8]) -> String {
+    let mut text = String::new();
+    let read = match coding {
+        "gzip" => flate2::read::GzDecoder::new(body).read_to_string(&mut text),
+        "br" => brotli::Decompressor::new(body, 4096).read_to_string(&mut text),
+        "zstd" => zstd::Decoder::new(body).and_then(|mut decoder| decoder.read_to_string(&mut text)),
+        other => panic!("{other}"),
+    };
+    read.unwrap_or_else(|error| panic!("{coding}: {error}, after {} bytes", text.len()));
+    text
+}
+
+#[test]
+fn a_page_is_sent_in_the_coding_that_the_client_likes_and_the_connection_goes_on() {
+    let head = "200 OK\r\nContent-Type: text/html\r\nETag: \"v1\"\r\nVary: Cookie\r\nVary: Origin\r\nAccept-Ranges: bytes";
+    let endpoint = answering(head, &page());
+    let gateway = in_front(&endpoint, ON);
+    let mut client = Wire::to(&gateway);
+    for coding in ["gzip", "br", "zstd"] {
+        let answer = client.ask(&accepting(&format!("{coding}, deflate")));
+        assert_eq!((answer.status, answer.field("Content-Encoding")), (200, Some(coding)));
+        assert_eq!(answer.field("Vary"), Some("Cookie, Origin, Accept-Encoding"));
+        assert_eq!(answer.field("ETag"), Some("W/\"v1\""));
+        assert_eq!((answer.field("Content-Length"), answer.field("Accept-Ranges")), (None, None));
+        assert!(answer.body.len() < page().len() / 5, "{coding}: {} bytes", answer.body.len());
+        assert_eq!(decoded(coding, &answer.body), page(), "{coding}");
+    }
+    let answer = client.ask(&accepting("identity"));
+    assert_eq!((answer.field("Content-Encoding"), answer.field("ETag")), (None, Some("\"v1\"")));
+    assert_eq!(answer.field("Vary"), Some("Cookie, Origin, Accept-Encoding"));
+    assert_eq!((answer.text(), answer.field("Accept-Ranges")), (page(), Some("bytes")));
+    let head = client.ask(&accepting("gzip").replace("GET", "HEAD"));
+    assert_eq!((head.field("Content-Encoding"), head.field("Vary")), (None, answer.field("Vary")));
+    assert_eq!(head.field("Content-Length"), Some(&*page().len().to_string()));
+    let old = Wire::to(&gateway).ask("GET / HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!((old.field("Content-Encoding"), old.text()), (None, page()));
+}
+
+#[test]
+fn what_is_coded_already_or_must_not_be_touched_is_left_alone() {
+    let page = page();
+    let short = &page[..1000];
+    for (head, body) in [
+        ("200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br", &*page),
+        ("200 OK\r\nContent-Type: text/html\r\nCache-Control: public, No-Transform", &page),
+        ("200 OK\r\nContent-Type: text/html\r\nContent-Digest: sha-256=:AA==:", &page),
+        ("206 Partial Content\r\nContent-Type: text/html\r\nContent-Range: bytes 0-1/2", &page),
+        ("200 OK\r\nContent-Type: image/png", &page),
+        ("200 OK\r\nContent-Type: text/html\r\nContent-Type: image/png", &page),
+        ("200 OK\r\nX-No-Type: 1", &page),
+        ("200 OK\r\nContent-Type: text/html", short),
+    ] {
+        let endpoint = answering(head, body);
+        let answer = Wire::to(&in_front(&endpoint, ON)).ask(&accepting("gzip"));
+        assert_eq!((answer.text().as_str(), answer.field("Vary")), (body, None), "{head}");
+    }
+    let endpoint = answering("200 OK\r\nContent-Type: text/html\r\nVary: *", &page);
+    let gateway = in_front(&endpoint, ON);
+    for accept in ["", "gzip;q=0", "gzip;q=1.5", "deflate", "gzip\r\nCache-Control: no-transform"] {
+        let answer = Wire::to(&gateway).ask(&accepting(accept));
+        assert_eq!((answer.text(), answer.field("Vary")), (page.clone(), Some("*")), "{accept}");
+    }
+    assert_eq!(Wire::to(&gateway).ask(&accepting("*")).field("Content-Encoding"), Some("zstd"));
+}
+
+#[test]
+fn rules_say_what_and_how_and_the_last_word_counts() {
+    let endpoint = answering("404 Not Found\r\nContent-Type: application/ld+json", "{\"a\": 1}");
+    let rules = "rule = [{ then = { compress = { codings = [\"gzip\"], types = [\"*+JSON\"], min = 0 } } }, \
+                 { when = 'path == \"/off\"', then = { compress = false } }, \
+                 { when = 'path == \"/vary\"', then = { set_response_fields = { Vary = \"X\" } } }, \
+                 { then = { forward = \"app\" } }]";
+    let gateway = in_front(&endpoint, rules);
+    let mut client = Wire::to(&gateway);
+    let answer = client.ask(&accepting("zstd, br, gzip;q=0.1"));
+    assert_eq!((answer.status, answer.field("Content-Encoding")), (404, Some("gzip")));
+    assert_eq!(decoded("gzip", &answer.body), "{\"a\": 1}");
+    let answer = client.ask(&accepting("gzip").replace("GET /", "GET /off"));
+    assert_eq!((answer.field("Content-Encoding"), answer.field("Vary")), (None, None));
+    let answer = client.ask(&accepting("gzip").replace("GET /", "GET /vary"));
+    assert_eq!((answer.field("Content-Encoding"), answer.field("Vary")), (Some("gzip"), Some("X")));
+}
+
+#[test]
+fn events_do_not_wait_for_the_next_ones_and_trailers_come_behind_them() {
+    for coding in ["gzip", "br", "zstd"] {
+        let (go_on, gone_on) = channel::<()>();
+        let gone_on = Mutex::new(gone_on);
+        let endpoint = Endpoint::new(move |wire| {
+            if wire.request().is_none() {
+                return;
+            }
+            wire.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+            );
+            for event in 0..3 {
+                let event = format!("data: {event}\n\n");
+                wire.write(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
+                gone_on.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            }
+            wire.write(b"0\r\nX-Sum: 3\r\n\r\n");
+        });
+        let gateway = in_front(&endpoint, ON);
+        let mut client = Wire::to(&gateway);
+        client.write(accepting(coding).as_bytes());
+        let head = client.head().unwrap();
+        assert_eq!(field(&head, "Content-Encoding"), Some(coding));
+        let mut decoder = Decoder::new(coding);
+        for event in 0..3 {
+            let expected = format!("data: {event}\n\n");
+            while !decoder.text().ends_with(&expected) {
+                let chunk = client.chunk().expect("an event comes before the next one is there");
+                decoder.feed(&chunk);
+            }
+            go_on.send(()).unwrap();
+        }
+        let (rest, trailers) = client.chunked().expect("the end comes");
+        decoder.feed(&rest);
+        assert_eq!(decoder.text(), "data: 0\n\ndata: 1\n\ndata: 2\n\n", "{coding}");
+        assert_eq!(trailers, "X-Sum: 3\n", "{coding}");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_never_looks_whole() {
+    let endpoint = Endpoint::once(format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000\r\n\r\n{}",
+        page()
+    ));
+    let gateway = in_front(&endpoint, ON);
+    let mut client = Wire::to(&gateway);
+    client.write(accepting("gzip").as_bytes());
+    assert!(client.answer("GET").is_none());
+}
+
+#[test]
+fn a_body_that_ends_with_its_connection_is_coded_whole() {
+    let endpoint = Endpoint::once(format!("HTTP/1.0 200 OK\r\nContent-Type: text/css\r\n\r\n{}", page()));
+    let gateway = in_front(&endpoint, ON);
+    let answer = Wire::to(&gateway).ask(&accepting("br"));
+    assert_eq!((answer.field("Transfer-Encoding"), decoded("br", &answer.body)), (Some("chunked"), page()));
+}
+
+#[test]
+fn long_answers_are_coded_over_http_2() {
+    let long = page().repeat(100);
+    let endpoint = answering("200 OK\r\nContent-Type: application/json", &long);
+    let gateway = in_front(&endpoint, &format!("{CLEAR}\n{ON}"));
+    tell(&gateway, |mut client| async move {
+        for coding in ["gzip", "br", "zstd"] {
+            let mut request = get("/");
+            request.headers_mut().insert("accept-encoding", coding.parse().unwrap());
+            let answer = ask(&mut client, request, b"").await.unwrap();
+            assert_eq!(answer.headers()["content-encoding"], coding);
+            assert!(!answer.headers().contains_key("content-length"));
+            let body = content(&mut answer.into_body()).await.unwrap();
+            assert!(decoded(coding, &body) == long, "{coding}");
+        }
+    });
+}
+
+/// Decodes as it is fed.
+enum Decoder {
+    Gzip(Box<flate2::write::GzDecoder<Vec<u8>>>),
+    Brotli(Box<brotli::DecompressorWriter<Vec<u8>>>),
+    Zstd(zstd::stream::write::Decoder<'static, Vec<u8>>),
+}
+
+impl Decoder {
+    fn new(coding: &str) -> Self {
+        match coding {
+            "gzip" => Self::Gzip(Box::new(flate2::write::GzDecoder::new(Vec::new()))),
+            "br" => Self::Brotli(Box::new(brotli::DecompressorWriter::new(Vec::new(), 4096))),
+            _ => Self::Zstd(zstd::stream::write::Decoder::new(Vec::new()).unwrap()),
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let fed = match self {
+            Self::Gzip(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+            Self::Brotli(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+            Self::Zstd(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+        };
+        fed.unwrap();
+    }
+
+    fn text(&mut self) -> String {
+        let out = match self {
+            Self::Gzip(decoder) => decoder.get_ref().clone(),
+            Self::Brotli(decoder) => decoder.get_mut().clone(),
+            Self::Zstd(decoder) => decoder.get_ref().clone(),
+        };
+        String::from_utf8(out).unwrap()
+    }
+}
