@@ -11,6 +11,7 @@ use tokio::sync::mpsc as async_mpsc;
 use tokio::task::{AbortHandle, spawn_local};
 
 pub(crate) use self::files::Files;
+use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::plan::Plan;
 use crate::threads;
@@ -37,11 +38,13 @@ impl Control {
     pub(crate) fn start<A: Ask>(
         names: Arc<Names>,
         states: Arc<States>,
+        keeper: impl FnOnce() -> Keeper + Send + 'static,
         find: impl Fn(&[SocketAddr]) -> Result<A, NetError> + Send + 'static,
     ) -> io::Result<Self> {
         let (tasks, received) = async_mpsc::unbounded_channel();
         threads::start("control".to_owned(), move || {
-            run(received, Resolving::new(Arc::clone(&names), find), Watching::new(states, names))
+            let watching = Watching::new(states, Arc::clone(&names));
+            run(received, Resolving::new(names, find), watching, keeper())
         })?;
         Ok(Self { tasks })
     }
@@ -64,6 +67,7 @@ async fn run<A: Ask, F: Fn(&[SocketAddr]) -> Result<A, NetError>>(
     mut tasks: async_mpsc::UnboundedReceiver<Task>,
     mut resolving: Resolving<F>,
     mut watching: Watching,
+    mut keeper: Keeper,
 ) {
     let mut answering: Option<AbortHandle> = None;
     loop {
@@ -79,6 +83,7 @@ async fn run<A: Ask, F: Fn(&[SocketAddr]) -> Result<A, NetError>>(
             Some(Task::Follow(plan, done)) => {
                 resolving.follow(&plan.clusters, &plan.name_servers).await;
                 watching.follow(&plan.clusters);
+                keeper.follow(&plan);
                 // Whoever waits may have given up.
                 let _gone = done.send(());
             }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use hickory_resolver::net::NetError;
 use tokio::sync::{mpsc as async_mpsc, watch};
 
+use crate::acme::Keeper;
 use crate::admin;
 use crate::control::{Control, Files};
 use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
 pub use crate::sockets::{BindError, BindErrors, BoundAddress};
 use crate::sockets::{Doorway, Sockets};
+use crate::tls::challenges::Challenges;
 use crate::upstream::membership::States;
 use crate::upstream::names::{self, Ask, Names};
 use crate::worker::{self, NewPlan, Order};
@@ -109,7 +111,12 @@ impl Gateway {
 
         let prepared = state.prepare(&plan, &observer)?;
         let names = Arc::<Names>::default();
-        let control = Control::start(Arc::clone(&names), Arc::clone(&states), find)?;
+        let challenges = Arc::<Challenges>::default();
+        let keeper = {
+            let (observer, challenges) = (Arc::clone(&observer), Arc::clone(&challenges));
+            move || Keeper::new(observer, challenges)
+        };
+        let control = Control::start(Arc::clone(&names), Arc::clone(&states), keeper, find)?;
         let files = Files::start(Arc::clone(&observer))?;
         let doors = state.take(prepared, &observer, &control);
         control.follow(&plan);
@@ -124,6 +131,7 @@ impl Gateway {
                 observer: Arc::clone(&observer),
                 names: Arc::clone(&names),
                 states: Arc::clone(&states),
+                challenges: Arc::clone(&challenges),
                 kept: state.sockets.kept_per_worker(),
                 pipes: state.sockets.pipes_per_worker(),
                 orders: taken,

@@ -15,6 +15,7 @@ pub mod refusal;
 pub mod tls;
 pub mod trial;
 
+mod acme;
 mod admin;
 mod admission;
 mod connection;

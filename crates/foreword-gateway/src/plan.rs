@@ -35,6 +35,8 @@ pub struct Plan {
     pub drain: Duration,
     /// Whether files are read again when they change.
     pub watch: bool,
+    /// From whom certificates are obtained.
+    pub acme: Option<AcmePlan>,
     /// In the order of the files.
     pub listeners: Vec<Arc<Listener>>,
     /// In the order of the files; [`Cluster::index`] is a place in it.
@@ -89,6 +91,41 @@ impl Plan {
     /// The cluster of this name.
     pub fn cluster(&self, name: &str) -> Option<&Arc<Cluster>> {
         self.clusters.iter().find(|cluster| &*cluster.name == name)
+    }
+}
+
+/// From whom certificates are obtained, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmePlan {
+    /// The address of the CA's directory.
+    pub directory: String,
+    /// A file of certificates that sign that of the directory; without one, those that the system believes do.
+    pub directory_ca: Option<PathBuf>,
+    /// Where account and certificates of this CA are kept.
+    pub folder: PathBuf,
+    /// Whom the CA may write to.
+    pub contact: Vec<String>,
+    /// How names are proven, in the order in which it is tried.
+    pub challenges: Vec<AcmeChallenge>,
+    /// Which kind of certificates is ordered.
+    pub profile: Option<String>,
+}
+
+/// How a name is proven to be ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// By what is answered at its port 80, RFC 8555 §8.3.
+    Http01,
+    /// By what is shown in a handshake at its port 443, RFC 8737.
+    TlsAlpn01,
+}
+
+impl fmt::Display for AcmeChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        })
     }
 }
 

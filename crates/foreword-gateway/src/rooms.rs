@@ -10,7 +10,7 @@ const ROOMS: [&[&str]; 10] = [
     &["tls", "plan", "observe", "refusal"],
     &["upstream", "admission"],
     &["sockets"],
-    &["connection", "admin"],
+    &["connection", "admin", "acme"],
     &["datagram"],
     &["trial", "worker", "control"],
     &["config"],

@@ -18,6 +18,7 @@ use crate::observe::journal::{Scribe, Unit};
 use crate::plan::Mode;
 use crate::sockets::{Door, Socket};
 use crate::threads;
+use crate::tls::challenges::Challenges;
 use crate::upstream::membership::States;
 use crate::upstream::names::Names;
 
@@ -48,6 +49,7 @@ pub(crate) struct Start {
     pub(crate) observer: Arc<Observer>,
     pub(crate) names: Arc<Names>,
     pub(crate) states: Arc<States>,
+    pub(crate) challenges: Arc<Challenges>,
     /// How many connections to endpoints it may keep unused.
     pub(crate) kept: usize,
     /// How many pipes it may have.
@@ -76,9 +78,10 @@ impl Drop for Ended {
 }
 
 async fn serve(start: Start) {
-    let Start { number, observer, names, states, kept, pipes, mut orders, running: _running } = start;
+    let Start { number, observer, names, states, challenges, kept, pipes, mut orders, running: _running } =
+        start;
     let scribe = Scribe::new(observer, number);
-    let worker = Worker::new(scribe, names, states, kept, pipes);
+    let worker = Worker::new(scribe, names, states, challenges, kept, pipes);
     let mut doors = Doors::default();
     loop {
         let order = tokio::select! {

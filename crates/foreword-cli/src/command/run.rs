@@ -139,6 +139,7 @@ fn announce(gateway: &Gateway) {
         announce_trust(listener);
         announce_switches(listener);
     }
+    announce_acme(&plan);
     for warning in &plan.warnings {
         tracing::warn!("{}", problems::one_line(warning));
     }
@@ -169,6 +170,18 @@ fn announce_certificates(listener: &Listener) {
             listener.name,
             certificate.file.display()
         );
+    }
+}
+
+/// Which names a CA is asked for.
+fn announce_acme(plan: &Plan) {
+    let Some(acme) = &plan.acme else { return };
+    for listener in &plan.listeners {
+        let names = listener.tls.as_ref().map(|tls| tls.issued_names()).unwrap_or_default();
+        if !names.is_empty() {
+            let (listener, names, directory) = (&listener.name, names.join(", "), &acme.directory);
+            tracing::info!("listener {listener}: certificates for {names} are obtained from {directory}");
+        }
     }
 }
 

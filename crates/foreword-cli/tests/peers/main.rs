@@ -1,6 +1,7 @@
 //! foreword among real programs: servers that send it headers, servers that take headers from it, signals, log readers.
 //! A program that is not installed is named, and its test is not run; with `CI` set, it fails.
 
+mod acme;
 mod answers;
 mod caller;
 mod checks;
@@ -20,4 +21,5 @@ mod senders;
 mod server;
 mod signals;
 mod story;
+mod tls;
 mod websocket;

@@ -17,7 +17,7 @@ pub(crate) use self::clusters::{
 pub(crate) use self::limits::{
     ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, LOG_SHARE, RATE_LIMIT, RULE_TIMEOUT,
 };
-pub(crate) use self::tls::{CERTIFICATE, TLS, TLS_CLIENT};
+pub(crate) use self::tls::{ACME, CERTIFICATE, TLS, TLS_CLIENT};
 use super::takes::Takes::{
     self, Count, Duration, Flag, FlagOrTable, FlagOrTextOrTable, Lists, Named, NamedTexts, NamedTextsOrLists,
     Number, OneNumber, Size, Status, Table, Tables, Text, TextOrTable, Texts, True, Word, Words,
@@ -94,6 +94,7 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &CLUSTER_TLS,
     &LOG,
     &ACCESS,
+    &ACME,
     &ADMIN,
     &TEST,
     &REQUEST,
@@ -151,6 +152,7 @@ pub(crate) const TOP: Section = Section {
         key("listener", Named(&LISTENER), "", "`[listener.NAME]`: where connections come in."),
         key("cluster", Named(&CLUSTER), "", "`[cluster.NAME]`: where they go."),
         key("log", Table(&LOG), "", "`[log.access]`: the access log."),
+        key("acme", Table(&ACME), "", "`[acme]`: from whom certificates are obtained."),
         key("admin", Table(&ADMIN), "", "`[admin]`: where the gateway answers for itself."),
         key("test", Tables(&TEST), "", "`[[test]]`: what `foreword check` tries."),
     ],

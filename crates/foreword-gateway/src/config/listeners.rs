@@ -11,6 +11,7 @@ use foreword_http1::Name;
 use foreword_http1::path::{EncodedSlash, PathPolicy};
 use foreword_rule::Scope;
 
+use super::acme::Acme;
 use super::basic_auth;
 use super::clusters::Clusters;
 use super::datagrams;
@@ -39,6 +40,7 @@ pub(crate) struct Listeners<'a> {
     pub(crate) clusters: &'a Clusters,
     pub(crate) request_id: RequestId,
     pub(crate) now: SystemTime,
+    pub(crate) acme: Option<&'a Acme>,
     /// The conditions of all rules, for what is said of lists that none asks.
     pub(crate) conditions: Vec<String>,
     pub(crate) used_groups: BTreeSet<String>,
@@ -56,6 +58,7 @@ impl<'a> Listeners<'a> {
         clusters: &'a Clusters,
         request_id: RequestId,
         now: SystemTime,
+        acme: Option<&'a Acme>,
     ) -> Self {
         Self {
             lists,
@@ -63,6 +66,7 @@ impl<'a> Listeners<'a> {
             clusters,
             request_id,
             now,
+            acme,
             conditions: Vec::new(),
             used_groups: BTreeSet::new(),
             good: Vec::new(),
@@ -127,7 +131,7 @@ impl<'a> Listeners<'a> {
         warn_of_loops(own, &rules, table.notes());
         datagrams::check_clusters(table, shape.mode, &rules);
         let http2 = read_http2(table, shape.tls);
-        let tls = tls::read(table, shape.mode, http2, self.now);
+        let tls = tls::read(table, shape.mode, http2, self.acme, self.now);
         let header = read_header(table);
         let timeout = read_timeouts(table, shape.mode);
         let keepalive = keepalive::read(table, &KEEPALIVE);

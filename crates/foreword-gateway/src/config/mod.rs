@@ -3,6 +3,7 @@
 //! A file is read as a whole: every problem is told at once, each with its place, what was expected, what was found and,
 //! where it can be told, what was probably meant. Nothing else in the gateway knows TOML.
 
+mod acme;
 mod basic_auth;
 mod clusters;
 mod compress;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::acme;
 use super::clusters::Clusters;
 use super::document::{Notes, Table, Value};
 use super::endpoints;
@@ -91,7 +92,9 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
         notes.keep(listeners::request_id(&field))
     });
     let request_id = request_id.unwrap_or_default();
-    let mut listeners = Listeners::new(&lists, &groups, &clusters, request_id, SystemTime::now());
+    let acme = once(tops, "acme", notes, |top, _| acme::read(top));
+    let mut listeners =
+        Listeners::new(&lists, &groups, &clusters, request_id, SystemTime::now(), acme.as_ref());
     for top in tops {
         listeners.add(top);
     }
@@ -119,11 +122,13 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
         tests.extend(tests::read(top, tests.len(), &names));
     }
     let good = std::mem::take(&mut listeners.good);
+    let acme = acme.map(|acme| acme::settle(acme, &good, notes));
     let plan = Plan {
         workers: workers.unwrap_or_else(one_per_core),
         name_servers: name_servers.map(|at| at.value).unwrap_or_default(),
         drain: drain.map_or(DRAIN, |at| at.value),
         watch: watch.is_none_or(|at| at.value),
+        acme,
         listeners: good,
         clusters: clusters.into_plan(),
         access_log,

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::acme::{self, Acme};
 use super::document::{Table, Value, shown};
 use super::keys::{CERTIFICATE, TLS, TLS_CLIENT};
 use super::problem::{Problem, ProblemKind};
-use super::source::Place;
+use super::source::{At, Place};
+use crate::acme::certificate;
 use crate::plan::{Http2, Mode, TlsPlan};
-use crate::tls::certificates::{self, CertificatePair, CertificateProblem, CertificateSource};
+use crate::tls::certificates::{
+    self, CertificatePair, CertificateProblem, CertificateSource, CertificateSources,
+};
 use crate::tls::clients::{self, Clients, ClientsSource};
 use crate::tls::{Profile, Terms};
 
@@ -18,6 +22,7 @@ pub(crate) fn read(
     listener: &Table<'_, '_>,
     mode: Mode,
     http2: Http2,
+    acme: Option<&Acme>,
     now: SystemTime,
 ) -> Option<Arc<TlsPlan>> {
     let notes = listener.notes();
@@ -27,10 +32,9 @@ pub(crate) fn read(
         return None;
     }
     let table = listener.table("tls", &TLS)?;
-    let place = table.require("certificates", |_| Ok(()))?.place;
     let terms = read_terms(&table, now);
-    let source = read_source(&table, &table.get("certificates")?)?;
-    let store = keep_loaded(&table, &place, certificates::load(&source, now))?;
+    let (sources, place) = read_sources(&table, acme)?;
+    let store = keep_loaded(&table, &place, certificates::load(&sources, now))?;
     for warning in store.warnings() {
         notes.warning(place.problem(warning.as_str()));
     }
@@ -129,6 +133,44 @@ fn pair_without_list(listener: &Table<'_, '_>) -> Option<(&'static str, Place)> 
     let table = listener.peek_table("tls", &TLS)?;
     let pair = table.present(&["certificate", "key"]);
     pair.into_iter().next().filter(|_| table.get("certificates").is_none())
+}
+
+/// Where the certificates are: those that are given, those that are obtained, or both.
+fn read_sources(table: &Table<'_, '_>, acme: Option<&Acme>) -> Option<(CertificateSources, Place)> {
+    let names = table.read("acme", acme::names);
+    let Some(value) = table.get("certificates") else {
+        if table.get("acme").is_none() {
+            table.require("certificates", |_| Ok(()));
+        }
+        let names = names?;
+        let issued = issued(table, &names, acme)?;
+        return Some((CertificateSources { given: None, issued }, names.place));
+    };
+    let given = Some(read_source(table, &value)?);
+    let issued = match &names {
+        Some(names) => issued(table, names, acme)?,
+        None => Vec::new(),
+    };
+    Some((CertificateSources { given, issued }, value.place))
+}
+
+/// The files of certificates that are obtained.
+fn issued(
+    table: &Table<'_, '_>,
+    names: &At<Vec<Box<str>>>,
+    acme: Option<&Acme>,
+) -> Option<Vec<(Box<str>, PathBuf)>> {
+    let Some(acme) = acme else {
+        // One that is there and wrong has a problem of its own.
+        let problem = names
+            .place
+            .expected("a table `[acme]` that says from whom they are obtained", "none that can be used");
+        let hint = "write `[acme]` and below it `terms = \"agreed\"`, once you have read the terms of the CA";
+        table.notes().problem(problem.hint(hint));
+        return None;
+    };
+    let names = names.value.iter();
+    Some(names.map(|name| (name.clone(), certificate(&acme.plan.folder, name))).collect())
 }
 
 fn read_source(table: &Table<'_, '_>, value: &Value<'_>) -> Option<CertificateSource> {

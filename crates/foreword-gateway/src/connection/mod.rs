@@ -148,7 +148,8 @@ async fn serve(
         Some(plan) => {
             let deadline = Instant::now() + listener.timeout.tls;
             // It lives for the handshake only, and is many times larger than all that comes after.
-            let handshake = Box::pin(acceptor::accept(plan, stream, leftover, headed, deadline));
+            let handshake =
+                Box::pin(acceptor::accept((plan, &worker.challenges), stream, leftover, headed, deadline));
             let (stream, facts) = handshake.await?;
             record.tls(|| known(&facts));
             connection.tls = Some(Box::new(facts));

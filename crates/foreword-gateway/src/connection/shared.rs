@@ -11,6 +11,7 @@ use super::http::Shelf;
 use super::pipes::Pipes;
 use crate::drain::Progress;
 use crate::observe::journal::Scribe;
+use crate::tls::challenges::Challenges;
 use crate::upstream::endpoints::Endpoints;
 use crate::upstream::membership::States;
 use crate::upstream::names::Names;
@@ -34,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Rc<Pool>,
     /// Those that carry many requests at once.
     pub(crate) streams: Rc<Streams>,
+    /// What CAs ask just now.
+    pub(crate) challenges: Arc<Challenges>,
     /// How far the drain is, and which plan is in force.
     pub(crate) progress: Rc<Progress>,
     open: Cell<usize>,
@@ -46,6 +49,7 @@ impl Worker {
         scribe: Rc<Scribe>,
         names: Arc<Names>,
         states: Arc<States>,
+        challenges: Arc<Challenges>,
         kept: usize,
         pipes: usize,
     ) -> Rc<Self> {
@@ -57,6 +61,7 @@ impl Worker {
             shelf: Shelf::default(),
             pool: Pool::new(kept),
             streams: Rc::default(),
+            challenges,
             progress: Progress::new(0),
             open: Cell::new(0),
             all_ended: Notify::new(),

@@ -63,6 +63,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         listeners: vec![Arc::new(listener)],
         clusters: vec![cluster],
         watch: true,
+        acme: None,
         access_log: None,
         admin: None,
         warnings: Vec::new(),
@@ -230,7 +231,17 @@ fn whoever_the_kernel_took_in_is_served_even_if_the_drain_comes_right_behind_the
     let (running, _) = watch::channel(1);
     let (observer, names) = (Observer::new(1), Arc::default());
     let states = States::new(Arc::clone(&observer));
-    let start = worker::Start { number: 0, observer, names, states, kept: 0, pipes: 0, orders, running };
+    let start = worker::Start {
+        number: 0,
+        observer,
+        names,
+        states,
+        challenges: Arc::default(),
+        kept: 0,
+        pipes: 0,
+        orders,
+        running,
+    };
     worker::start(start).unwrap();
     let mut answer = [0; 5];
     early.read_exact(&mut answer).unwrap();

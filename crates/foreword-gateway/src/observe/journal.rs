@@ -29,6 +29,7 @@ pub struct Observer {
     pub(super) endpoints: Mutex<Vec<Weak<EndpointSeries>>>,
     pub(super) reloads: Reloads,
     pub(super) files: FileChanges,
+    pub(super) issued: Issued,
     /// The listeners of the plan in force that end TLS.
     pub(super) certificates: Mutex<Vec<(Box<str>, Arc<TlsPlan>)>>,
     /// The switches of the plan in force that loosen how a listener's headers are read.
@@ -55,6 +56,7 @@ impl Observer {
             endpoints: Mutex::default(),
             reloads: Reloads::default(),
             files: FileChanges::default(),
+            issued: Issued::default(),
             certificates: Mutex::default(),
             switches: Mutex::default(),
             log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
@@ -112,6 +114,16 @@ impl Observer {
     /// Notes that files changed and cannot be used.
     pub(crate) fn files_were_refused(&self) {
         self.files.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a CA issued a certificate.
+    pub(crate) fn certificate_was_issued(&self) {
+        self.issued.succeeded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a certificate could not be obtained.
+    pub(crate) fn certificate_was_not_issued(&self) {
+        self.issued.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -227,6 +239,13 @@ pub(super) struct Reloads {
 pub(super) struct FileChanges {
     pub(super) taken: AtomicU64,
     pub(super) refused: AtomicU64,
+}
+
+/// How orders of certificates went. Seldom written.
+#[derive(Debug, Default)]
+pub(super) struct Issued {
+    pub(super) succeeded: AtomicU64,
+    pub(super) failed: AtomicU64,
 }
 
 /// What a record of a listener tells about.

@@ -218,7 +218,8 @@ fn refusals(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Resu
 /// The others are about files, addresses and logs, which belong to no listener.
 fn happens_at_a_listener(code: Code) -> bool {
     // Nobody is refused for a TLV that is left out: clusters count those.
-    (code.number() < 600 && code != Code::TlvsLeftOut)
+    // Nor for a certificate that no CA issues.
+    (code.number() < 600 && !matches!(code, Code::TlvsLeftOut | Code::CertificateNotIssued))
         || matches!(
             code,
             Code::OutOfDescriptors
@@ -356,6 +357,11 @@ fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
         &FILE_CHANGES,
         by_result.map(|(result, count)| ([("result", result)], count.load(Ordering::Relaxed))),
     )?;
+    let by_result = [("success", &observer.issued.succeeded), ("failure", &observer.issued.failed)];
+    page.counters(
+        &ACME_ORDERS,
+        by_result.map(|(result, count)| ([("result", result)], count.load(Ordering::Relaxed))),
+    )?;
     certificates(page, observer)?;
     let switches = locked(&observer.switches).clone();
     let on =
@@ -474,6 +480,7 @@ families! {
     RELOAD_SUCCESSFUL "foreword_config_last_reload_successful" () Gauge [] "Whether the last reload succeeded";
     RELOAD_TIME "foreword_config_last_reload_success_timestamp" (Seconds) Gauge [] "When the plan in force took over";
     FILE_CHANGES "foreword_file_changes" () Counter ["result"] "Changes of files that are watched, by whether what they hold is in use";
+    ACME_ORDERS "foreword_acme_orders" () Counter ["result"] "Attempts to obtain a certificate by ACME";
     CERTIFICATE_NOT_AFTER "foreword_certificate_not_after_timestamp" (Seconds) Gauge ["listener" "file"] "When a certificate of a listener stops being valid";
     SWITCHES "foreword_listener_switch" () Gauge ["listener" "switch"] "1 for each switch that lets a listener take headers which it would refuse by default";
     READY "foreword_ready" () Gauge [] "Whether new connections are welcome; 0 while draining";

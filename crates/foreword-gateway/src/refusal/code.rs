@@ -67,6 +67,8 @@ codes! {
     NoClientCertificate   306 []            "a client without a certificate where one is required",
     ClientCertificate     307 []            "a client's certificate that is not accepted",
     UnknownSni            308 []            "an SNI that no certificate has",
+    CertificateAwaited    309 []            "a name whose certificate was not issued yet",
+    CertificateNotIssued  310 []            "a certificate that could not be obtained",
     MalformedHead         401 []            "a malformed request head",
     AmbiguousFraming      402 []            "a request whose body could end in two places",
     UnknownTransferCoding 403 []            "an unknown transfer coding",

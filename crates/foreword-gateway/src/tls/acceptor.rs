@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use super::challenges::Challenges;
 use super::{TlsPlan, clients};
 use crate::policy::facts::TlsFacts;
 use crate::refusal::Code;
@@ -43,6 +44,12 @@ pub(crate) enum TlsRefusal {
     /// A name that no certificate has, where one must.
     #[error("expected an SNI that a certificate has, found {}", .0.as_deref().map_or("none".to_owned(), |name| format!("`{name}`")))]
     UnknownName(Option<Box<str>>),
+    /// A name whose certificate a CA has not issued yet.
+    #[error("the certificate for {} is not there yet: the CA has not issued it", .0.as_deref().map_or("clients without SNI".to_owned(), |name| format!("`{name}`")))]
+    AwaitedName(Option<Box<str>>),
+    /// No client: a CA that looked whose the name is, and was shown.
+    #[error("a CA looked whose the name is")]
+    Challenged,
     /// TLS, but no agreement.
     #[error("the TLS handshake failed: {}", reason(.0))]
     Failed(rustls::Error),
@@ -77,11 +84,12 @@ impl TlsRefusal {
             Self::Failed(rustls::Error::NoCertificatesPresented) => Code::NoClientCertificate,
             Self::Failed(rustls::Error::InvalidCertificate(_)) => Code::ClientCertificate,
             Self::UnknownName(_) => Code::UnknownSni,
+            Self::AwaitedName(_) => Code::CertificateAwaited,
             Self::Failed(_) | Self::HelloTooLong { .. } => Code::HandshakeFailed,
             Self::Deadline { .. } => Code::HandshakeDeadline,
             Self::Closed | Self::Io(_) => Code::HandshakeCutShort,
             // Whoever connects and leaves is a probe.
-            Self::Silent => return None,
+            Self::Silent | Self::Challenged => return None,
         })
     }
 }
@@ -91,7 +99,7 @@ impl TlsRefusal {
 /// The stream is boxed, since a session is large and the futures of connections without TLS hold room for whatever those with
 /// TLS do. `headed` says whether a PROXY header was read before, for the name of what comes if it is no TLS.
 pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
-    plan: &TlsPlan,
+    (plan, challenges): (&TlsPlan, &Challenges),
     mut stream: S,
     mut first: Vec<u8>,
     headed: bool,
@@ -104,7 +112,11 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     }
     let stream = Rewind::new(stream, first);
     let made = async {
-        if plan.strict_sni { accept_named(plan, stream).await } else { accept_any(plan, stream).await }
+        if plan.must_know_the_name() || challenges.may_come_by_tls() {
+            accept_named(plan, challenges, stream).await
+        } else {
+            accept_any(plan, stream).await
+        }
     };
     match timeout_at(deadline, made).await {
         Ok(Ok(stream)) => {
@@ -133,9 +145,10 @@ async fn accept_any<S: AsyncRead + AsyncWrite + Unpin>(
     made.map_err(|(error, stream)| (refusal(error), Some(stream)))
 }
 
-/// Goes on only with who asks for a name that a certificate has.
+/// Goes on only with who asks for a name that is served. A CA that looks whose a name is is shown.
 async fn accept_named<S: AsyncRead + AsyncWrite + Unpin>(
     plan: &TlsPlan,
+    challenges: &Challenges,
     stream: S,
 ) -> Result<TlsStream<S>, Unmade<S>> {
     let mut begun = LazyConfigAcceptor::new(Acceptor::default(), stream);
@@ -143,11 +156,17 @@ async fn accept_named<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(started) => started,
         Err(error) => return Err((refusal(error), begun.take_io())),
     };
-    let sni = started.client_hello().server_name().map(Box::from);
-    if !plan.takes(sni.as_deref()) {
+    let hello = started.client_hello();
+    let asked = hello.alpn().and_then(|protocols| challenges.by_tls(hello.server_name(), protocols));
+    if let Some(config) = asked {
+        // What the CA came for is the certificate. Whether it saw it, it tells whoever asked for one.
+        let _seen = started.into_stream(config).await;
+        return Err((TlsRefusal::Challenged, None));
+    }
+    if let Some(refusal) = plan.refusal(hello.server_name()) {
         // Whether it arrives or not, the connection is refused.
         let _gone = started.io.write_all(UNRECOGNIZED_NAME).await;
-        return Err((TlsRefusal::UnknownName(sni), Some(started.io)));
+        return Err((refusal, Some(started.io)));
     }
     let made = started.into_stream(plan.config()).into_fallible().await;
     made.map_err(|(error, stream)| (refusal(error), Some(stream)))

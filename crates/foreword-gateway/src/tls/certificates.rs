@@ -39,6 +39,29 @@ impl CertificateSource {
     }
 }
 
+/// All certificates of a listener: those that it is given, and those that a CA issues to us.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateSources {
+    /// Those that it is given.
+    pub given: Option<CertificateSource>,
+    /// Names, and the files in which certificates for them are, once they are issued.
+    pub issued: Vec<(Box<str>, PathBuf)>,
+}
+
+impl From<CertificateSource> for CertificateSources {
+    fn from(given: CertificateSource) -> Self {
+        Self { given: Some(given), issued: Vec::new() }
+    }
+}
+
+impl CertificateSources {
+    /// The files, as many as there are now.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let given = self.given.iter().flat_map(CertificateSource::paths);
+        given.chain(self.issued.iter().map(|(_, file)| file.clone())).collect()
+    }
+}
+
 /// A chain and its key; both may be in the same file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificatePair {
@@ -73,27 +96,31 @@ impl CertificateProblem {
     }
 }
 
-/// Loads what `source` names and checks it as a whole. `now` settles what is expired.
+/// Loads what `sources` name and checks it as a whole. `now` settles what is expired.
 ///
 /// # Errors
 ///
 /// Every problem at once: files that cannot be read, that hold no certificate or no key, keys of other certificates.
 pub fn load(
-    source: &CertificateSource,
+    sources: &CertificateSources,
     now: SystemTime,
 ) -> Result<CertificateStore, Vec<CertificateProblem>> {
-    let look = Look::at(&source.paths());
-    let pairs = match source {
-        CertificateSource::Directory(directory) => directory::pairs_in(directory)?,
-        CertificateSource::Pairs(pairs) => pairs.clone(),
+    let look = Look::at(&sources.paths());
+    let pairs = match &sources.given {
+        None => Vec::new(),
+        Some(CertificateSource::Directory(directory)) => directory::pairs_in(directory)?,
+        Some(CertificateSource::Pairs(pairs)) => pairs.clone(),
     };
-    let mut store = CertificateStore::empty(source.clone(), look);
+    let mut store = CertificateStore::empty(sources.clone(), look);
     let mut problems = Vec::new();
     for pair in &pairs {
         match load_stapled(pair) {
             Ok((certificate, staple)) => store.add(certificate, staple, pair, now),
             Err(problem) => problems.push(problem),
         }
+    }
+    for (name, file) in &sources.issued {
+        store.add_issued(name, file);
     }
     if problems.is_empty() { Ok(store) } else { Err(problems) }
 }
@@ -249,7 +276,7 @@ mod tests {
     }
 
     fn load_directory(directory: &tempfile::TempDir) -> Result<CertificateStore, Vec<CertificateProblem>> {
-        load(&CertificateSource::Directory(directory.path().to_owned()), SystemTime::now())
+        load(&CertificateSource::Directory(directory.path().to_owned()).into(), SystemTime::now())
     }
 
     fn chosen(store: &CertificateStore, sni: Option<&str>) -> PathBuf {
@@ -341,7 +368,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(load_directory(&directory).unwrap_err()[0].what.contains("found none"));
         let missing = CertificateSource::Directory(directory.path().join("nowhere"));
-        let problem = load(&missing, SystemTime::now()).unwrap_err().remove(0);
+        let problem = load(&missing.clone().into(), SystemTime::now()).unwrap_err().remove(0);
         assert_eq!(problem.what, "expected a folder with certificates, found none");
         assert!(problem.hint.unwrap().contains("openssl req -x509"));
     }
@@ -392,7 +419,7 @@ mod tests {
         let (certificate, key) = pem(&["a.test"]);
         let path = write(&directory, "a.pem", &(certificate + &key));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let source = CertificateSource::Directory(directory.path().to_owned());
+        let source = CertificateSource::Directory(directory.path().to_owned()).into();
         let not_after = load(&source, SystemTime::now()).unwrap().loaded()[0].not_after;
 
         let soon = load(&source, not_after - Duration::from_secs(3 * DAY + 1)).unwrap();

@@ -81,6 +81,16 @@ impl From<CertificateProblem> for EndpointTlsProblem {
     }
 }
 
+/// How TLS is spoken with servers that nobody here configures further: believed by `ca`, or else as the system does.
+///
+/// # Errors
+///
+/// When the file cannot be used, or the system has no certificates to believe.
+pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, EndpointTlsProblem> {
+    let source = EndpointTlsSource { ca: ca.map(Path::to_owned), ..EndpointTlsSource::default() };
+    terms(&source).map(|terms| ClientConfig::clone(&terms.config))
+}
+
 /// Settles how TLS is spoken with a cluster's endpoints.
 ///
 /// # Errors

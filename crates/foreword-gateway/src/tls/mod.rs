@@ -3,10 +3,12 @@
 pub(crate) mod acceptor;
 mod algorithms;
 pub mod certificates;
+pub(crate) mod challenges;
 pub mod clients;
 pub mod connector;
 mod directory;
 pub(crate) mod hello;
+pub(crate) mod issued;
 mod key_log;
 mod shop;
 mod staple;
@@ -23,6 +25,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
+use self::acceptor::TlsRefusal;
 use self::certificates::CertificateStore;
 use self::clients::{Clients, ClientsSource};
 use self::key_log::KeyLogFile;
@@ -91,9 +94,30 @@ impl TlsPlan {
         Ok(Self { config, shop, spoken, clients, strict_sni: terms.strict_sni })
     }
 
-    /// Whether a client that asked for this name is served at all.
-    pub(crate) fn takes(&self, sni: Option<&str>) -> bool {
-        !self.strict_sni || sni.is_some_and(|name| self.shop.ask(|store| store.has(name)))
+    /// Whether a client's name must be known before the handshake goes on.
+    pub(crate) fn must_know_the_name(&self) -> bool {
+        self.strict_sni || self.shop.ask(CertificateStore::awaits_any)
+    }
+
+    /// Why a client that asks for this name is not served, if it is not.
+    pub(crate) fn refusal(&self, sni: Option<&str>) -> Option<TlsRefusal> {
+        self.shop.ask(|store| {
+            if store.awaits(sni) {
+                return Some(TlsRefusal::AwaitedName(sni.map(Box::from)));
+            }
+            let is_taken = !self.strict_sni || sni.is_some_and(|name| store.has(name));
+            (!is_taken).then(|| TlsRefusal::UnknownName(sni.map(Box::from)))
+        })
+    }
+
+    /// The names for which a CA issues certificates to us.
+    pub fn issued_names(&self) -> Vec<Box<str>> {
+        self.shop.ask(|store| store.sources().issued.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Reads the certificates again, as when one was issued. What an operator should see to is returned.
+    pub(crate) fn read_certificates_again(&self, now: SystemTime) -> Result<Vec<String>, Vec<String>> {
+        self.shop.read_again(now)
     }
 
     /// Whether a request for `host` came over a connection that was made for another certificate's name.

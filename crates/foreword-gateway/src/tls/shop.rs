@@ -42,7 +42,7 @@ impl ResolvesServerCert for Shop {
 
 impl FromFiles for Shop {
     fn paths(&self) -> Vec<PathBuf> {
-        self.ask(|store| store.source().paths())
+        self.ask(|store| store.sources().paths())
     }
 
     fn seen(&self) -> Look {
@@ -50,8 +50,8 @@ impl FromFiles for Shop {
     }
 
     fn read_again(&self, now: SystemTime) -> Result<Vec<String>, Vec<String>> {
-        let source = self.ask(|store| store.source().clone());
-        let store = certificates::load(&source, now)
+        let sources = self.ask(|store| store.sources().clone());
+        let store = certificates::load(&sources, now)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let warnings = store.warnings().to_vec();
         self.current.store(Arc::new(store));

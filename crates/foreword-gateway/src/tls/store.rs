@@ -1,6 +1,6 @@
 //! The certificates of one listener: their choice by SNI, and what an operator should see to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
 use super::algorithms;
-use super::certificates::{CertificatePair, CertificateSource, parse, time};
+use super::certificates::{CertificatePair, CertificateSources, load_pair, parse, time};
 use super::staple::Staple;
 use crate::policy::facts::CertificateFacts;
 use crate::watch::Look;
@@ -32,13 +32,15 @@ pub struct LoadedCertificate {
 
 /// The certificates of one listener, found by SNI: the exact name, else its wildcard, else the first certificate.
 pub struct CertificateStore {
-    source: CertificateSource,
+    sources: CertificateSources,
     /// How its files looked before they were read.
     look: Look,
     exact: HashMap<Box<str>, Vec<Offered>>,
     wildcard: HashMap<Box<str>, Vec<Offered>>,
     default: Vec<Offered>,
     loaded: Vec<LoadedCertificate>,
+    /// Names whose certificates were not issued yet.
+    awaited: HashSet<Box<str>>,
     warnings: Vec<String>,
 }
 
@@ -58,14 +60,15 @@ struct Stapled {
 }
 
 impl CertificateStore {
-    pub(super) fn empty(source: CertificateSource, look: Look) -> Self {
+    pub(super) fn empty(sources: CertificateSources, look: Look) -> Self {
         Self {
-            source,
+            sources,
             look,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             default: Vec::new(),
             loaded: Vec::new(),
+            awaited: HashSet::new(),
             warnings: Vec::new(),
         }
     }
@@ -80,17 +83,48 @@ impl CertificateStore {
         let Some(parsed) = certificate.cert.first().and_then(|first| parse(first)) else {
             return;
         };
+        self.warn_of_dates(&pair.certificate, &parsed, now);
+        self.warn_of_readers(&pair.key);
+        self.warn_of_names(&parsed, &pair.certificate);
         let names = names(&parsed);
         let not_after = time(parsed.validity().not_after.timestamp());
-        self.warn_of_dates(&pair.certificate, time(parsed.validity().not_before.timestamp()), not_after, now);
-        self.warn_of_readers(&pair.key);
-
-        self.warn_of_names(&parsed, &pair.certificate);
-
         let facts = Arc::new(algorithms::of(&parsed));
-        let algorithm = certificate.key.algorithm();
         let staple = self.stapled(&certificate, staple, now);
-        let offered = Offered { certificate: Arc::new(certificate), staple, facts };
+        self.offer(
+            names,
+            not_after,
+            &pair.certificate,
+            Offered { certificate: Arc::new(certificate), staple, facts },
+        );
+    }
+
+    /// Adds what a CA issued for a name. Whoever obtains certificates sees to it that there is a good one, so nobody is warned
+    /// of its time; one that cannot be used is as good as none.
+    pub(super) fn add_issued(&mut self, name: &str, file: &Path) {
+        let pair = CertificatePair { certificate: file.to_owned(), key: file.to_owned(), ocsp: None };
+        let loaded = file.exists().then(|| load_pair(&pair)).transpose();
+        let certificate = loaded.unwrap_or_else(|problem| {
+            self.warnings.push(format!("{problem}: another certificate is obtained"));
+            None
+        });
+        let Some(certificate) = certificate else {
+            self.awaited.insert(name.into());
+            return;
+        };
+        let Some(parsed) = certificate.cert.first().and_then(|first| parse(first)) else { return };
+        self.warn_of_readers(file);
+        let not_after = time(parsed.validity().not_after.timestamp());
+        let (names, facts) = (names(&parsed), Arc::new(algorithms::of(&parsed)));
+        self.offer(
+            names,
+            not_after,
+            file,
+            Offered { certificate: Arc::new(certificate), staple: None, facts },
+        );
+    }
+
+    fn offer(&mut self, names: Vec<Box<str>>, not_after: SystemTime, file: &Path, offered: Offered) {
+        let algorithm = offered.certificate.key.algorithm();
         for name in &names {
             let (map, key) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
@@ -100,7 +134,7 @@ impl CertificateStore {
             if others.iter().any(|other| other.certificate.key.algorithm() == algorithm) {
                 self.warnings.push(format!(
                     "certificate `{}` is never chosen for `{name}`: one before it has the same name and kind of key",
-                    pair.certificate.display()
+                    file.display()
                 ));
             }
             others.push(offered.clone());
@@ -109,7 +143,7 @@ impl CertificateStore {
         if self.loaded.first().is_none_or(|first| first.names == names) {
             self.default.push(offered);
         }
-        self.loaded.push(LoadedCertificate { file: pair.certificate.clone(), names, not_after });
+        self.loaded.push(LoadedCertificate { file: file.to_owned(), names, not_after });
     }
 
     /// The certificate with what is stapled to it, unless that would keep clients away.
@@ -128,7 +162,10 @@ impl CertificateStore {
         Some(Stapled { certificate: Arc::new(certificate), until })
     }
 
-    fn warn_of_dates(&mut self, file: &Path, not_before: SystemTime, not_after: SystemTime, now: SystemTime) {
+    fn warn_of_dates(&mut self, file: &Path, certificate: &X509Certificate<'_>, now: SystemTime) {
+        let validity = certificate.validity();
+        let [not_before, not_after] =
+            [validity.not_before, validity.not_after].map(|moment| time(moment.timestamp()));
         let file = file.display();
         let days = |time: Duration| time.as_secs() / DAY;
         match not_after.duration_since(now) {
@@ -178,8 +215,8 @@ impl CertificateStore {
     }
 
     /// What it was loaded from.
-    pub(super) fn source(&self) -> &CertificateSource {
-        &self.source
+    pub(super) fn sources(&self) -> &CertificateSources {
+        &self.sources
     }
 
     pub(super) fn look(&self) -> &Look {
@@ -198,6 +235,20 @@ impl CertificateStore {
     /// Whether a certificate has this name.
     pub(super) fn has(&self, name: &str) -> bool {
         self.find_named(name).is_some()
+    }
+
+    /// Whether there are names whose certificates were not issued yet.
+    pub(super) fn awaits_any(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
+    /// Whether the certificate for a name was not issued yet. Until the first one was, that is so for every name.
+    pub(super) fn awaits(&self, sni: Option<&str>) -> bool {
+        let is_awaited = |name: &str| {
+            let lower = name.trim_end_matches('.').to_ascii_lowercase();
+            self.awaited.contains(lower.as_str()) && !self.has(name)
+        };
+        self.loaded.is_empty() || sni.is_some_and(is_awaited)
     }
 
     /// Whether a client that asked for one of these names would be shown another certificate for the other.

@@ -131,7 +131,7 @@ fn what_clients_would_refuse_is_left_out_and_warned_of() {
 
     scene.staple(&scene.answer("site", 'V'));
     assert!(!scene.warnings().iter().any(|warning| warning.contains("ocsp")), "{:?}", scene.warnings());
-    let source = CertificateSource::Directory(scene.folder.path().to_owned());
+    let source = CertificateSource::Directory(scene.folder.path().to_owned()).into();
     let later = SystemTime::now() + Duration::from_secs(8 * 24 * 60 * 60);
     let store = certificates::load(&source, later).unwrap();
     let told = |warning: &String| warning.contains("should have been replaced by now: it is not stapled");

@@ -1,7 +1,7 @@
 //! The keys of TLS on listeners.
 
 use super::{Section, key};
-use crate::config::takes::Takes::{Flag, Table, Text, TextOrTables, Texts, Word};
+use crate::config::takes::Takes::{Flag, Table, Text, TextOrTables, Texts, Word, Words};
 
 pub(crate) const TLS: Section = Section {
     title: "[listener.NAME] tls = { … }",
@@ -10,8 +10,14 @@ pub(crate) const TLS: Section = Section {
         key(
             "certificates",
             TextOrTables("a directory, or a list of pairs", &CERTIFICATE),
-            "required",
+            "required unless there is `acme`",
             "A directory in which each `*.pem` holds a chain and its key, or `NAME.crt` and `NAME.key` belong together, and `NAME.ocsp` is stapled to either; or a list of `{ certificate = \"…\", key = \"…\" }`.",
+        ),
+        key(
+            "acme",
+            Texts("names"),
+            "none",
+            "Names for which certificates are obtained from the CA of `[acme]`, one for each, and renewed in time.",
         ),
         key(
             "profile",
@@ -77,6 +83,50 @@ pub(crate) const CERTIFICATE: Section = Section {
             Text("a path"),
             "none",
             "What its CA says of it, in DER: stapled for clients that ask, while it is current.",
+        ),
+    ],
+};
+
+pub(crate) const ACME: Section = Section {
+    title: "[acme]",
+    about: "From whom certificates are obtained by ACME, RFC 8555, for the names in `acme` of listeners.",
+    keys: &[
+        key(
+            "terms",
+            Word(&["agreed"]),
+            "required",
+            "That you agree to the terms of the CA: read them before.",
+        ),
+        key(
+            "directory",
+            Text("an address"),
+            "\"https://acme-v02.api.letsencrypt.org/directory\"",
+            "The CA. To try with Let's Encrypt, `\"https://acme-staging-v02.api.letsencrypt.org/directory\"`.",
+        ),
+        key(
+            "directory_ca",
+            Text("a path"),
+            "whom the system believes",
+            "A file of certificates that sign that of the directory, for a CA of your own.",
+        ),
+        key("contact", Texts("addresses"), "[]", "Whom the CA may write to: `[\"mailto:ops@example.com\"]`."),
+        key(
+            "state",
+            Text("a path"),
+            "\"/var/lib/foreword/acme\"",
+            "The folder in which account and certificates are kept. Several gateways may share it.",
+        ),
+        key(
+            "challenges",
+            Words(&["http-01", "tls-alpn-01"]),
+            "those that a listener can answer",
+            "How names are proven: at port 80 by a listener in http mode without TLS, or at port 443 by one with TLS. After a failure the next one is tried.",
+        ),
+        key(
+            "profile",
+            Text("a name"),
+            "the CA's choice",
+            "Which kind of certificate is ordered, where the CA has several.",
         ),
     ],
 };

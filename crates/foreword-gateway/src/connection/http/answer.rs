@@ -70,6 +70,12 @@ impl<'a> Local<'a> {
         Self { challenge: Some(challenge), ..Self::page(401) }
     }
 
+    /// What a CA asked for, RFC 8555 §8.3.
+    pub(super) fn proof(answer: &'a str) -> Self {
+        let body = Content::Bytes(answer.as_bytes());
+        Self { content_type: "application/octet-stream", body, ..Self::page(200) }
+    }
+
     /// A page that sends the client elsewhere.
     pub(super) fn redirect(status: u16, location: &'a [u8]) -> Self {
         Self { location: Some(location), ..Self::page(status) }

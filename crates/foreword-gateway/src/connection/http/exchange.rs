@@ -95,6 +95,12 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     let mut facts = talk.facts(request, path);
     let mut changes = Changes::default();
     let connection = talk.connection;
+    if let Some(said) = talk.worker.challenges.on_path(request.target().path_and_query()) {
+        let id_field = &*connection.listener.request_id.field;
+        let id = RequestId::of(&request, id_field, talk.may_forward);
+        let asked = Asked { facts, changes, id, must_switch: false, id_field };
+        return answer(talk, &asked, Local::proof(&said), note, to_client).await;
+    }
     // Given back when the request is over.
     let mut seats = Vec::new();
     let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);

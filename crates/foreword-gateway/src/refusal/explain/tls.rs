@@ -76,4 +76,22 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "If the name should be served, add its certificate. If checks or clients come without SNI, give them one, or \
                  leave `strict_sni` out: the first certificate then answers.",
     },
+    Page {
+        code: Code::CertificateAwaited,
+        meaning: "The client asked for a name that the listener's `tls` has in `acme`, and the CA has not issued the certificate \
+                  for it yet. The handshake was refused with the alert `unrecognized_name`, rather than with a certificate \
+                  for another name.",
+        cause: "The gateway was started a moment ago, or the CA could not be convinced: then lines with FW310 say why.",
+        remedy: "As a rule it is over within seconds. If not, do what the lines with FW310 say. A certificate for the name in \
+                 `certificates` is shown meanwhile.",
+    },
+    Page {
+        code: Code::CertificateNotIssued,
+        meaning: "An attempt to obtain or renew a certificate by ACME failed. The one before, if there is one, is shown on; \
+                  the line says why and when it is tried again, after longer and longer rests up to six hours.",
+        cause: "The name does not lead here, port 80 or 443 cannot be reached from outside or is another program's, the CA \
+                cannot be reached or limits how often it is asked, or the folder `state` cannot be written.",
+        remedy: "Look where the name leads (`dig NAME`), and from elsewhere whether `http://NAME/` and `https://NAME/` come \
+                 here. Try with the CA's staging directory until it works: limits are wide there. A restart tries at once.",
+    },
 ];
