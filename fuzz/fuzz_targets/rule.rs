@@ -13,8 +13,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = str::from_utf8(data.split(|&byte| byte == 0).next().unwrap_or_default()) else { return };
     let facts = Request { value: data.get(text.len() + 1..).unwrap_or_default() };
     let lists = BTreeMap::from([
-        ("a".to_owned(), Arc::new(List::parse(["10.0.0.0/8", "::1"]).expect("addresses"))),
-        ("w".to_owned(), Arc::new(List::parse(["x", "y"]).expect("words"))),
+        ("a".to_owned(), Arc::new(List::parse(["10.0.0.0/8", "::1"]).expect("addresses").into())),
+        ("w".to_owned(), Arc::new(List::parse(["x", "y"]).expect("words").into())),
     ]);
     for ignore_case in [false, true] {
         let scope = Scope { ignore_case, ..Scope::with_everything(&lists) };

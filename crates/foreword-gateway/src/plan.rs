@@ -37,6 +37,8 @@ pub struct Plan {
     pub watch: bool,
     /// From whom certificates are obtained.
     pub acme: Option<AcmePlan>,
+    /// The lists of rules that follow their files.
+    pub(crate) lists: Vec<Watched>,
     /// In the order of the files.
     pub listeners: Vec<Arc<Listener>>,
     /// In the order of the files; [`Cluster::index`] is a place in it.
@@ -70,7 +72,7 @@ impl Plan {
         if !self.watch {
             return Vec::new();
         }
-        let mut watched = Vec::new();
+        let mut watched = self.lists.clone();
         for listener in &self.listeners {
             let files = listener.tls.iter().flat_map(TlsPlan::files);
             watched.extend(

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::slice;
 
+use crate::named::Entries;
 use crate::program::{Check, Join, Node, Predicate, Test, TextCheck};
 use crate::{Facts, List, Variable};
 
@@ -132,10 +133,12 @@ fn words(check: &TextCheck) -> Option<Vec<&[u8]>> {
     match check {
         TextCheck::Is(word) => Some(vec![word]),
         TextCheck::In(set) => Some(set.words().collect()),
-        TextCheck::InList(list) => match &**list {
+        TextCheck::InList(Entries::Fixed(list)) => match &**list {
             List::Texts(set) => Some(set.words().collect()),
             List::Addresses(_) => None,
         },
+        // It may hold other words later.
+        TextCheck::InList(Entries::Following(_)) => None,
         _ => None,
     }
 }
@@ -194,7 +197,7 @@ mod tests {
     }
 
     fn compile(conditions: &[String]) -> Vec<Option<Predicate>> {
-        let sites = Arc::new(List::parse(["a.example.com", "c.example.com"]).unwrap());
+        let sites = Arc::new(List::parse(["a.example.com", "c.example.com"]).unwrap().into());
         let lists = BTreeMap::from([("sites".to_owned(), sites)]);
         let scope = Scope::with_everything(&lists);
         let compile = |text: &String| match text.as_str() {

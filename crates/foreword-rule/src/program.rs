@@ -8,6 +8,7 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use regex_automata::dfa::dense;
 
+use crate::named::Entries;
 use crate::template::write_value;
 use crate::{Facts, IpSet, List, TextSet, Variable, pattern};
 
@@ -183,7 +184,7 @@ pub(crate) enum IpCheck {
     IsNot(IpAddr),
     In(IpSet),
     /// Always of addresses: the types were checked.
-    InList(Arc<List>),
+    InList(Entries),
 }
 
 impl IpCheck {
@@ -192,7 +193,9 @@ impl IpCheck {
             Self::Is(operand) => address == *operand,
             Self::IsNot(operand) => address != *operand,
             Self::In(set) => set.contains(address),
-            Self::InList(list) => matches!(&**list, List::Addresses(set) if set.contains(address)),
+            Self::InList(list) => {
+                list.with(|list| matches!(list, List::Addresses(set) if set.contains(address)))
+            }
         }
     }
 }
@@ -221,7 +224,7 @@ pub(crate) enum TextCheck {
     IsNot(Box<[u8]>),
     In(TextSet),
     /// Always of words: the types were checked.
-    InList(Arc<List>),
+    InList(Entries),
     StartsWith(Box<[u8]>),
     EndsWith(Box<[u8]>),
     Contains(Box<Finder<'static>>),
@@ -237,7 +240,7 @@ impl TextCheck {
             Self::Is(word) => text == &**word,
             Self::IsNot(word) => text != &**word,
             Self::In(set) => set.contains(text),
-            Self::InList(list) => matches!(&**list, List::Texts(set) if set.contains(text)),
+            Self::InList(list) => list.with(|list| matches!(list, List::Texts(set) if set.contains(text))),
             Self::StartsWith(word) => text.starts_with(word),
             Self::EndsWith(word) => text.ends_with(word),
             Self::Contains(finder) => finder.find(text).is_some(),
@@ -304,7 +307,8 @@ mod tests {
             ("office".to_owned(), List::parse(["198.51.100.0/24", "2001:db8:42::/48"])),
             ("sites".to_owned(), List::parse(["WWW.example.com"])),
         ]);
-        let lists = lists.into_iter().map(|(name, list)| (name, Arc::new(list.expect("a list")))).collect();
+        let lists =
+            lists.into_iter().map(|(name, list)| (name, Arc::new(list.expect("a list").into()))).collect();
         let scope = Scope { ignore_case, ..Scope::with_everything(&lists) };
         Predicate::compile(text, &scope).unwrap_or_else(|error| panic!("{text}: {error}"))
     }

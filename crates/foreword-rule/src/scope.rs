@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::List;
+use crate::NamedList;
 use crate::variable::{Needs, Variable};
 
 /// Where a rule stands: what can have a value there, and which lists there are.
@@ -26,12 +26,12 @@ pub struct Scope<'a> {
     /// Whether paths are compared without case.
     pub ignore_case: bool,
     /// The lists of the file, by name.
-    pub lists: &'a BTreeMap<String, Arc<List>>,
+    pub lists: &'a BTreeMap<String, Arc<NamedList>>,
 }
 
 impl<'a> Scope<'a> {
     /// Where every variable has a value: for rules apart from any listener.
-    pub fn with_everything(lists: &'a BTreeMap<String, Arc<List>>) -> Self {
+    pub fn with_everything(lists: &'a BTreeMap<String, Arc<NamedList>>) -> Self {
         Self {
             http: true,
             tls: true,
@@ -43,6 +43,13 @@ impl<'a> Scope<'a> {
             ignore_case: false,
             lists,
         }
+    }
+
+    /// The same without the lists: for whoever outlives them.
+    pub(crate) fn without_lists(&self) -> Scope<'static> {
+        let Self { http, tls, client_certificate, hello, header, forwarded, ignore_case, lists: _ } = *self;
+        static NONE: BTreeMap<String, Arc<NamedList>> = BTreeMap::new();
+        Scope { http, tls, client_certificate, hello, header, forwarded, ignore_case, lists: &NONE }
     }
 
     /// Why a variable never has a value here, if so: asking it would be without effect.

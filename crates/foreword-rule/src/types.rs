@@ -9,10 +9,11 @@ use memchr::memmem::Finder;
 
 use crate::canonical::{self, NeverEqual};
 use crate::error::shown;
+use crate::named::Entries;
 use crate::parser::{Comparison, Expression, Literal, Operand, Operator, Written, parse};
 use crate::program::{Check, IpCheck, Join, Node, NumberCheck, Predicate, Test, TextCheck};
 use crate::variable::{Kind, Variable};
-use crate::{IpSet, List, RuleError, Scope, TextSet, parse_network, pattern, suggest};
+use crate::{IpSet, List, ListError, NamedList, RuleError, Scope, TextSet, parse_network, pattern, suggest};
 
 impl Predicate {
     /// Compiles a condition.
@@ -70,10 +71,12 @@ fn ip_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<IpCheck, RuleE
         }
         (Operator::In, Operand::List(name)) => {
             let list = list(comparison, name, scope)?;
-            match *list {
-                List::Addresses(_) => IpCheck::InList(list),
-                List::Texts(_) => return Err(wrong_list(comparison, name, "addresses", "words")),
+            if !matches!(*list.current(), List::Addresses(_)) {
+                return Err(wrong_list(comparison, name, "addresses", "words"));
             }
+            let as_it_is = Box::new(|word: &str| Ok(word.to_owned()));
+            let asked = list.ask(as_it_is);
+            IpCheck::InList(asked.map_err(|error| unfit_word(comparison, name, scope, error))?)
         }
         _ => return Err(wrong_operator(comparison)),
     })
@@ -193,28 +196,30 @@ fn text_check(comparison: &Comparison, scope: &Scope<'_>) -> Result<TextCheck, R
 }
 
 /// The words of a list, in the spelling of the variable.
-fn words(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Arc<List>, RuleError> {
+fn words(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Entries, RuleError> {
     let list = list(comparison, name, scope)?;
-    let List::Texts(set) = &*list else {
+    if !matches!(*list.current(), List::Texts(_)) {
         return Err(wrong_list(comparison, name, "words", "addresses"));
-    };
-    let mut changed = false;
-    let mut spelled = Vec::new();
-    for word in set.words() {
-        let word = String::from_utf8_lossy(word);
-        let canonical = whole(&comparison.variable, &word, scope).map_err(|never| {
-            never.at(&comparison.operand_span, format!("{} in the list `@{name}`", quoted(&word)))
-        })?;
-        changed |= *canonical != *word;
-        spelled.push(canonical);
     }
-    let respelled = || Arc::new(List::Texts(TextSet::of(spelled.iter().map(String::as_str))));
-    Ok(if changed { respelled() } else { list })
+    let (variable, lasting) = (comparison.variable.clone(), scope.without_lists());
+    let spell = move |word: &str| whole(&variable, word, &lasting).map_err(|never| never.expected);
+    list.ask(Box::new(spell)).map_err(|error| unfit_word(comparison, name, scope, error))
 }
 
-fn list(comparison: &Comparison, name: &str, scope: &Scope<'_>) -> Result<Arc<List>, RuleError> {
+/// Says of a word of a list what would be said of it in the condition itself.
+fn unfit_word(comparison: &Comparison, name: &str, scope: &Scope<'_>, error: ListError) -> RuleError {
+    let span = &comparison.operand_span;
+    let word = error.entry.unwrap_or_default();
+    let found = format!("{} in the list `@{name}`", quoted(&word));
+    match whole(&comparison.variable, &word, scope) {
+        Err(never) => never.at(span, found),
+        Ok(_) => RuleError::new(span.clone(), error.message),
+    }
+}
+
+fn list<'s>(comparison: &Comparison, name: &str, scope: &Scope<'s>) -> Result<&'s Arc<NamedList>, RuleError> {
     if let Some(list) = scope.lists.get(name) {
-        return Ok(Arc::clone(list));
+        return Ok(list);
     }
     let span = comparison.operand_span.clone();
     let names = || scope.lists.keys().map(String::as_str);
@@ -314,8 +319,8 @@ mod tests {
 
     fn told(text: &str) -> String {
         let lists = BTreeMap::from([
-            ("office".to_owned(), Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses"))),
-            ("sites".to_owned(), Arc::new(List::parse(["www.example.com"]).expect("words"))),
+            ("office".to_owned(), Arc::new(List::parse(["198.51.100.0/24"]).expect("addresses").into())),
+            ("sites".to_owned(), Arc::new(List::parse(["www.example.com"]).expect("words").into())),
         ]);
         let scope = Scope::with_everything(&lists);
         let error = error_in(text, &scope);

@@ -1,19 +1,25 @@
 //! `[list]`: inline, or one entry a line from a file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use foreword_rule::List;
+use foreword_rule::{List, NamedList};
 
 use super::document::{Notes, Table, Value, shown};
 use super::keys::LIST_FILE;
+use super::problem::Problem;
 use super::source::{At, Place, Source};
+use crate::watch::{FromFiles, Look, Watched};
 
 /// The lists of all files.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     /// Those that could be read.
-    pub(crate) good: BTreeMap<String, Arc<List>>,
+    pub(crate) good: BTreeMap<String, Arc<NamedList>>,
+    /// Those that follow a file.
+    files: Vec<Watched>,
     /// The names of those that could not: what asks them has no problem of its own.
     pub(crate) broken: BTreeSet<String>,
     places: BTreeMap<String, Place>,
@@ -39,7 +45,10 @@ impl Lists {
             }
             self.places.insert(name.value.to_owned(), place);
             match read(&value, notes) {
-                Some(list) => drop(self.good.insert(name.value.to_owned(), Arc::new(list))),
+                Some((list, file)) => {
+                    self.files.extend(file);
+                    self.good.insert(name.value.to_owned(), list);
+                }
                 None => drop(self.broken.insert(name.value.to_owned())),
             }
         }
@@ -48,6 +57,11 @@ impl Lists {
     /// Whether `condition` asks a list that could not be read.
     pub(crate) fn asks_broken(&self, condition: &str) -> bool {
         self.broken.iter().any(|name| asks(condition, name))
+    }
+
+    /// Those that follow a file.
+    pub(crate) fn watched(&self) -> Vec<Watched> {
+        self.files.clone()
     }
 
     /// Warns of lists that no condition asks.
@@ -73,12 +87,13 @@ fn asks(condition: &str, list: &str) -> bool {
     })
 }
 
-fn read(value: &Value<'_>, notes: &Notes) -> Option<List> {
+/// Reads a list, and how it follows its file if it has one.
+fn read(value: &Value<'_>, notes: &Notes) -> Option<(Arc<NamedList>, Option<Watched>)> {
     if value.is_list() {
         let texts = notes.keep(value.texts())?;
         let entries: Vec<At<String>> =
             texts.into_iter().map(|at| At::new(at.value.to_owned(), at.place)).collect();
-        return from_entries(&entries, &value.place, notes);
+        return Some((Arc::new(from_entries(&entries, &value.place, notes)?.into()), None));
     }
     let table = match value.table(&LIST_FILE, notes) {
         Ok(table) => table,
@@ -89,10 +104,56 @@ fn read(value: &Value<'_>, notes: &Notes) -> Option<List> {
     };
     let file = table.require("file", |value| value.text())?;
     let path = file.place.source().path(file.value);
+    let context = value.place.context();
+    let seen = Look::at(std::slice::from_ref(&path));
     let source = Source::read(&path).map_err(|problem| file.place.names(&problem));
-    let source = Arc::new(notes.keep(source)?);
-    let place = Place::new(Arc::clone(&source), 0..0, value.place.context());
-    from_entries(&lines(&place, source.text()), &place, notes)
+    let (list, _) = from_source(notes.keep(source)?, &context, notes)?;
+    let list = Arc::new(NamedList::following(list));
+    let made = ListFile { path, context: Arc::clone(&context), seen, list: Arc::clone(&list) };
+    Some((list, Some(Watched { name: context.to_string(), made: Arc::new(made) })))
+}
+
+/// A list, and the file that it follows.
+#[derive(Debug)]
+struct ListFile {
+    path: PathBuf,
+    context: Arc<str>,
+    seen: Look,
+    list: Arc<NamedList>,
+}
+
+impl FromFiles for ListFile {
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+
+    fn seen(&self) -> Look {
+        self.seen.clone()
+    }
+
+    fn read_again(&self, _: SystemTime) -> Result<Vec<String>, Vec<String>> {
+        let notes = Notes::default();
+        let read = notes.keep(Source::read(&self.path));
+        let list = read.and_then(|source| from_source(source, &self.context, &notes));
+        if let Some((list, entries)) = list
+            && let Err(error) = self.list.replace(list)
+        {
+            // Entries are never all left out, so there is one to point at.
+            let place = error.entry.as_ref().and_then(|unfit| entries.iter().find(|at| at.value == *unfit));
+            let place = place.or(entries.first()).map(|at| at.place.problem(error.to_string()));
+            place.into_iter().for_each(|problem| notes.problem(problem));
+        }
+        let (problems, warnings) = notes.take();
+        let shown = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect();
+        if problems.is_empty() { Ok(shown(warnings)) } else { Err(shown(problems)) }
+    }
+}
+
+fn from_source(source: Source, context: &Arc<str>, notes: &Notes) -> Option<(List, Vec<At<String>>)> {
+    let source = Arc::new(source);
+    let place = Place::new(Arc::clone(&source), 0..0, Arc::clone(context));
+    let entries = lines(&place, source.text());
+    Some((from_entries(&entries, &place, notes)?, entries))
 }
 
 /// One entry a line; empty lines and what follows `#` are left out.

@@ -129,6 +129,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
         drain: drain.map_or(DRAIN, |at| at.value),
         watch: watch.is_none_or(|at| at.value),
         acme,
+        lists: lists.watched(),
         listeners: good,
         clusters: clusters.into_plan(),
         access_log,

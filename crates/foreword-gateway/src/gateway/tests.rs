@@ -64,6 +64,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         clusters: vec![cluster],
         watch: true,
         acme: None,
+        lists: Vec::new(),
         access_log: None,
         admin: None,
         warnings: Vec::new(),

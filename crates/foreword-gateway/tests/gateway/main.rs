@@ -10,6 +10,7 @@ mod health;
 mod identify;
 mod killed;
 mod limits;
+mod lists;
 mod metrics;
 mod ocsp;
 mod passthrough;

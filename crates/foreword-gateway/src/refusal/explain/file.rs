@@ -47,9 +47,9 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::FilesRefused,
-        meaning: "Files that the configuration names have changed: certificates, those of a CA, or lists of revoked ones. \
-                  What they hold now cannot be used, so the gateway goes on with what it read before. The line names \
-                  file and reason; it comes once for each change.",
+        meaning: "Files that the configuration names have changed: certificates, those of a CA, lists of revoked ones, \
+                  or lists that rules ask. What they hold now cannot be used, so the gateway goes on with what it read \
+                  before. The line names file and reason, and in a list line and column; it comes once for each change.",
         cause: "A certificate that was replaced and its key was not, a file that is written bit by bit and took long, a \
                 file that was taken away, or an editor that left half of it.",
         remedy: "Write the new files beside the old ones and rename them, which is never seen half done. As soon as they can \
