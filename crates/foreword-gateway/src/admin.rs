@@ -1,4 +1,5 @@
-//! Where the gateway answers for itself: `/metrics`, `/clusters`, `/healthz` and `/readyz`, by default on a unix socket.
+//! Where the gateway answers for itself: `/metrics`, `/clusters`, `/healthz` and `/readyz`, by default on a unix socket; and
+//! where endpoints are drained by hand.
 
 use std::io;
 use std::rc::Rc;
@@ -6,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foreword_http1::{HeadEnd, Limits, RequestHead};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use crate::admission::awaited::Awaited;
 use crate::observe::Observer;
 use crate::plan::{AdminPlan, Bind, Plan};
 use crate::sockets::{self, Beside, BindError, Socket, SocketFile};
@@ -75,8 +76,8 @@ pub(crate) struct Admin {
 impl Admin {
     /// Answers until it is dropped. It must run on a `LocalRuntime`.
     pub(crate) async fn serve(self) {
-        let seats = Semaphore::new(MAX_CONNECTIONS);
-        let desk = Rc::new(Desk { observer: self.observer, states: self.states, seats });
+        let (asking, answered) = (Awaited::default(), Awaited::default());
+        let desk = Rc::new(Desk { observer: self.observer, states: self.states, asking, answered });
         let served = match self.socket {
             Some(Socket::Tcp(listener)) => serve_tcp(listener, &desk).await,
             Some(Socket::Unix(listener)) => serve_unix(listener, &desk).await,
@@ -117,40 +118,60 @@ async fn rest(error: &io::Error) {
 struct Desk {
     observer: Arc<Observer>,
     states: Arc<States>,
-    seats: Semaphore,
+    /// Those whose request is not whole.
+    asking: Awaited,
+    /// Those who have not taken their whole answer.
+    answered: Awaited,
 }
 
 impl Desk {
-    /// Answers one connection beside the others; where too many come, the new one is closed.
+    /// Answers one connection beside the others. Where too many come, the oldest makes room: whoever holds places in silence
+    /// keeps nobody out.
     fn admit<S: AsyncRead + AsyncWrite + Unpin + 'static>(self: &Rc<Self>, stream: S) {
         let desk = Rc::clone(self);
         spawn_local(async move {
-            if let Ok(_seat) = desk.seats.try_acquire() {
-                // Who asks too slowly, or goes away, gets no answer.
-                let _ended = timeout(PATIENCE, answer(stream, &desk)).await;
-            }
+            // Who asks too slowly, or goes away, gets no answer.
+            let _ended = timeout(PATIENCE, answer(stream, &desk)).await;
         });
     }
 }
 
 /// One request, one answer, and the connection is closed.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, desk: &Desk) -> io::Result<()> {
+    let mut seat = desk.asking.sit(MAX_CONNECTIONS);
+    let reply = tokio::select! {
+        reply = ask(&mut stream, desk) => reply?,
+        () = seat.evicted() => return Ok(()),
+    };
+    drop(seat);
+    let Some(reply) = reply else { return Ok(()) };
+    let mut seat = desk.answered.sit(MAX_CONNECTIONS);
+    let taken = async {
+        stream.write_all(&reply.bytes()).await?;
+        close_lingering(&mut stream).await;
+        Ok(())
+    };
+    tokio::select! {
+        taken = taken => taken,
+        () = seat.evicted() => Ok(()),
+    }
+}
+
+/// Reads a request and finds the answer; `None` if the peer left before it was whole.
+async fn ask(stream: &mut (impl AsyncRead + Unpin), desk: &Desk) -> io::Result<Option<Reply>> {
     let mut buffer = Vec::with_capacity(1024);
     let mut end = HeadEnd::request();
     let limits = Limits { head: MAX_HEAD, ..Limits::default() };
-    let reply = loop {
+    loop {
         match end.find(&buffer, &limits) {
-            Ok(Some(len)) => break reply(buffer.get(..len).unwrap_or_default(), &limits, desk),
+            Ok(Some(len)) => return Ok(Some(reply(buffer.get(..len).unwrap_or_default(), &limits, desk))),
             Ok(None) => {}
-            Err(error) => break Reply::text(error.status(), "malformed request\n"),
+            Err(error) => return Ok(Some(Reply::text(error.status(), "malformed request\n"))),
         }
         if stream.read_buf(&mut buffer).await? == 0 {
-            return Ok(());
+            return Ok(None);
         }
-    };
-    stream.write_all(&reply.bytes()).await?;
-    close_lingering(&mut stream).await;
-    Ok(())
+    }
 }
 
 fn reply(head: &[u8], limits: &Limits, desk: &Desk) -> Reply {
@@ -160,18 +181,31 @@ fn reply(head: &[u8], limits: &Limits, desk: &Desk) -> Reply {
     }
     let request = request.view(head);
     let is_head = request.method() == "HEAD";
-    if request.method() != "GET" && !is_head {
-        return Reply::text(405, "only GET and HEAD\n");
-    }
     let target = request.raw_target();
     let path = target.split_once('?').map_or(target, |(path, _)| path);
+    if let Some(order) = DrainOrder::read(path) {
+        return match request.method() {
+            // A page of another site must not have a browser do what only its user could.
+            "POST" if request.field("origin").next().is_some() => {
+                Reply::text(403, "not from a page of another site\n")
+            }
+            "POST" => order.carry_out(&desk.states),
+            _ => Reply { allow: "POST", ..Reply::text(405, "only POST\n") },
+        };
+    }
+    if request.method() != "GET" && !is_head {
+        return Reply { allow: "GET, HEAD", ..Reply::text(405, "only GET and HEAD\n") };
+    }
     let reply = match path {
         "/metrics" => metrics(&desk.observer),
         "/clusters" => clusters(&desk.states),
         "/healthz" => Reply::text(200, "ok\n"),
         "/readyz" if desk.observer.is_ready() => Reply::text(200, "ready\n"),
         "/readyz" => Reply::text(503, "draining\n"),
-        _ => Reply::text(404, "there are /metrics, /clusters, /healthz and /readyz\n"),
+        _ => Reply::text(
+            404,
+            "there are /metrics, /clusters, /healthz and /readyz, and /clusters/NAME/endpoints/ADDRESS/drain and …/undrain\n",
+        ),
     };
     Reply { is_head, ..reply }
 }
@@ -179,21 +213,13 @@ fn reply(head: &[u8], limits: &Limits, desk: &Desk) -> Reply {
 fn metrics(observer: &Arc<Observer>) -> Reply {
     let mut text = String::new();
     match observer.write_metrics(&mut text) {
-        Ok(()) => Reply { status: 200, content_type: OPEN_METRICS, body: text, is_head: false },
+        Ok(()) => Reply { content_type: OPEN_METRICS, ..Reply::text(200, &text) },
         Err(error) => Reply::text(500, &format!("expected metrics, found {error}\n")),
     }
 }
 
 /// Every cluster and its endpoints: whether each is up, and if not, why.
 fn clusters(states: &States) -> Reply {
-    let endpoint = |state: &Arc<EndpointState>| {
-        json!({
-            "address": state.address.to_string(),
-            "state": state.condition().as_str(),
-            "why": state.why(),
-            "up_again_for_seconds": state.usable_for().filter(|_| state.is_up()).map(|time| time.as_secs()),
-        })
-    };
     let cluster = |cluster: &Arc<ClusterState>| {
         json!({
             "name": cluster.name,
@@ -201,12 +227,68 @@ fn clusters(states: &States) -> Reply {
         })
     };
     let all: Vec<_> = states.all().iter().map(cluster).collect();
-    Reply {
-        status: 200,
-        content_type: JSON,
-        body: format!("{:#}\n", json!({ "clusters": all })),
-        is_head: false,
+    Reply::json(&json!({ "clusters": all }))
+}
+
+fn endpoint(state: &Arc<EndpointState>) -> Value {
+    json!({
+        "address": state.address.to_string(),
+        "state": state.condition().as_str(),
+        "why": state.why(),
+        "drained_by": state.drained_by(),
+        "up_again_for_seconds": state.usable_for().filter(|_| state.is_up()).map(|time| time.as_secs()),
+    })
+}
+
+/// An endpoint that is to get nothing new, or to be let come back.
+struct DrainOrder {
+    cluster: String,
+    address: String,
+    drains: bool,
+}
+
+impl DrainOrder {
+    /// Reads `/clusters/NAME/endpoints/ADDRESS/drain`; a `/` in an address is written `%2F`.
+    fn read(path: &str) -> Option<Self> {
+        let mut parts = path.strip_prefix("/clusters/")?.split('/');
+        let (cluster, word, address, order) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let drains = match order {
+            "drain" => true,
+            "undrain" => false,
+            _ => return None,
+        };
+        let is_whole = word == "endpoints" && parts.next().is_none();
+        is_whole.then_some(Self { cluster: decoded(cluster)?, address: decoded(address)?, drains })
     }
+
+    fn carry_out(&self, states: &States) -> Reply {
+        let Self { cluster, address, drains } = self;
+        let Some(state) = states.drain(cluster, address, *drains) else {
+            return Reply::text(404, "there is no such endpoint; /clusters shows those that there are\n");
+        };
+        let done = if *drains { "drains" } else { "is let come back" };
+        tracing::info!(
+            "cluster `{cluster}`: endpoint {} {done}, as somebody at the admin socket said",
+            state.address
+        );
+        Reply::json(&endpoint(&state))
+    }
+}
+
+/// A part of a path without its percent-encoding.
+fn decoded(part: &str) -> Option<String> {
+    let mut bytes = part.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? << 4 | digit()?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
 }
 
 struct Reply {
@@ -214,23 +296,34 @@ struct Reply {
     content_type: &'static str,
     body: String,
     is_head: bool,
+    /// With 405, what would be.
+    allow: &'static str,
 }
 
 impl Reply {
     fn text(status: u16, body: &str) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: body.into(), is_head: false }
+        let content_type = "text/plain; charset=utf-8";
+        Self { status, content_type, body: body.into(), is_head: false, allow: "" }
+    }
+
+    fn json(value: &Value) -> Self {
+        Self { content_type: JSON, ..Self::text(200, &format!("{value:#}\n")) }
     }
 
     fn bytes(&self) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             503 => "Service Unavailable",
             500.. => "Server Error",
             _ => "Bad Request",
         };
-        let allow = if self.status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
+        let allow = match self.allow {
+            "" => String::new(),
+            allow => format!("Allow: {allow}\r\n"),
+        };
         let head = format!(
             "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}Connection: \
              close\r\n\r\n",
@@ -250,7 +343,7 @@ const JSON: &str = "application/json";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From accept until the answer is taken.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A scraper or two and somebody who looks; more than that is a mistake.
+/// A scraper or two and somebody who looks; more than that is a mistake, and the oldest makes room.
 const MAX_CONNECTIONS: usize = 32;
 /// Scrapers send a few hundred bytes.
 const MAX_HEAD: usize = 8 * 1024;

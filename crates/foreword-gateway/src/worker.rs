@@ -81,12 +81,17 @@ async fn serve(start: Start) {
     let Start { number, observer, names, states, challenges, kept, pipes, mut orders, running: _running } =
         start;
     let scribe = Scribe::new(observer, number);
+    let mut drained = states.drained();
     let worker = Worker::new(scribe, names, states, challenges, kept, pipes);
     let mut doors = Doors::default();
     loop {
         let order = tokio::select! {
             biased;
             order = orders.recv() => order,
+            Ok(()) = drained.changed() => {
+                worker.endpoints.look_up();
+                continue;
+            }
             () = worker.all_gone(), if worker.progress.phase() >= Phase::Draining => break,
         };
         match order {

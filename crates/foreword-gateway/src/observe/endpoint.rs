@@ -12,6 +12,7 @@ pub(crate) struct EndpointSeries {
     pub(super) cluster: Box<str>,
     pub(super) address: Box<str>,
     up: AtomicBool,
+    draining: AtomicBool,
     checks: [AtomicU64; CheckResult::ALL.len()],
     ejections: AtomicU64,
     counters: Box<[EndpointCounters]>,
@@ -80,6 +81,11 @@ impl EndpointSeries {
         self.up.store(up, Ordering::Relaxed);
     }
 
+    /// Notes whether it gets nothing new.
+    pub(crate) fn is_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
+    }
+
     /// Counts a health check.
     pub(crate) fn checked(&self, result: CheckResult) {
         if let Some(count) = self.checks.get(result as usize) {
@@ -94,6 +100,10 @@ impl EndpointSeries {
 
     pub(super) fn up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub(super) fn checks(&self) -> impl Iterator<Item = (CheckResult, u64)> {
@@ -124,6 +134,7 @@ impl Observer {
         let series = Arc::new(EndpointSeries {
             cluster: cluster.into(),
             address: address.into(),
+            draining: AtomicBool::new(false),
             up: AtomicBool::new(true),
             checks: Default::default(),
             ejections: AtomicU64::default(),

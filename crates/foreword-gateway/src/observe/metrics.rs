@@ -330,6 +330,8 @@ fn endpoints(page: &mut Page<'_>, endpoints: &[Arc<EndpointSeries>]) -> fmt::Res
     page.counters(&ENDPOINT_FAILURES, uses(|[.., failed]| failed))?;
     let up = endpoints.iter().map(|series| (labels(series), f64::from(u8::from(series.up()))));
     page.gauges(&ENDPOINT_UP, up)?;
+    let draining = endpoints.iter().map(|series| (labels(series), f64::from(u8::from(series.draining()))));
+    page.gauges(&ENDPOINT_DRAINING, draining)?;
     let checks = endpoints.iter().flat_map(|series| {
         series.checks().map(move |(result, count)| {
             let labels =
@@ -474,6 +476,7 @@ families! {
     ENDPOINT_IN_USE "foreword_endpoint_in_use" () Gauge ["cluster" "endpoint"] "How many of them it has now";
     ENDPOINT_FAILURES "foreword_endpoint_failures" () Counter ["cluster" "endpoint"] "Connections that an endpoint did not take, or on which it did not answer";
     ENDPOINT_UP "foreword_endpoint_up" () Gauge ["cluster" "endpoint"] "Whether an endpoint may be chosen: 0 while its check fails, it is ejected or it drains";
+    ENDPOINT_DRAINING "foreword_endpoint_draining" () Gauge ["cluster" "endpoint"] "Whether an endpoint gets nothing new, because of the file or of somebody at the admin socket";
     ENDPOINT_CHECKS "foreword_endpoint_checks" () Counter ["cluster" "endpoint" "result"] "Health checks, by how they ended";
     ENDPOINT_EJECTIONS "foreword_endpoint_ejections" () Counter ["cluster" "endpoint"] "How often an endpoint was left alone for failing those who came";
     RELOADS "foreword_config_reloads" () Counter ["result"] "Reloads of the configuration";

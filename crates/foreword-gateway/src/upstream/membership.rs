@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::watch;
+
 use super::endpoints::Address;
 use super::line::Line;
-use super::state::{Clock, Condition, EndpointState};
+use super::state::{Clock, Condition, DrainedBy, EndpointState};
 use crate::observe::Observer;
 use crate::policy::cluster::WhenAllDown;
 use crate::refusal::Code;
@@ -15,12 +17,15 @@ use crate::refusal::Code;
 pub(crate) struct States {
     observer: Arc<Observer>,
     clock: Clock,
+    /// Told when somebody drains an endpoint, or lets it come back.
+    drained: watch::Sender<()>,
     clusters: Mutex<HashMap<Box<str>, Arc<ClusterState>>>,
 }
 
 impl States {
     pub(crate) fn new(observer: Arc<Observer>) -> Arc<Self> {
-        Arc::new(Self { observer, clock: Clock::start(), clusters: Mutex::default() })
+        let (drained, _) = watch::channel(());
+        Arc::new(Self { observer, clock: Clock::start(), drained, clusters: Mutex::default() })
     }
 
     /// The cluster of this name.
@@ -39,6 +44,21 @@ impl States {
         });
         clusters.insert(name.into(), Arc::clone(&cluster));
         cluster
+    }
+
+    /// Drains an endpoint, written as it is shown, or has it come back; `None` where there is no such one.
+    pub(crate) fn drain(&self, cluster: &str, address: &str, drains: bool) -> Option<Arc<EndpointState>> {
+        let cluster = locked(&self.clusters).get(cluster).map(Arc::clone)?;
+        let members = cluster.members();
+        let endpoint = members.into_iter().find(|member| member.address.to_string() == address)?;
+        endpoint.drain(DrainedBy::Hand, drains);
+        self.drained.send_replace(());
+        Some(endpoint)
+    }
+
+    /// Hears of it when somebody drains an endpoint.
+    pub(crate) fn drained(&self) -> watch::Receiver<()> {
+        self.drained.subscribe()
     }
 
     /// Forgets the clusters that nobody has any more.

@@ -1,6 +1,6 @@
 //! What all workers know of an endpoint: whether it may be chosen, why not, and since when. Atomics; nobody waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,12 @@ pub(crate) struct EndpointState {
     pub(super) failed_answers: AtomicU32,
     /// How often it was ejected, less what it has lived down since.
     pub(super) ejections: AtomicU32,
+    /// Who wants it drained: bits of [`DrainedBy`].
+    drained_by: AtomicU8,
     /// When its last connections are to end; zero while it does not drain.
     drains_until: AtomicU64,
+    /// For how long they may last once it drains, in milliseconds.
+    patience: AtomicU64,
     /// How many connections of all workers it has, where it has a limit.
     pub(super) taken: Arc<AtomicUsize>,
     /// Why it is not usable, for those who look.
@@ -46,7 +50,7 @@ pub(crate) enum Condition {
     Down,
     /// It failed those who came, and is left alone for a while.
     Ejected,
-    /// The file says that it gets nothing new.
+    /// The file says, or somebody at the admin socket, that it gets nothing new.
     Draining,
 }
 
@@ -79,7 +83,9 @@ impl EndpointState {
             failed_connects: AtomicU32::new(0),
             failed_answers: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
+            drained_by: AtomicU8::new(0),
             drains_until: AtomicU64::new(0),
+            patience: AtomicU64::new(0),
             taken: Arc::default(),
             why: ArcSwapOption::empty(),
         }
@@ -160,19 +166,37 @@ impl EndpointState {
         }
     }
 
-    /// Lets its connections go within `patience`, or takes new ones again. Who says the same twice moves no deadline.
-    pub(super) fn drain(&self, patience: Option<Duration>) {
-        match patience {
-            Some(patience) if !self.is_draining() => {
-                self.drains_until.store(self.clock.now() + millis(patience), Ordering::Relaxed);
-                self.changed();
-            }
-            None if self.drains_until.swap(0, Ordering::Relaxed) > 0 => {
-                self.came_back();
-                self.changed();
-            }
-            Some(_) | None => {}
+    /// Notes for how long its connections may last once it drains.
+    pub(super) fn lets_go_within(&self, patience: Duration) {
+        self.patience.store(millis(patience), Ordering::Relaxed);
+    }
+
+    /// Lets its connections go, or takes new ones again unless somebody else wants it drained. Who says the same twice
+    /// moves no deadline.
+    pub(super) fn drain(&self, by: DrainedBy, drains: bool) {
+        let wanted = match drains {
+            true => self.drained_by.fetch_or(by as u8, Ordering::Relaxed) | by as u8,
+            false => self.drained_by.fetch_and(!(by as u8), Ordering::Relaxed) & !(by as u8),
+        };
+        if wanted > 0 && !self.is_draining() {
+            let until = self.clock.now() + self.patience.load(Ordering::Relaxed);
+            self.drains_until.store(until, Ordering::Relaxed);
+            self.changed();
+        } else if wanted == 0 && self.drains_until.swap(0, Ordering::Relaxed) > 0 {
+            self.came_back();
+            self.changed();
         }
+    }
+
+    /// Who wants it drained.
+    pub(crate) fn drained_by(&self) -> Vec<&'static str> {
+        let wanted = self.drained_by.load(Ordering::Relaxed);
+        let is_one = |(by, _): &(DrainedBy, &str)| wanted & *by as u8 > 0;
+        [(DrainedBy::File, "file"), (DrainedBy::Hand, "admin")]
+            .into_iter()
+            .filter(is_one)
+            .map(|(_, name)| name)
+            .collect()
     }
 
     /// Notes what its check has found. The first to say that it is up again starts its slow start.
@@ -212,10 +236,21 @@ impl EndpointState {
 
     fn changed(&self) {
         self.series.is_up(self.is_up());
+        self.series.is_draining(self.is_draining());
         if let Some(cluster) = self.cluster.upgrade() {
             cluster.look_around();
         }
     }
+}
+
+/// Who wants an endpoint drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum DrainedBy {
+    /// The file: `drain = true`.
+    File = 1,
+    /// Somebody at the admin socket.
+    Hand = 2,
 }
 
 /// What a check has found.

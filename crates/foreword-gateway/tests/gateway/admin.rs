@@ -9,6 +9,7 @@ use foreword_gateway::plan::Bind;
 use tempfile::TempDir;
 
 use crate::access_log::http;
+use crate::metrics::{scrape, value};
 use crate::support::{Endpoint, PATIENCE, Running, client, read_all, wait_until};
 
 fn start(dir: &TempDir, bind: &str) -> Running {
@@ -70,9 +71,15 @@ fn whoever_says_nothing_keeps_nobody_waiting() {
     let dir = TempDir::new().unwrap();
     let _running = start(&dir, "unix:admin.sock");
     let socket = dir.path().join("admin.sock");
-    let silent: Vec<UnixStream> = (0..20).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    // More than there are places: the oldest make room.
+    let mut held: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect(&socket).unwrap()).collect();
     assert!(get(&socket, "/healthz").starts_with("HTTP/1.1 200"));
-    drop(silent);
+    // So it is with those who ask and do not take the answer.
+    for place in 0..100 {
+        held.push(UnixStream::connect(&socket).unwrap());
+        held.last_mut().unwrap().write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(get(&socket, "/healthz").starts_with("HTTP/1.1 200"), "{place}");
+    }
 }
 
 #[test]
@@ -128,4 +135,117 @@ fn an_address_serves_as_well_as_a_socket_file() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("ok\n"), "{answer}");
+}
+
+fn post(path: &Path, target: &str, fields: &str) -> String {
+    send(
+        path,
+        format!("POST {target} HTTP/1.1\r\nHost: admin\r\n{fields}Content-Length: 0\r\n\r\n").as_bytes(),
+    )
+}
+
+/// Two echoing endpoints behind a listener in tcp mode.
+fn two(endpoints: &[Endpoint; 2]) -> String {
+    let [one, two] = endpoints.each_ref().map(|endpoint| endpoint.address);
+    format!(
+        "workers = 1\n[listener.edge]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ncluster = \"app\"\n\
+         [cluster.app]\nendpoints = [\"{one}\", \"{two}\"]\ntimeout = {{ drain = \"200ms\" }}\n\
+         [admin]\nbind = \"unix:admin.sock\"\n"
+    )
+}
+
+#[test]
+fn an_endpoint_that_is_drained_by_hand_gets_nothing_new_until_it_is_let_come_back() {
+    let dir = TempDir::new().unwrap();
+    let endpoints = [(); 2].map(|()| Endpoint::echo());
+    let running = Running::start_in(dir.path(), &two(&endpoints));
+    let socket = dir.path().join("admin.sock");
+    let address = endpoints[0].address;
+    let order = |order: &str| post(&socket, &format!("/clusters/app/endpoints/{address}/{order}"), "");
+    let chosen = || {
+        let sample = format!("foreword_endpoint_chosen_total{{cluster=\"app\",endpoint=\"{address}\"}}");
+        value(&scrape(&running), &sample)
+    };
+    let draining = || {
+        let sample = format!("foreword_endpoint_draining{{cluster=\"app\",endpoint=\"{address}\"}}");
+        value(&scrape(&running), &sample)
+    };
+    let echoed = || {
+        let mut stream = client(running.address("edge"));
+        stream.write_all(b"hello").unwrap();
+        stream.read_exact(&mut [0; 5]).unwrap();
+        stream
+    };
+    // One connection is there on each of them, whichever turn it was.
+    let mut open: Vec<_> = (0..4).map(|_| echoed()).collect();
+    let told = order("drain");
+    assert!(told.starts_with("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), "{told}");
+    assert!(told.contains("\"state\": \"draining\"") && told.contains("\"admin\""), "{told}");
+    assert_eq!(draining(), 1.0);
+    let before = chosen();
+    (0..6).for_each(|_| drop(echoed()));
+    assert_eq!(chosen(), before);
+    // The connections that it had are let go when their time is over, and no others.
+    wait_until("its connections are cut", || running.gateway.open_connections() == 2);
+    let still = |stream: &mut std::net::TcpStream| {
+        let _cut = stream.write_all(b"hello");
+        stream.read_exact(&mut [0; 5]).is_ok()
+    };
+    assert_eq!(open.iter_mut().map(still).filter(|still| *still).count(), 2);
+
+    running.reload(&two(&endpoints));
+    let listed = get(&socket, "/clusters");
+    assert!(listed.contains("\"draining\""), "a reload forgets nothing: {listed}");
+    let told = order("undrain");
+    assert!(told.contains("\"state\": \"up\"") && told.contains("\"drained_by\": []"), "{told}");
+    assert_eq!(draining(), 0.0);
+    wait_until("it is chosen again", || {
+        drop(echoed());
+        chosen() > before
+    });
+}
+
+#[test]
+fn an_endpoint_that_the_file_drains_too_stays_drained() {
+    let dir = TempDir::new().unwrap();
+    let endpoints = [(); 2].map(|()| Endpoint::echo());
+    let address = endpoints[0].address;
+    let file = two(&endpoints).replacen(
+        &format!("\"{address}\""),
+        &format!("{{ address = \"{address}\", drain = true }}"),
+        1,
+    );
+    let running = Running::start_in(dir.path(), &file);
+    let socket = dir.path().join("admin.sock");
+    post(&socket, &format!("/clusters/app/endpoints/{address}/drain"), "");
+    let told = post(&socket, &format!("/clusters/app/endpoints/{address}/undrain"), "");
+    assert!(
+        told.contains("\"draining\"") && told.contains("\"file\"") && !told.contains("\"admin\""),
+        "{told}"
+    );
+    running.reload(&two(&endpoints));
+    assert!(!get(&socket, "/clusters").contains("\"draining\""));
+}
+
+#[test]
+fn orders_that_make_no_sense_or_come_from_a_page_change_nothing() {
+    let dir = TempDir::new().unwrap();
+    let endpoints = [(); 2].map(|()| Endpoint::echo());
+    let _running = Running::start_in(dir.path(), &two(&endpoints));
+    let socket = dir.path().join("admin.sock");
+    let path = format!("/clusters/app/endpoints/{}/drain", endpoints[0].address);
+    for (target, fields, status) in [
+        ("/clusters/other/endpoints/127.0.0.1:1/drain", "", "404"),
+        ("/clusters/app/endpoints/127.0.0.1:1/drain", "", "404"),
+        ("/clusters/app/endpoints/unix:%2Fnone/drain", "", "404"),
+        ("/clusters/app/endpoints/%zz/drain", "", "405"),
+        (&*format!("{path}/more"), "", "405"),
+        (&path, "Origin: https://elsewhere.example\r\n", "403"),
+    ] {
+        let told = post(&socket, target, fields);
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {told}");
+    }
+    let told = get(&socket, &path);
+    assert!(told.starts_with("HTTP/1.1 405 ") && told.contains("Allow: POST\r\n"), "{told}");
+    assert!(!get(&socket, "/clusters").contains("draining"));
 }

@@ -15,7 +15,7 @@ use super::endpoints::Address;
 use super::membership::States;
 use super::names::Names;
 use super::resolved::{addresses, draining};
-use super::state::{Condition, EndpointState, Finding};
+use super::state::{Condition, DrainedBy, EndpointState, Finding};
 use crate::policy::cluster::Cluster;
 
 /// Keeps what is known of endpoints, and has them checked, for as long as a plan, or a connection that began under it,
@@ -67,7 +67,8 @@ impl Watching {
                     let draining = draining(cluster, &table);
                     for member in &members {
                         let drains = draining.contains(&member.address);
-                        member.drain(drains.then_some(cluster.timeout.drain));
+                        member.lets_go_within(cluster.timeout.drain);
+                        member.drain(DrainedBy::File, drains);
                     }
                     watched.check(cluster, &members, seats);
                 }
