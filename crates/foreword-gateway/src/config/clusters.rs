@@ -14,6 +14,7 @@ use super::keepalive;
 use super::keys::{BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT};
 use super::problem::Problem;
 use super::source::{At, Place};
+use super::sticky;
 use super::tlvs;
 use crate::plan::{
     Balance, Cluster, ClusterLimits, ClusterTimeouts, Endpoint, HeaderPlacement, InnerHeader, OwnZone,
@@ -129,6 +130,7 @@ fn read(name: &str, index: usize, zone: Option<&OwnZone>, table: &Table<'_, '_>)
         max,
         slow_start,
         zone,
+        sticky: sticky::read(table),
         ejection,
         when_all_down,
         ..cluster

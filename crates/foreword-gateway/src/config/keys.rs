@@ -12,10 +12,10 @@ use self::answers::ERROR_PAGES;
 pub(crate) use self::answers::{BASIC_AUTH, COMPRESS, RESPOND};
 pub(crate) use self::clusters::{
     BALANCE, CLUSTER, CLUSTER_KEEPALIVE, CLUSTER_MAX, CLUSTER_TIMEOUT, CLUSTER_TLS, EJECTION, ENDPOINT,
-    HEALTH, SEND_TLV, ZONE,
+    HEALTH, SECRET, SEND_TLV, STICKY, ZONE,
 };
 pub(crate) use self::limits::{
-    ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, LOG_SHARE, RATE_LIMIT, RULE_TIMEOUT,
+    ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, LOG_SHARE, MAX, MIN, MOST_BODY, RATE_LIMIT, RULE_TIMEOUT,
 };
 pub(crate) use self::tls::{ACME, CERTIFICATE, TLS, TLS_CLIENT};
 use super::takes::Takes::{
@@ -85,6 +85,8 @@ pub(crate) const SECTIONS: &[&Section] = &[
     &ENDPOINT,
     &BALANCE,
     &ZONE,
+    &STICKY,
+    &SECRET,
     &CLUSTER_MAX,
     &SEND_TLV,
     &CLUSTER_TIMEOUT,
@@ -128,7 +130,7 @@ pub(crate) const TOP: Section = Section {
             "watch",
             Flag,
             "true",
-            "Whether certificates, those of CAs and revocation lists are read again as soon as their files change.",
+            "Whether certificates, those of CAs, revocation lists and lists of rules are read again as soon as their files change.",
         ),
         key(
             "request_id",
@@ -181,7 +183,12 @@ pub(crate) const TRUST: Section = Section {
 pub(crate) const LIST_FILE: Section = Section {
     title: "[list] NAME = { … }",
     about: "A list from a file: one entry a line, empty lines and what follows `#` left out.",
-    keys: &[key("file", Text("a path"), "required", "The file; it is read again at each reload.")],
+    keys: &[key(
+        "file",
+        Text("a path"),
+        "required",
+        "The file. It is read again when it changes, unless `watch = false`, and at each reload; one that is broken changes nothing.",
+    )],
 };
 
 pub(crate) const LISTENER: Section = Section {
@@ -361,40 +368,6 @@ const KEEPALIVE_KEYS: &[Key] = &[
     ),
 ];
 
-pub(crate) const MAX: Section = Section {
-    title: "[listener.NAME] max = { … }",
-    about: "Sizes are a number of bytes, or written `\"16KiB\"` or `\"1MiB\"`.",
-    keys: &[
-        key("head", Size(1024, 1024 * 1024), "\"16KiB\"", "The longest head of a request."),
-        key("fields", Number(1, 1000), "100", "The most fields in it."),
-        key(
-            "body",
-            Size(0, MOST_BODY),
-            "none",
-            "The longest content of a request: a longer one is answered with 413, before anything is forwarded if its length is told, else as soon as it is too long.",
-        ),
-        key("streams", Number(1, 1000), "100", "The most requests at once on one HTTP/2 connection."),
-        key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
-        key(
-            "flows",
-            Count,
-            "16384",
-            "The most flows at once in udp mode. Beyond it, the idlest one whose client has not spoken since it was answered makes room; where there is none, the new one is dropped.",
-        ),
-    ],
-};
-
-pub(crate) const MIN: Section = Section {
-    title: "[listener.NAME] min = { … }",
-    about: "Who sends less only holds the connection.",
-    keys: &[key(
-        "body_rate",
-        Number(0, 1024 * 1024),
-        "64",
-        "Bytes a second that the body of a request must bring until its answer begins, over `timeout.idle` at a time; with 0, one byte in each.",
-    )],
-};
-
 pub(crate) const RULE: Section = Section {
     title: "[[listener.NAME.rule]]",
     about: "Rules are read top-down. Each may change something; the first that ends the request decides. Without one: 404 in http mode, closed in tcp mode.",
@@ -484,9 +457,6 @@ pub(crate) const THEN: Section = Section {
     ],
 };
 
-/// A tebibyte: whoever means more means no limit.
-const MOST_BODY: u64 = 1 << 40;
-
 /// Those keys of [`THEN`] of which a rule has at most one.
 pub(crate) const ENDINGS: &[&str] = &["deny", "close", "redirect", "respond", "forward"];
 
@@ -532,7 +502,7 @@ pub(crate) const ACCESS: Section = Section {
 
 pub(crate) const ADMIN: Section = Section {
     title: "[admin]",
-    about: "`/metrics`, `/clusters` (how every endpoint is, as JSON), `/healthz` and `/readyz`.",
+    about: "`/metrics`, `/clusters` (how every endpoint is, as JSON), `/healthz` and `/readyz`; and `POST /clusters/NAME/endpoints/ADDRESS/drain` or `…/undrain`. Whoever can connect to it can do so.",
     keys: &[key(
         "bind",
         Text("an address"),

@@ -5,6 +5,7 @@ mod endpoints;
 mod files;
 mod health;
 mod limits;
+mod sticky;
 
 use std::path::Path;
 

@@ -29,6 +29,7 @@ mod resolve;
 mod rules;
 mod schema;
 mod source;
+mod sticky;
 mod syntax;
 mod takes;
 mod terms;

@@ -191,6 +191,14 @@ fn forward(name: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Ending> {
             )));
         }
     }
+    if cluster.sticky.is_some() && room.mode != Mode::Http {
+        let why = format!(
+            "`sticky` of cluster {} has no effect here: {}",
+            shown(name.value),
+            no_requests(room.mode)
+        );
+        notes.warning(name.place.problem(why));
+    }
     Some(Ending::Forward(cluster))
 }
 

@@ -15,6 +15,7 @@ use super::balance;
 use super::health::HealthCheck;
 use super::key::Key;
 use super::send_tlv::{DEFAULT_MAX_HEADER, PassTlvs, SendTlv};
+use super::sticky::Sticky;
 use crate::watch::FromFiles;
 
 /// Interchangeable endpoints.
@@ -62,6 +63,8 @@ pub struct Cluster {
     pub slow_start: Option<Duration>,
     /// The zone that this gateway is in, if endpoints of the same one are preferred.
     pub zone: Option<OwnZone>,
+    /// By which cookie clients come back to their endpoint, if they do; in http mode alone.
+    pub sticky: Option<Sticky>,
 }
 
 impl Cluster {
@@ -86,6 +89,7 @@ impl Cluster {
             retries: RETRIES,
             slow_start: None,
             zone: None,
+            sticky: None,
             health: None,
             ejection: None,
             when_all_down: WhenAllDown::default(),

@@ -13,5 +13,6 @@ pub mod rate;
 pub mod rules;
 pub mod seats;
 pub mod send_tlv;
+pub mod sticky;
 pub mod terms;
 pub mod tlv_kind;

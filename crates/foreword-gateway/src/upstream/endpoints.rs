@@ -19,6 +19,7 @@ use super::state::Admission;
 use super::view::{Picked, View};
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::cluster::Cluster;
+use crate::policy::sticky::Token;
 
 /// Where to connect: an endpoint whose name, if it had one, is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +61,8 @@ pub(crate) struct Chosen {
     reports: Rc<Reports>,
     /// Whether it decides that others may come; told once.
     is_trial: Cell<bool>,
+    /// By what a cookie names it, where the cluster has one.
+    pub(crate) token: Option<Token>,
     /// Its place among those that are limited. It is given back after all else.
     seat: Option<Seat>,
 }
@@ -179,6 +182,8 @@ impl Drop for Chosen {
 pub(crate) struct Wish<'w> {
     /// What a hash is of, where the cluster has one and the value is there.
     pub(crate) key: Option<u64>,
+    /// The endpoint that a cookie names.
+    pub(crate) token: Option<Token>,
     /// Where it was tried already.
     pub(crate) tried: &'w [Address],
     /// Whether nobody else has waited for longer.
@@ -219,6 +224,7 @@ impl Endpoints {
                     in_use: Load::begin(&slot.load),
                     reports: Rc::clone(&slot.reports),
                     is_trial: Cell::new(admission == Admission::Trial),
+                    token: slot.token,
                     seat,
                 })
             }
@@ -256,6 +262,13 @@ impl Endpoints {
             let loads = self.loads.0.borrow();
             loads.values().filter_map(Weak::upgrade).for_each(|load| load.look_up());
         }
+    }
+
+    /// Whether a cookie with this token leads to an endpoint of `cluster` that takes requests.
+    pub(crate) fn takes(&self, cluster: &Arc<Cluster>, token: Token) -> bool {
+        self.view(cluster, |view| {
+            view.named(cluster, Wish { token: Some(token), ..Wish::default() }).is_some()
+        })
     }
 
     /// Whether there is an endpoint of `cluster` that was not tried.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::ConnectError;
 use super::endpoints::{Address, Choice, Chosen, Endpoints, Wish};
 use crate::policy::cluster::Cluster;
+use crate::policy::sticky::Token;
 
 /// What is told of on the way, whatever comes of it.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum Attempt<'a> {
 pub(crate) struct Attempts {
     /// What a hash is of.
     key: Option<u64>,
+    /// The endpoint that a cookie names.
+    token: Option<Token>,
     tried: Vec<Address>,
     repeats: u8,
 }
@@ -33,6 +36,16 @@ impl Attempts {
     /// None so far. `key` says which endpoint it should be, where the cluster hashes.
     pub(crate) fn new(key: Option<u64>) -> Self {
         Self { key, ..Self::default() }
+    }
+
+    /// Begins with the endpoint that a cookie names.
+    pub(crate) fn first_at(&mut self, token: Option<Token>) {
+        self.token = token;
+    }
+
+    /// The endpoint that a cookie names.
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.token
     }
 
     /// Notes that an endpoint failed: another one is tried the next time.
@@ -53,7 +66,7 @@ impl Attempts {
     }
 
     fn wish(&self) -> Wish<'_> {
-        Wish { key: self.key, tried: &self.tried, is_first_in_line: false }
+        Wish { key: self.key, token: self.token, tried: &self.tried, is_first_in_line: false }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One cluster of one plan as a worker sees it: its endpoints now, and which of them is next.
 
+use std::collections::HashMap;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use super::state::Admission;
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::balance::digest;
 use crate::policy::cluster::{Cluster, WhenAllDown};
+use crate::policy::sticky::Token;
 
 /// One cluster of one plan: its addresses as of a version of the names.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct View {
     pub(super) state: Arc<ClusterState>,
     version: u64,
     pub(super) tiers: Tiers,
+    /// By what a cookie names them; empty where there is none.
+    by_token: HashMap<Token, Rc<Slot>>,
     pub(super) account: Rc<ClusterAccount>,
     /// Whether there is any limit, so that connections must be counted for all workers together.
     is_limited: bool,
@@ -53,6 +57,8 @@ pub(super) struct Slot {
     pub(super) reports: Rc<Reports>,
     /// The most connections of all workers to it.
     pub(super) most: Option<usize>,
+    /// By what a cookie names it, where the cluster has one.
+    pub(super) token: Option<Token>,
 }
 
 impl Slot {
@@ -79,6 +85,7 @@ impl View {
             cluster: Arc::downgrade(cluster),
             state,
             version: table.version(),
+            by_token: by_token(&slots),
             tiers: Tiers::new(cluster, slots),
             account: Rc::new(account),
             is_limited: cluster.max.connections.is_some()
@@ -98,6 +105,7 @@ impl View {
         self.version = table.version();
         let slots = slots(cluster, &self.state, table, loads, scribe);
         if !self.tiers.are_of(&slots) {
+            self.by_token = by_token(&slots);
             self.tiers = Tiers::new(cluster, slots);
             loads.forget_the_gone();
         }
@@ -106,6 +114,13 @@ impl View {
     pub(super) fn choose(&mut self, cluster: &Cluster, wish: Wish<'_>) -> Picked {
         if self.is_limited && !wish.is_first_in_line && self.state.line.is_there() {
             return Picked::Full;
+        }
+        if let Some(slot) = self.named(cluster, wish)
+            && slot.has_room()
+            && let Ok(seat) = self.seat(cluster, &slot)
+            && let Some(admission) = slot.reports.state.admit()
+        {
+            return Picked::Slot { slot, admission, seat };
         }
         // Each worker that takes a trial, or the last room, away from us leaves one endpoint less to choose from.
         let mut has_full_ones = false;
@@ -138,6 +153,13 @@ impl View {
             Ok(seat) => Picked::Slot { slot, admission: Admission::Usual, seat },
             Err(Full) => Picked::Full,
         }
+    }
+
+    /// The endpoint that a cookie names, unless it was tried or takes nobody.
+    pub(super) fn named(&self, cluster: &Cluster, wish: Wish<'_>) -> Option<Rc<Slot>> {
+        let slot = self.by_token.get(&wish.token?)?;
+        let takes = slot.is_usable() || !slot.reports.state.is_draining() && self.tries_all(cluster);
+        (takes && !wish.tried.contains(&slot.address)).then(|| Rc::clone(slot))
     }
 
     /// Counts one more connection, where they are limited.
@@ -197,10 +219,16 @@ fn slots(
             load: loads.of(&address),
             reports: Rc::new(reports),
             most: endpoint.max_connections,
+            token: cluster.sticky.as_ref().map(|sticky| sticky.token(&cluster.name, &address.to_string())),
             address,
         })
     };
     members(cluster, table).into_iter().map(slot).collect()
+}
+
+/// Those that a cookie can name.
+fn by_token(slots: &[Rc<Slot>]) -> HashMap<Token, Rc<Slot>> {
+    slots.iter().filter_map(|slot| Some((slot.token?, Rc::clone(slot)))).collect()
 }
 
 /// There is no room.

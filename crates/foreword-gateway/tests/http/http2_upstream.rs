@@ -138,6 +138,16 @@ async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
             }
             stream.send_data(Bytes::new(), true).unwrap();
         }
+        "/early" => {
+            // It needs no more of the request to answer; that nobody reads on is told by a reset, RFC 9113 §8.1.
+            respond.send_response(answer(&[("content-length", "0")]), true).unwrap();
+        }
+        "/half" => {
+            let mut stream = respond.send_response(answer(&[("content-length", "100")]), false).unwrap();
+            stream.send_data(Bytes::from_static(b"half"), false).unwrap();
+            while body.data().await.is_some() {}
+            stream.send_reset(Reason::INTERNAL_ERROR);
+        }
         "/head" => {
             let text = format!("{} {} {:?}", head.method, head.uri, head.headers);
             let mut stream = respond.send_response(answer(&[]), false).unwrap();
@@ -380,4 +390,25 @@ fn ten_thousand_tiny_messages_in_a_row_are_no_flood_in_either_direction() {
         let answer = ask(&mut client, get("/tiny"), b"").await.unwrap();
         assert_eq!(content(&mut answer.into_body()).await.unwrap().len(), MANY * TINY.len());
     });
+}
+
+#[test]
+fn a_stream_that_ends_early_or_is_reset_costs_its_own_request_and_no_other() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway("", "");
+    let mut client = Wire::to(&gateway);
+    client.write(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome");
+    assert_eq!(client.answer("POST").unwrap().status, 200);
+    assert!(client.is_closed(), "nobody knows what it still sends");
+
+    let mut client = Wire::to(&gateway);
+    client.write(b"POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert!(client.answer("POST").is_none(), "half an answer never looks whole");
+
+    let mut client = Wire::to(&gateway);
+    for _ in 0..2 {
+        assert_eq!(client.ask("POST /reset HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").status, 502);
+        assert_eq!(client.ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    }
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
 }

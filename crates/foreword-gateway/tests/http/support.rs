@@ -336,6 +336,13 @@ impl Wire {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Closes with a reset, and has come to nobody from then on.
+    pub(crate) fn cut(&mut self) {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let unused = TcpStream::connect(nobody.local_addr().unwrap()).unwrap();
+        Self { stream: std::mem::replace(&mut self.stream, unused), buffer: Vec::new(), tell: None }.reset();
+    }
+
     /// Closes with a reset.
     pub(crate) fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();

@@ -29,6 +29,12 @@ pub(crate) const CLUSTER: Section = Section {
             "the top level's `zone`",
             "The zone that this gateway is in, for this cluster.",
         ),
+        key(
+            "sticky",
+            Table(&STICKY),
+            "none",
+            "In http mode, a cookie by which clients come back to the endpoint that answered them.",
+        ),
         key("max", Table(&CLUSTER_MAX), "{}", "How much its endpoints are asked at once."),
         key(
             "slow_start",
@@ -239,6 +245,39 @@ pub(crate) const ZONE: Section = Section {
             "How many hundredths of the weight of its endpoints must be usable for it to take everything; with less, a part in proportion goes to the other zones.",
         ),
     ],
+};
+
+pub(crate) const STICKY: Section = Section {
+    title: "[cluster.NAME] sticky = { … }",
+    about: "The gateway sets a cookie (`HttpOnly`, `Path=/`, `Secure` where the client uses TLS) that names the endpoint which answered, and the client's next requests go there. Where that endpoint is gone, down, ejected, drained or full, or was tried in vain, another one answers and is named from then on. The value is a keyed hash (HMAC-SHA-256): it says nothing to whoever does not know `secret`, and means the same after a restart and at every gateway with the same secret. A forged one means nothing, or an endpoint of the cluster.",
+    keys: &[
+        key("cookie", Text("the name of a cookie"), "required", "Its name."),
+        key(
+            "secret",
+            TextOrTable("at least 16 characters, or a table", &SECRET),
+            "required",
+            "What its values are made with; `openssl rand -hex 32` makes one. Another secret sends every client to a new endpoint once.",
+        ),
+        key("max_age", Duration, "none", "For how long a browser keeps it; without it, until it is closed."),
+        key(
+            "same_site",
+            Word(&["lax", "strict", "none"]),
+            "\"lax\"",
+            "With which requests of other sites a browser sends it. `none` is for pages inside those of others, and works under TLS alone.",
+        ),
+        key("forward", Flag, "false", "Whether endpoints see it; otherwise it is taken out."),
+    ],
+};
+
+pub(crate) const SECRET: Section = Section {
+    title: "[cluster.NAME] sticky = { secret = { … } }",
+    about: "A secret that the file does not hold.",
+    keys: &[key(
+        "file",
+        Text("a path"),
+        "required",
+        "The file; blanks and line ends around it do not count.",
+    )],
 };
 
 pub(crate) const CLUSTER_MAX: Section = Section {

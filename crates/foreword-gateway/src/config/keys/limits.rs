@@ -1,7 +1,41 @@
-//! How often, how many at once and how long: the keys of limits, in rules and on listeners.
+//! How much, how often, how many at once and how long: the keys of limits, in rules and on listeners.
 
 use super::{Section, key};
-use crate::config::takes::Takes::{Duration, Flag, Number, Status, Text};
+use crate::config::takes::Takes::{Count, Duration, Flag, Number, Size, Status, Text};
+
+pub(crate) const MAX: Section = Section {
+    title: "[listener.NAME] max = { … }",
+    about: "Sizes are a number of bytes, or written `\"16KiB\"` or `\"1MiB\"`.",
+    keys: &[
+        key("head", Size(1024, 1024 * 1024), "\"16KiB\"", "The longest head of a request."),
+        key("fields", Number(1, 1000), "100", "The most fields in it."),
+        key(
+            "body",
+            Size(0, MOST_BODY),
+            "none",
+            "The longest content of a request: a longer one is answered with 413, before anything is forwarded if its length is told, else as soon as it is too long.",
+        ),
+        key("streams", Number(1, 1000), "100", "The most requests at once on one HTTP/2 connection."),
+        key("connections", Count, "what the descriptor limit allows", "The most connections at once."),
+        key(
+            "flows",
+            Count,
+            "16384",
+            "The most flows at once in udp mode. Beyond it, the idlest one whose client has not spoken since it was answered makes room; where there is none, the new one is dropped.",
+        ),
+    ],
+};
+
+pub(crate) const MIN: Section = Section {
+    title: "[listener.NAME] min = { … }",
+    about: "Who sends less only holds the connection.",
+    keys: &[key(
+        "body_rate",
+        Number(0, 1024 * 1024),
+        "64",
+        "Bytes a second that the body of a request must bring until its answer begins, over `timeout.idle` at a time; with 0, one byte in each.",
+    )],
+};
 
 pub(crate) const RATE_LIMIT: Section = Section {
     title: "then = { rate_limit = { … } }",
@@ -94,3 +128,6 @@ pub(crate) const LOG_SHARE: Section = Section {
         ),
     ],
 };
+
+/// A tebibyte: whoever means more means no limit.
+pub(crate) const MOST_BODY: u64 = 1 << 40;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::compress::{self, Encoder, Seats, carry_coded, negotiate};
-use super::fields::{Asked, Persistence, write_answer, write_interim};
+use super::fields::{Asked, NewCookie, Persistence, write_answer, write_interim};
 use super::pace::Pace;
 use super::patience::Over;
 use super::refused::Refused;
@@ -46,6 +46,8 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
     pub(super) encoders: &'a Seats,
+    /// The cookie that names it, if the client is to have it.
+    pub(super) cookie: Option<NewCookie<'a>>,
     pub(super) drain: &'a Drain,
     pub(super) note: &'a RefCell<RequestRecord<'n>>,
 }
@@ -140,7 +142,7 @@ impl Answering<'_, '_, '_, '_> {
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         self.out.clear();
         if self.asked.request().version() == Version::Http11 {
-            write_interim(self.asked, &self.response.view(head), self.out);
+            write_interim(self.asked, &self.response.view(head), None, self.out);
         }
         self.say(len, target).await
     }
@@ -155,7 +157,7 @@ impl Answering<'_, '_, '_, '_> {
             return Err(self.refused(|endpoint| Refused::Unasked { endpoint }));
         }
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
-        write_interim(self.asked, &self.response.view(head), self.out);
+        write_interim(self.asked, &self.response.view(head), self.cookie, self.out);
         self.terms.progress.answer_has_begun.set(true);
         self.chosen.answered();
         self.note.borrow_mut().status(101);
@@ -203,10 +205,11 @@ impl Answering<'_, '_, '_, '_> {
         let is_reusable = response.keeps_alive() && framing != Framing::UntilClose;
         let mut body = if decodes { Body::decoded(framing) } else { Body::new(framing) };
         match coding {
-            None => write_answer(self.asked, &response, sent_as, persistence, self.out),
+            None => write_answer(self.asked, &response, sent_as, persistence, self.cookie, self.out),
             Some(_) => {
                 let coding = encoder.as_ref().map(Encoder::coding);
-                compress::write_head(self.asked, &response, coding, sent_as, persistence, self.out);
+                let (asked, cookie) = (self.asked, self.cookie);
+                compress::write_head(asked, &response, coding, sent_as, persistence, cookie, self.out);
             }
         }
         let meter = Final {

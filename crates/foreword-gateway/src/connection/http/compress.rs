@@ -12,7 +12,9 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::carry::{Body, CarryError, Head, Meter};
-use super::fields::{Asked, Persistence, write_answer_fields, write_field, write_framing, write_persistence};
+use super::fields::{
+    Asked, NewCookie, Persistence, write_answer_fields, write_cookie, write_field, write_framing, write_persistence,
+};
 use super::pace::Pace;
 use super::patience::Over;
 use super::shelf::{BUFFER, Buffer};
@@ -54,6 +56,7 @@ pub(super) fn write_head(
     coding: Option<Coding>,
     framing: Framing,
     persistence: Persistence,
+    cookie: Option<NewCookie<'_>>,
     out: &mut Vec<u8>,
 ) {
     out.clear();
@@ -79,6 +82,7 @@ pub(super) fn write_head(
     }
     write_framing(framing, response.content_length().filter(|_| coding.is_none()), out);
     write_persistence(persistence, asked.request().version(), out);
+    write_cookie(asked, cookie, out);
     asked.write_set_in_response(out);
     out.extend_from_slice(b"\r\n");
 }

@@ -10,6 +10,7 @@ use crate::digits;
 use crate::policy::facts::RequestFacts;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::rules::SetField;
+use crate::policy::sticky::{Sticky, Token};
 
 /// A request, and all that was settled about it before it is answered.
 #[derive(Debug)]
@@ -45,7 +46,8 @@ impl<'r> Asked<'r> {
     }
 
     /// Writes the head that the endpoint gets.
-    pub(super) fn write_head(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_head(&self, sticky: Option<&Sticky>, out: &mut Vec<u8>) {
+        let hides = sticky.filter(|sticky| !sticky.forward);
         let request = self.request();
         out.clear();
         out.extend_from_slice(request.method().as_bytes());
@@ -54,7 +56,11 @@ impl<'r> Asked<'r> {
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let authority = request.authority();
         self.write_host(authority, out);
-        request.write_fields(|field| self.passes(field), out);
+        let is_hidden = |field: &Field<'_>| hides.is_some() && is_cookie(field);
+        request.write_fields(|field| self.passes(field) && !is_hidden(field), out);
+        if let Some(sticky) = hides {
+            self.write_other_cookies(sticky, out);
+        }
         write_framing(request.framing(), request.content_length(), out);
         self.write_hop(out);
         self.forwarded(authority).write(|name| self.changes.replace_in_request(name.as_bytes()), out);
@@ -63,6 +69,24 @@ impl<'r> Asked<'r> {
         }
         self.write_set(self.changes.set_in_request(), out);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// The endpoint that the client's cookie names, whether or not there is such a one.
+    pub(super) fn token(&self, sticky: &Sticky) -> Option<Token> {
+        self.request().fields().filter(is_cookie).find_map(|field| sticky.find(field.value))
+    }
+
+    /// Writes the client's cookies without our own.
+    fn write_other_cookies(&self, sticky: &Sticky, out: &mut Vec<u8>) {
+        for field in self.request().fields().filter(|field| is_cookie(field) && self.passes(field)) {
+            let begun = out.len();
+            out.extend_from_slice(field.name);
+            out.extend_from_slice(b": ");
+            match sticky.write_others(field.value, out) {
+                true => out.extend_from_slice(b"\r\n"),
+                false => out.truncate(begun),
+            }
+        }
     }
 
     fn passes(&self, field: &Field<'_>) -> bool {
@@ -158,6 +182,7 @@ pub(super) fn write_answer(
     response: &Response<'_>,
     framing: Framing,
     persistence: Persistence,
+    cookie: Option<NewCookie<'_>>,
     out: &mut Vec<u8>,
 ) {
     out.clear();
@@ -169,14 +194,21 @@ pub(super) fn write_answer(
         // The protocols that would be taken belong to the answer, RFC 9110 §15.5.22.
         write_upgrade(response, out);
     }
+    write_cookie(asked, cookie, out);
     asked.write_set_in_response(out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the head of an interim answer; 101 goes with the protocol that is changed to.
-pub(super) fn write_interim(asked: &Asked<'_>, response: &Response<'_>, out: &mut Vec<u8>) {
+pub(super) fn write_interim(
+    asked: &Asked<'_>,
+    response: &Response<'_>,
+    cookie: Option<NewCookie<'_>>,
+    out: &mut Vec<u8>,
+) {
     out.clear();
     write_answer_fields(asked, response, |_| true, out);
+    write_cookie(asked, cookie, out);
     if response.status() == 101 {
         out.extend_from_slice(b"Connection: upgrade\r\n");
         write_upgrade(response, out);
@@ -203,6 +235,26 @@ pub(super) fn write_answer_fields(
             && passes(field)
     };
     response.write_fields(all_pass, out);
+}
+
+/// A cookie that a client is to have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewCookie<'c> {
+    pub(super) sticky: &'c Sticky,
+    pub(super) token: Token,
+}
+
+/// Rules that set or remove `Set-Cookie` have the last word on ours too.
+pub(super) fn write_cookie(asked: &Asked<'_>, cookie: Option<NewCookie<'_>>, out: &mut Vec<u8>) {
+    if let Some(NewCookie { sticky, token }) = cookie
+        && !asked.changes.replace_in_response(b"Set-Cookie")
+    {
+        sticky.write_set_cookie(token, asked.facts.https, out);
+    }
+}
+
+fn is_cookie(field: &Field<'_>) -> bool {
+    field.name.eq_ignore_ascii_case(b"cookie")
 }
 
 fn write_upgrade(response: &Response<'_>, out: &mut Vec<u8>) {

@@ -15,7 +15,7 @@ use super::Talk;
 use super::answering::{Answered, Answering};
 use super::carry::{Head, Meter};
 use super::exchange::{After, Whom, refuse};
-use super::fields::{Asked, Persistence};
+use super::fields::{Asked, NewCookie, Persistence};
 use super::halves::Shared;
 use super::link::{self, Link};
 use super::refused::Refused;
@@ -29,6 +29,7 @@ use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
 use crate::stream::Carried;
+use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::Attempts;
 
 /// What forwarding needs from the desk.
@@ -53,8 +54,10 @@ pub(super) async fn forward<S: Carried>(
         let whom = Whom::unanswered(talk, asked);
         return refuse(talk, whom, refused, note, tools.to_client).await;
     }
-    asked.write_head(tools.to_endpoint);
+    asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
     let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
+    let named = cluster.sticky.as_ref().and_then(|sticky| asked.token(sticky));
+    attempts.first_at(named.filter(|token| talk.worker.endpoints.takes(cluster, *token)));
     let mut kept_is_welcome = true;
     loop {
         let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, &mut note).await {
@@ -180,6 +183,7 @@ async fn converse<S: Carried>(
         terms,
         chosen: &link.chosen,
         encoders: &talk.worker.shelf.encoders,
+        cookie: new_cookie(asked, cluster, &link.chosen),
         drain: &talk.connection.drain,
         note,
     };
@@ -199,6 +203,13 @@ async fn converse<S: Carried>(
         Poll::Pending
     })
     .await
+}
+
+/// The cookie that the client is given, unless it has it already.
+fn new_cookie<'c>(asked: &Asked<'_>, cluster: &'c Cluster, chosen: &Chosen) -> Option<NewCookie<'c>> {
+    let sticky = cluster.sticky.as_ref()?;
+    let token = chosen.token.filter(|token| asked.token(sticky) != Some(*token))?;
+    Some(NewCookie { sticky, token })
 }
 
 /// Ends an exchange that came to nothing.

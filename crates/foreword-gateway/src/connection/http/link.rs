@@ -14,6 +14,7 @@ use crate::connection::http2::Ask;
 use crate::connection::record::{Fill, RequestRecord};
 use crate::observe::Name;
 use crate::plan::{Cluster, Protocol, SendHeader};
+use crate::policy::sticky::Token;
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, Attempts, reach};
@@ -56,9 +57,10 @@ struct Mine {
 
 impl Own {
     /// Takes the connection to `cluster` that was used last, if there is one that the endpoint has not closed.
-    fn take(&self, cluster: &Cluster) -> Option<Link> {
+    /// Where a cookie names an endpoint, it is one to that.
+    fn take(&self, cluster: &Cluster, token: Option<Token>) -> Option<Link> {
         self.look(|kept| {
-            while let Some(place) = kept.iter().rposition(|mine| mine.fits(cluster)) {
+            while let Some(place) = kept.iter().rposition(|mine| mine.fits(cluster, token)) {
                 if let Some(link) = kept.remove(place).again() {
                     return Some(link);
                 }
@@ -145,7 +147,7 @@ pub(super) async fn find<S>(
     kept_is_welcome: bool,
     note: &mut RequestRecord<'_>,
 ) -> Result<Link, ConnectError> {
-    if kept_is_welcome && let Some(link) = talk.own.take(cluster) {
+    if kept_is_welcome && let Some(link) = talk.own.take(cluster, attempts.token()) {
         note.cluster(&cluster.name);
         note.forwarding(&link.chosen.name);
         link.note(talk.connection, note);
@@ -228,10 +230,13 @@ async fn stream<S>(
 }
 
 impl Mine {
-    /// Whether it leads where a request goes.
-    fn fits(&self, cluster: &Cluster) -> bool {
+    /// Whether it leads where a request goes: to the cluster, and there to the endpoint that a cookie names.
+    fn fits(&self, cluster: &Cluster, token: Option<Token>) -> bool {
         let its = &self.cluster;
-        its.name == cluster.name && its.send_header == cluster.send_header && its.tls == cluster.tls
+        its.name == cluster.name
+            && its.send_header == cluster.send_header
+            && its.tls == cluster.tls
+            && token.is_none_or(|token| self.chosen.token == Some(token))
     }
 
     /// Uses it again, if it is fresh and the endpoint has not closed it.
