@@ -47,9 +47,29 @@ impl<'a> Scope<'a> {
 
     /// The same without the lists: for whoever outlives them.
     pub(crate) fn without_lists(&self) -> Scope<'static> {
-        let Self { http, tls, client_certificate, hello, header, forwarded, ignore_case, lists: _ } = *self;
+        let Self {
+            http,
+            tls,
+            client_certificate,
+            hello,
+            header,
+            forwarded,
+            passwords,
+            ignore_case,
+            lists: _,
+        } = *self;
         static NONE: BTreeMap<String, Arc<NamedList>> = BTreeMap::new();
-        Scope { http, tls, client_certificate, hello, header, forwarded, ignore_case, lists: &NONE }
+        Scope {
+            http,
+            tls,
+            client_certificate,
+            hello,
+            header,
+            forwarded,
+            passwords,
+            ignore_case,
+            lists: &NONE,
+        }
     }
 
     /// Why a variable never has a value here, if so: asking it would be without effect.

@@ -48,7 +48,14 @@ pub(crate) fn of_listener(listener: &Table<'_, '_>, room: &Room<'_>) -> Vec<Boun
 /// The variable of this name, if it has a value as soon as the client is known.
 fn known_on_arrival(name: &str, room: &Room<'_>) -> Result<Variable, String> {
     let variable = known(name, room)?;
-    let arrival = Scope { http: false, tls: false, client_certificate: false, hello: false, ..room.scope };
+    let arrival = Scope {
+        http: false,
+        tls: false,
+        client_certificate: false,
+        hello: false,
+        passwords: false,
+        ..room.scope
+    };
     match arrival.why_missing(&variable) {
         Some(_) => Err(format!(
             "expected a value that is known before TLS and the first request, found {}",

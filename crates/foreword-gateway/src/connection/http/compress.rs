@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::carry::{Body, CarryError, Head, Meter};
 use super::fields::{
-    Asked, NewCookie, Persistence, write_answer_fields, write_cookie, write_field, write_framing, write_persistence,
+    Asked, NewCookie, Persistence, write_answer_fields, write_cookie, write_field, write_framing,
+    write_persistence,
 };
 use super::pace::Pace;
 use super::patience::Over;
