@@ -64,13 +64,13 @@ impl Post {
 
     /// Counts one more, unless there are too many: here, or anywhere in the process.
     pub(crate) fn admit(&self, here: Option<usize>) -> Result<(Place, Place), Full> {
-        let everywhere = Place::take(&self.everywhere.open);
-        if everywhere.number > self.everywhere.limit {
+        let (everywhere, number) = Place::take(&self.everywhere.open);
+        if number > self.everywhere.limit {
             return Err(Full { limit: self.everywhere.limit, of_listener: false });
         }
-        let place = Place::take(&self.open);
+        let (place, number) = Place::take(&self.open);
         match here {
-            Some(limit) if place.number > limit => Err(Full { limit, of_listener: true }),
+            Some(limit) if number > limit => Err(Full { limit, of_listener: true }),
             _ => Ok((everywhere, place)),
         }
     }
@@ -88,21 +88,19 @@ pub(crate) struct Full {
 
 /// One of those who are counted.
 #[derive(Debug)]
-pub(crate) struct Place {
-    counter: Arc<AtomicUsize>,
-    number: usize,
-}
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(counter: &Arc<AtomicUsize>) -> Self {
+    /// Takes one more, and tells the how many-eth it is.
+    fn take(counter: &Arc<AtomicUsize>) -> (Self, usize) {
         let number = counter.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { counter: Arc::clone(counter), number }
+        (Self(Arc::clone(counter)), number)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.counter.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

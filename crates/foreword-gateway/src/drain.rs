@@ -99,12 +99,17 @@ impl Drain {
         }
     }
 
+    /// Whether whatever is left is to be cut off.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress.phase() >= Phase::CutOff
+    }
+
     /// Waits until an idle connection should close: [`GRACE`] after the drain began.
     pub(crate) async fn idle_over(&self) {
         self.progress.reached(Phase::IdleOver).await;
     }
 
-    /// Whether an idle connection should close. A task that waits to be [`cancelled`](Self::cancelled) is woken to ask.
+    /// Whether an idle connection should close: [`GRACE`] after the drain began. A worker has all who wait look up then.
     pub(crate) fn is_idle_over(&self) -> bool {
         self.progress.phase() >= Phase::IdleOver
     }

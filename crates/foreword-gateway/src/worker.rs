@@ -12,7 +12,7 @@ use crate::connection::accept;
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::Worker;
 use crate::datagram::{self, Buffers};
-use crate::drain::{GRACE, Phase, Progress};
+use crate::drain::{GRACE, Phase};
 use crate::observe::Observer;
 use crate::observe::journal::{Scribe, Unit};
 use crate::plan::Mode;
@@ -84,12 +84,14 @@ async fn serve(start: Start) {
     let mut drained = states.drained();
     let worker = Worker::new(scribe, names, states, challenges, kept, pipes);
     let mut doors = Doors::default();
+    let alarms = Rc::clone(&worker.alarms);
+    spawn_local(async move { alarms.run().await });
     loop {
         let order = tokio::select! {
             biased;
             order = orders.recv() => order,
             Ok(()) = drained.changed() => {
-                worker.endpoints.look_up();
+                worker.tell_of_drained_endpoints();
                 continue;
             }
             () = worker.all_gone(), if worker.progress.phase() >= Phase::Draining => break,
@@ -98,15 +100,15 @@ async fn serve(start: Start) {
             Some(Order::Plan(plan)) => doors.follow(plan, &worker),
             Some(Order::Drain) => {
                 doors.close();
-                begin_drain(&worker.progress);
+                begin_drain(&worker);
             }
             Some(Order::CutOff) => {
                 doors.close();
-                worker.progress.advance(Phase::CutOff);
+                worker.advance(Phase::CutOff);
             }
             None => {
                 doors.close();
-                worker.progress.advance(Phase::CutOff);
+                worker.advance(Phase::CutOff);
                 worker.all_gone().await;
                 break;
             }
@@ -114,12 +116,12 @@ async fn serve(start: Start) {
     }
 }
 
-fn begin_drain(progress: &Rc<Progress>) {
-    progress.advance(Phase::Draining);
-    let progress = Rc::clone(progress);
+fn begin_drain(worker: &Rc<Worker>) {
+    worker.advance(Phase::Draining);
+    let worker = Rc::clone(worker);
     spawn_local(async move {
         tokio::time::sleep(GRACE).await;
-        progress.advance(Phase::IdleOver);
+        worker.advance(Phase::IdleOver);
     });
 }
 
@@ -136,7 +138,7 @@ impl Doors {
         let NewPlan { generation, doors, taken } = new;
         worker.progress.replace_plan(generation);
         worker.endpoints.forget_the_gone();
-        worker.endpoints.look_up();
+        worker.tell_of_drained_endpoints();
         let mut before = std::mem::take(&mut self.open);
         for Door { key, listener, post, socket } in doors {
             let unit = match listener.mode {

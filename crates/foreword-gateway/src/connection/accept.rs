@@ -1,12 +1,9 @@
 //! Who comes in: accepted, counted, and handed to a task of its own.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use foreword::PeerAddr;
@@ -16,9 +13,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
+use super::chapter::Story;
 use super::door::{OpenDoor, Served};
 use super::shared::{Present, Worker};
-use super::{Accepted, refuse, run};
+use super::{Accepted, Guest, arrival, refuse};
 use crate::plan::Keepalive;
 use crate::refusal::Code;
 use crate::sockets::Socket;
@@ -70,26 +68,11 @@ fn welcome(accepted: Accepted, served: Rc<Served>, worker: &Rc<Worker>) {
     let present = worker.enter();
     match served.post.admit(served.listener.max.connections) {
         Ok(places) => {
-            let worker = Rc::clone(worker);
-            spawn_local(async move {
-                let story = pin!(run(accepted, served, worker));
-                if catch_panics(story).await.is_none() {
-                    tracing::error!("a connection panicked; the others go on [{}]", Code::Panicked);
-                }
-                drop((places, present));
-            });
+            let guest = Guest::new(&accepted, served, places, present);
+            spawn_local(Story::beginning_with(arrival(accepted, guest)));
         }
         Err(full) => refuse(&accepted, &served, full.into()),
     }
-}
-
-/// Sees a future to its end; `None` if it panicked. Its connection is gone then, and nobody else's.
-async fn catch_panics<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Some),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }
 
 /// A worker's socket, and what need not be asked of each connection.
@@ -192,16 +175,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_panic_ends_its_own_future_and_nothing_else() {
-        let broken = pin!(async {
-            tokio::task::yield_now().await;
-            panic!("on purpose");
-        });
-        assert_eq!(catch_panics::<_>(broken).await, None::<()>);
-        assert_eq!(catch_panics(pin!(async { 7 })).await, Some(7));
-    }
 
     #[test]
     fn only_a_lack_of_means_is_a_shortage() {

@@ -4,14 +4,15 @@ mod way;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 pub(crate) use self::way::Means;
 use self::way::{Broken, Way};
+use super::alarm::Alarm;
 use super::error::ServeError;
 use super::header_watch::HeaderWatch;
 use crate::stream::Carried;
@@ -40,114 +41,191 @@ impl Scratch {
     }
 }
 
-/// What to do on the way from a client to an endpoint and back.
+/// What goes on between a client and an endpoint, and for how long it may.
+///
+/// It is small while nothing moves: what is on its way is kept apart, and the clock is the worker's.
 #[derive(Debug)]
-pub(crate) struct Forward<'w> {
-    pub(crate) means: Means<'w>,
-    /// For which nothing may move either way.
-    pub(crate) idle: Duration,
-    /// When it ends, however busy it is; and after how long that is.
-    pub(crate) end: Option<(Instant, Duration)>,
-    /// What the client must not begin with.
-    pub(crate) watch: HeaderWatch,
+pub(crate) struct Forward {
+    upwards: Way,
+    downwards: Way,
+    bounds: Bounds,
+    /// When something moved last.
+    last: Instant,
+    /// Why the endpoint takes no more. It may have said something before that the client should hear.
+    broken: Option<io::Error>,
     /// Whether a header was read before.
-    pub(crate) headed: bool,
-    /// What the endpoint is told before the client's first bytes, in one write with them.
-    pub(crate) ahead: Vec<u8>,
+    headed: bool,
+    answered: bool,
 }
 
-impl Forward<'_> {
+impl Forward {
+    /// Ends when nothing moved either way for `idle`.
+    pub(crate) fn new(idle: Duration) -> Self {
+        Self {
+            upwards: Way::new(HeaderWatch::off()),
+            downwards: Way::new(HeaderWatch::off()),
+            bounds: Bounds { idle, end: None },
+            last: Instant::now(),
+            broken: None,
+            headed: false,
+            answered: false,
+        }
+    }
+
+    /// Ends when it has lasted for `total` since it `began`, however busy it is.
+    pub(crate) fn for_no_longer_than(mut self, total: Option<Duration>, began: Instant) -> Self {
+        self.bounds.end = total.map(|total| Box::new((began + total, total)));
+        self
+    }
+
+    /// Takes no client's bytes that the watch finds to be a header; `headed` says whether one was read before.
+    pub(crate) fn watching(mut self, watch: HeaderWatch, headed: bool) -> Self {
+        (self.upwards, self.headed) = (Way::new(watch), headed);
+        self
+    }
+
+    /// Tells the endpoint something before the client's first bytes, in one write with them.
+    pub(crate) fn saying_first(mut self, ahead: Vec<u8>) -> Self {
+        self.upwards = self.upwards.with(ahead);
+        self
+    }
+
+    /// Whether the endpoint has said anything.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.answered
+    }
+
     /// Carries bytes until both sides have ended, one has broken, or nothing moved for too long.
     ///
-    /// `moved` is told at once of what moved, so that whoever counts is right also when this is dropped.
+    /// `moved` is told at once of what moved, so that whoever counts is right also when this is dropped. `end` is asked
+    /// when all look up: after how long it must end for other reasons.
     pub(crate) async fn run(
-        self,
+        mut self,
         down: &mut impl Carried,
         up: &mut impl Carried,
+        means: Means<'_>,
+        alarm: &Alarm,
+        end: impl Fn() -> Result<Option<Duration>, ServeError>,
         mut moved: impl FnMut(Traffic),
     ) -> Result<(), ServeError> {
-        let Self { means, idle, end, watch, headed, ahead } = self;
-        let bounds = Bounds { idle, end };
-        let (mut upwards, mut downwards) = (Way::new(watch).with(ahead), Way::new(HeaderWatch::off()));
-        let mut broken = None;
-        let mut last = Instant::now();
-        let mut timer = pin!(sleep_until(bounds.next_look(last, None)));
-        poll_fn(|cx| {
-            let mut now = Traffic::default();
-            upwards.let_go_if_due();
-            let up_done = upwards.poll(cx, downwards.is_done(), down, up, means, &mut now.up);
-            // After a break what the client said may lie unread, and a close would take our last words away.
-            let is_last = upwards.is_done() && broken.is_none() && !matches!(up_done, Poll::Ready(Err(_)));
-            let down_done = downwards.poll(cx, is_last, up, down, means, &mut now.down);
-            if now != Traffic::default() {
-                last = Instant::now();
-                moved(now);
+        poll_fn(|cx| self.poll(cx, (&mut *down, &mut *up), means, alarm, &end, &mut moved)).await
+    }
+
+    /// As [`run`](Self::run), for whoever keeps all that it needs himself.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        (down, up): (&mut impl Carried, &mut impl Carried),
+        means: Means<'_>,
+        alarm: &Alarm,
+        end: impl FnOnce() -> Result<Option<Duration>, ServeError>,
+        moved: impl FnOnce(Traffic),
+    ) -> Poll<Result<(), ServeError>> {
+        let mut now = Traffic::default();
+        let ways = self.poll_ways(cx, down, up, means, &mut now);
+        if now != Traffic::default() {
+            self.last = Instant::now();
+            self.answered |= now.down > 0;
+            moved(now);
+        }
+        match self.judge(ways) {
+            Poll::Pending => self.look_up(cx, alarm, end),
+            over => over,
+        }
+    }
+
+    fn poll_ways(
+        &mut self,
+        cx: &mut Context<'_>,
+        down: &mut impl Carried,
+        up: &mut impl Carried,
+        means: Means<'_>,
+        moved: &mut Traffic,
+    ) -> Ways {
+        let Self { upwards, downwards, .. } = self;
+        upwards.let_go_if_due();
+        let up_done = upwards.poll(cx, downwards.is_done(), down, up, means, &mut moved.up);
+        // After a break what the client said may lie unread, and a close would take our last words away.
+        let is_last = upwards.is_done() && self.broken.is_none() && !matches!(up_done, Poll::Ready(Err(_)));
+        let down_done = downwards.poll(cx, is_last, up, down, means, &mut moved.down);
+        Ways { up: up_done, down: down_done }
+    }
+
+    /// What it means for both that each way has come so far.
+    fn judge(&mut self, ways: Ways) -> Poll<Result<(), ServeError>> {
+        if let Poll::Ready(Err(why)) = ways.up {
+            match why {
+                Broken::Reading(error) => return Poll::Ready(Err(ServeError::Downstream(error))),
+                Broken::Header => {
+                    return Poll::Ready(Err(ServeError::HeaderAsPayload { second: self.headed }));
+                }
+                Broken::Writing(error) => _ = self.broken.get_or_insert(error),
             }
-            if let Poll::Ready(Err(why)) = up_done {
-                match why {
-                    Broken::Reading(error) => return Poll::Ready(Err(ServeError::Downstream(error))),
-                    Broken::Header => {
-                        return Poll::Ready(Err(ServeError::HeaderAsPayload { second: headed }));
-                    }
-                    // It takes no more, but may have said something before that the client should hear.
-                    Broken::Writing(error) => _ = broken.get_or_insert(ServeError::Upstream(error)),
-                }
+        }
+        match ways.down {
+            Poll::Ready(Err(Broken::Reading(error))) => Poll::Ready(Err(ServeError::Upstream(error))),
+            Poll::Ready(Err(Broken::Writing(error))) => Poll::Ready(Err(ServeError::Downstream(error))),
+            Poll::Ready(Ok(())) if self.upwards.is_done() => {
+                Poll::Ready(self.broken.take().map_or(Ok(()), |error| Err(ServeError::Upstream(error))))
             }
-            match down_done {
-                Poll::Ready(Err(Broken::Reading(error))) => {
-                    return Poll::Ready(Err(ServeError::Upstream(error)));
-                }
-                Poll::Ready(Err(Broken::Writing(error))) => {
-                    return Poll::Ready(Err(ServeError::Downstream(error)));
-                }
-                Poll::Ready(Ok(())) if upwards.is_done() => {
-                    return Poll::Ready(broken.take().map_or(Ok(()), Err));
-                }
-                // What an endpoint says may look like a header.
-                Poll::Ready(Ok(()) | Err(Broken::Header)) | Poll::Pending => {}
-            }
-            let patience = upwards.begin_to_wait();
-            if patience.is_some_and(|patience| patience < timer.deadline()) {
-                timer.as_mut().reset(bounds.next_look(last, patience));
-            }
-            // Otherwise it is moved only when it fires: most connections end before it does.
-            while timer.as_mut().poll(cx).is_ready() {
-                let now = Instant::now();
-                if let Some(error) = bounds.exceeded(last, now) {
-                    return Poll::Ready(Err(error));
-                }
-                if patience.is_some_and(|patience| patience <= now) {
-                    // Polled again at once, what waited goes on.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                timer.as_mut().reset(bounds.next_look(last, patience));
-            }
-            Poll::Pending
-        })
-        .await
+            // What an endpoint says may look like a header.
+            Poll::Ready(Ok(()) | Err(Broken::Header)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Looks at the clock and at what else may end it, if the alarm rang, and sets it again. It is not set anew whenever
+    /// something moves: most connections end before it rings.
+    fn look_up(
+        &mut self,
+        cx: &Context<'_>,
+        alarm: &Alarm,
+        end: impl FnOnce() -> Result<Option<Duration>, ServeError>,
+    ) -> Poll<Result<(), ServeError>> {
+        let patience = self.upwards.begin_to_wait();
+        if !alarm.rang() && patience.is_none() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        if let Some(error) = self.bounds.exceeded(self.last, now) {
+            return Poll::Ready(Err(error));
+        }
+        let end = match end() {
+            Ok(left) => left.map(|left| now + left),
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        let over = self.bounds.next_look(self.last);
+        alarm.set(cx, [patience, end].into_iter().flatten().fold(over, Instant::min));
+        Poll::Pending
     }
 }
 
+/// How far each way has come.
+struct Ways {
+    up: Poll<Result<(), Broken>>,
+    down: Poll<Result<(), Broken>>,
+}
+
 /// How long bytes may go both ways.
+#[derive(Debug)]
 struct Bounds {
+    /// For which nothing may move either way.
     idle: Duration,
-    end: Option<(Instant, Duration)>,
+    /// When it ends, however busy it is; and after how long that is. Few have one.
+    end: Option<Box<(Instant, Duration)>>,
 }
 
 impl Bounds {
-    /// When there may be something to end, or to let go, after what moved `last`.
-    fn next_look(&self, last: Instant, patience: Option<Instant>) -> Instant {
+    /// When there may be something to end, after what moved `last`.
+    fn next_look(&self, last: Instant) -> Instant {
         let idle_over = last + self.idle;
-        let end = self.end.map_or(idle_over, |(end, _)| end.min(idle_over));
-        patience.map_or(end, |patience| patience.min(end))
+        self.end.as_ref().map_or(idle_over, |end| end.0.min(idle_over))
     }
 
     fn exceeded(&self, last: Instant, now: Instant) -> Option<ServeError> {
         if now >= last + self.idle {
             return Some(ServeError::Idle(self.idle));
         }
-        self.end.filter(|(end, _)| now >= *end).map(|(_, total)| ServeError::TooLong(total))
+        self.end.as_ref().filter(|end| now >= end.0).map(|end| ServeError::TooLong(end.1))
     }
 }
 
@@ -156,20 +234,17 @@ const SCRATCH: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::rc::Rc;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::connection::alarm::Alarms;
     use crate::connection::pipes::Pipes;
     use crate::observe::Observer;
     use crate::observe::journal::Scribe;
     use crate::stream::Stream;
-
-    fn add(sum: &mut Traffic) -> impl FnMut(Traffic) {
-        |more| {
-            sum.up += more.up;
-            sum.down += more.down;
-        }
-    }
 
     impl Carried for DuplexStream {
         fn bare(&self) -> Option<&Stream> {
@@ -180,21 +255,34 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(3);
 
     /// What a worker has.
-    struct Tools(Scratch, Pipes);
+    struct Tools(Scratch, Rc<Pipes>, Rc<Alarms>);
 
     impl Tools {
         fn new() -> Self {
-            Self(Scratch::new(), Pipes::new(1, Scribe::new(Observer::new(1), 0)))
+            Self(Scratch::new(), Pipes::new(1, Scribe::new(Observer::new(1), 0)), Alarms::new())
         }
 
-        fn forward(&self) -> Forward<'_> {
-            Forward {
-                means: Means { scratch: &self.0, pipes: &self.1 },
-                idle: Duration::from_secs(60),
-                end: None,
-                watch: HeaderWatch::refusing(PATIENCE),
-                headed: false,
-                ahead: Vec::new(),
+        fn forward(&self) -> Forward {
+            let forward = Forward::new(Duration::from_secs(60));
+            forward.watching(HeaderWatch::refusing(PATIENCE), false)
+        }
+
+        async fn run(
+            &self,
+            forward: Forward,
+            (down, up): (&mut DuplexStream, &mut DuplexStream),
+            traffic: &mut Traffic,
+        ) -> Result<(), ServeError> {
+            let means = Means { scratch: &self.0, pipes: &self.1 };
+            let alarm = self.2.alarm();
+            let moved = |more: Traffic| {
+                traffic.up += more.up;
+                traffic.down += more.down;
+            };
+            tokio::select! {
+                biased;
+                outcome = forward.run(down, up, means, &alarm, || Ok(None), moved) => outcome,
+                () = self.2.run() => unreachable!("a clock never ends"),
             }
         }
     }
@@ -220,7 +308,7 @@ mod tests {
         };
         let forward = tools.forward();
         let (outcome, (), ()) =
-            tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk, answer);
+            tokio::join!(tools.run(forward, (&mut down, &mut up), &mut traffic), talk, answer);
         outcome.unwrap();
         assert_eq!(traffic, Traffic { up: 39, down: 39 });
     }
@@ -233,7 +321,7 @@ mod tests {
         client.write_all(&vec![7; 1 << 20]).await.unwrap();
         {
             let forward = tools.forward();
-            let mut run = pin!(forward.run(&mut down, &mut up, add(&mut traffic)));
+            let mut run = pin!(tools.run(forward, (&mut down, &mut up), &mut traffic));
             assert!(poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx))).await.is_pending());
         }
         assert_eq!(traffic.up, 16);
@@ -254,7 +342,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(40)).await;
             client.write_all(b"still here").await.unwrap();
         };
-        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), speak);
+        let (outcome, ()) = tokio::join!(tools.run(forward, (&mut down, &mut up), &mut traffic), speak);
         assert!(matches!(outcome, Err(ServeError::Idle(_))), "{outcome:?}");
         assert_eq!(begin.elapsed().as_secs(), 100);
     }
@@ -265,7 +353,7 @@ mod tests {
         let (mut up, mut endpoint) = duplex(16);
         let (tools, mut traffic) = (Tools::new(), Traffic::default());
         let total = Duration::from_secs(90);
-        let forward = Forward { end: Some((Instant::now() + total, total)), ..tools.forward() };
+        let forward = tools.forward().for_no_longer_than(Some(total), Instant::now());
         let talk = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -275,7 +363,7 @@ mod tests {
         };
         let begin = Instant::now();
         let outcome = tokio::select! {
-            outcome = forward.run(&mut down, &mut up, add(&mut traffic)) => outcome,
+            outcome = tools.run(forward, (&mut down, &mut up), &mut traffic) => outcome,
             () = talk => unreachable!("it never ends"),
         };
         assert!(matches!(outcome, Err(ServeError::TooLong(_))), "{outcome:?}");
@@ -287,7 +375,7 @@ mod tests {
         let (mut client, mut down) = duplex(64);
         let (mut up, mut endpoint) = duplex(64);
         let (tools, mut traffic) = (Tools::new(), Traffic::default());
-        let forward = Forward { ahead: b"header ".to_vec(), ..tools.forward() };
+        let forward = tools.forward().saying_first(b"header ".to_vec());
         let talk = async {
             // The server speaks first, and is heard though the client says nothing.
             endpoint.write_all(b"220").await.unwrap();
@@ -299,7 +387,7 @@ mod tests {
             assert_eq!(heard, b"header hello");
             drop(endpoint);
         };
-        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk);
+        let (outcome, ()) = tokio::join!(tools.run(forward, (&mut down, &mut up), &mut traffic), talk);
         outcome.unwrap();
         assert_eq!(traffic, Traffic { up: 5, down: 3 });
     }
@@ -322,7 +410,7 @@ mod tests {
             assert_eq!(begin.elapsed(), PATIENCE, "only the first bytes wait");
             drop((client, endpoint));
         };
-        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk);
+        let (outcome, ()) = tokio::join!(tools.run(forward, (&mut down, &mut up), &mut traffic), talk);
         outcome.unwrap();
         assert_eq!(traffic.up, 20);
     }
@@ -340,7 +428,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             };
-            let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), drip);
+            let (outcome, ()) = tokio::join!(tools.run(forward, (&mut down, &mut up), &mut traffic), drip);
             assert!(matches!(outcome, Err(ServeError::HeaderAsPayload { second: false })), "{outcome:?}");
             assert_eq!(traffic.up, 0);
         }
@@ -361,7 +449,7 @@ mod tests {
             assert_eq!((&question[..], begin.elapsed()), (&b"PRO"[..], Duration::ZERO));
             drop(endpoint);
         };
-        let (outcome, ()) = tokio::join!(forward.run(&mut down, &mut up, add(&mut traffic)), talk);
+        let (outcome, ()) = tokio::join!(tools.run(forward, (&mut down, &mut up), &mut traffic), talk);
         outcome.unwrap();
     }
 }

@@ -1,6 +1,8 @@
 //! The story of a connection: accepted, identified, handed to its mode, recorded once.
 
 pub(crate) mod accept;
+pub(crate) mod alarm;
+pub(crate) mod chapter;
 pub(crate) mod door;
 pub(crate) mod error;
 pub(crate) mod forward;
@@ -13,20 +15,28 @@ pub(crate) mod pipes;
 pub(crate) mod record;
 pub(crate) mod shared;
 pub(crate) mod tcp;
+mod tunnel;
 
 use std::cell::OnceCell;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use foreword::{Client, PeerAddr, Transport, Version};
+use foreword_tokio::Rewind;
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
+use self::alarm::Alarm;
+use self::chapter::Chapter;
 use self::door::Served;
 use self::error::ServeError;
 use self::identify::{Ends, identify};
 use self::record::{ClientKnown, Record, TlsKnown};
-use self::shared::Worker;
+use self::shared::{Present, Worker};
+use crate::admission::Place;
 use crate::drain::Drain;
 use crate::plan::{Http2, Listener, Mode};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};
@@ -46,8 +56,6 @@ pub(crate) struct Connection {
     /// What the client said of the handshake, if TLS passes through.
     pub(crate) hello: Option<Box<HelloFacts>>,
     pub(crate) drain: Drain,
-    /// What it holds of the listener's bounds, for as long as it lasts.
-    _seats: Box<[Seat]>,
     /// Made when it is first asked for; most connections need none.
     unique_id: OnceCell<Box<[u8]>>,
 }
@@ -92,16 +100,36 @@ pub(crate) struct Accepted {
     pub(crate) at: Instant,
 }
 
-/// Serves a connection to its end, and records how it ended.
-pub(crate) async fn run(accepted: Accepted, served: Rc<Served>, worker: Rc<Worker>) {
-    let drain = Drain::new(&worker.progress);
-    let mut record = Record::open(&served.journal, accepted.peer, accepted.local);
-    let outcome = tokio::select! {
-        biased;
-        outcome = serve(accepted, &served, &worker, drain.clone(), &mut record) => outcome,
-        () = drain.cancelled() => Err(ServeError::CutOff),
-    };
-    error::close(record, &outcome);
+/// What is kept of a connection through all its chapters, until it is recorded how it ended.
+pub(crate) struct Guest {
+    record: Record,
+    /// The plan that it began with.
+    served: Rc<Served>,
+    /// What it holds of bounds, for as long as it lasts.
+    seats: Vec<Seat>,
+    present: Present,
+    /// What wakes it when its time has come, whatever it waits for then.
+    alarm: Alarm,
+    _places: (Place, Place),
+}
+
+impl Guest {
+    pub(crate) fn new(
+        accepted: &Accepted,
+        served: Rc<Served>,
+        places: (Place, Place),
+        present: Present,
+    ) -> Self {
+        let record = Record::open(&served.journal, accepted.peer, accepted.local);
+        let alarm = present.worker().alarms.alarm();
+        Self { record, served, seats: Vec::new(), present, alarm, _places: places }
+    }
+
+    /// Records how the connection ended. No chapter follows.
+    fn leave(self, outcome: &Result<(), ServeError>) -> Option<Chapter> {
+        error::close(self.record, outcome);
+        None
+    }
 }
 
 /// Closes a connection unread, and records why.
@@ -110,84 +138,143 @@ pub(crate) fn refuse(accepted: &Accepted, served: &Served, why: ServeError) {
     error::close(record, &Err(why));
 }
 
-async fn serve(
+/// The first chapter: who it is. How it goes on is the listener's mode.
+pub(crate) fn arrival(accepted: Accepted, mut guest: Guest) -> Chapter {
+    let drain = Drain::new(&guest.present.worker().progress);
+    Chapter::new(async move {
+        let at = accepted.at;
+        let arrived = {
+            let Guest { record, served, seats, present, alarm, .. } = &mut guest;
+            let arrived = pin!(arrive(accepted, served, present.worker(), drain.clone(), record, seats));
+            until_cut_off(&drain, alarm, arrived).await
+        };
+        match arrived {
+            Ok(Arrived { stream: Arriving::Plain(stream), leftover, connection }) => {
+                Some(speak(stream, leftover, at, connection, guest))
+            }
+            Ok(Arrived { stream: Arriving::Tls(stream), leftover, connection }) => {
+                Some(speak(stream, leftover, at, connection, guest))
+            }
+            Err(error) => guest.leave(&Err(error)),
+        }
+    })
+}
+
+/// A connection of which is settled who it is.
+struct Arrived {
+    stream: Arriving,
+    /// What was read beyond.
+    leftover: Vec<u8>,
+    connection: Connection,
+}
+
+/// The client's side of a connection, with TLS or without.
+enum Arriving {
+    Plain(Stream),
+    Tls(Box<TlsStream<Rewind<Stream>>>),
+}
+
+async fn arrive(
     accepted: Accepted,
     served: &Served,
     worker: &Worker,
     drain: Drain,
     record: &mut Record,
-) -> Result<(), ServeError> {
+    seats: &mut Vec<Seat>,
+) -> Result<Arrived, ServeError> {
     let Accepted { mut stream, peer, local, at } = accepted;
     let listener = &served.listener;
     let mut leftover = Vec::new();
     let ends = Ends { peer: &peer, local: &local, accepted: at };
     let client = identify(&mut stream, listener, &served.post.awaited, ends, &mut leftover).await?;
     note_client(record, &client);
-    let seats = let_in(listener, &client)?;
+    let_in(listener, &client, seats)?;
 
     let mut connection = Connection {
         listener: Arc::clone(listener),
         client,
-        _seats: seats,
         tls: None,
         hello: None,
         drain,
         unique_id: OnceCell::new(),
     };
     let headed = connection.client.header.is_some();
-    match &listener.tls {
-        None if listener.mode == Mode::TlsPassthrough => {
-            let deadline = Instant::now() + listener.timeout.tls;
-            // As with the handshake below: most of the connection's life comes after it.
-            let facts = Box::pin(hello::read(&mut stream, &mut leftover, headed, deadline)).await?;
+    let deadline = || Instant::now() + listener.timeout.tls;
+    let Some(plan) = &listener.tls else {
+        if listener.mode == Mode::TlsPassthrough {
+            // Few listeners need it, and whoever arrives would have room for it.
+            let facts = Box::pin(hello::read(&mut stream, &mut leftover, headed, deadline())).await?;
             record.tls(|| passing(&facts));
             connection.hello = Some(Box::new(facts));
-            speak(stream, leftover, at, &connection, worker, record).await
         }
-        None => speak(stream, leftover, at, &connection, worker, record).await,
-        Some(plan) => {
-            let deadline = Instant::now() + listener.timeout.tls;
-            // It lives for the handshake only, and is many times larger than all that comes after.
-            let handshake =
-                Box::pin(acceptor::accept((plan, &worker.challenges), stream, leftover, headed, deadline));
-            let (stream, facts) = handshake.await?;
-            record.tls(|| known(&facts));
-            connection.tls = Some(Box::new(facts));
-            speak(stream, Vec::new(), at, &connection, worker, record).await
-        }
-    }
+        return Ok(Arrived { stream: Arriving::Plain(stream), leftover, connection });
+    };
+    // It is many times larger than what others need to arrive.
+    let means = (&**plan, &*worker.challenges);
+    let handshake = Box::pin(acceptor::accept(means, stream, leftover, headed, deadline()));
+    let (stream, facts) = handshake.await?;
+    record.tls(|| known(&facts));
+    connection.tls = Some(Box::new(facts));
+    Ok(Arrived { stream: Arriving::Tls(stream), leftover: Vec::new(), connection })
 }
 
 /// Asks the listener whether this client may have another connection. TLS has not begun: whoever comes too often costs no
 /// handshake.
-fn let_in(listener: &Listener, client: &Client) -> Result<Box<[Seat]>, ServeError> {
+fn let_in(listener: &Listener, client: &Client, seats: &mut Vec<Seat>) -> Result<(), ServeError> {
     let facts = ConnectionFacts { client, tls: None, hello: None };
-    let mut seats = Vec::new();
     for bound in &listener.bounds {
-        bound.ask(&facts, || Instant::now().into_std(), &mut seats).map_err(ServeError::NotLetIn)?;
+        bound.ask(&facts, || Instant::now().into_std(), seats).map_err(ServeError::NotLetIn)?;
     }
-    Ok(seats.into())
+    Ok(())
 }
 
 /// Goes on in the listener's mode. Each mode has as much room as it needs itself, not as the largest of them does.
-fn speak<'c>(
-    stream: impl Downstream + 'c,
+fn speak(
+    stream: impl Downstream + 'static,
     leftover: Vec<u8>,
     accepted: Instant,
-    connection: &'c Connection,
-    worker: &'c Worker,
-    record: &'c mut Record,
-) -> Pin<Box<dyn Future<Output = Result<(), ServeError>> + 'c>> {
+    connection: Connection,
+    guest: Guest,
+) -> Chapter {
     match connection.listener.mode {
         // Datagrams come through doors of another kind; a stream could only be forwarded.
         Mode::Tcp | Mode::TlsPassthrough | Mode::Udp => {
-            Box::pin(tcp::serve(stream, leftover, accepted, connection, worker, record))
+            tcp::chapter(stream, leftover, accepted, connection, guest)
         }
-        Mode::Http if connection.is_http2() => {
-            Box::pin(http2::serve(stream, leftover, connection, worker, record))
-        }
-        Mode::Http => Box::pin(http::serve(stream, leftover, connection, worker, record)),
+        Mode::Http if connection.is_http2() => Chapter::new(async move {
+            let outcome = {
+                let Guest { record, present, alarm, .. } = &guest;
+                let served = pin!(http2::serve(stream, leftover, &connection, present.worker(), record));
+                until_cut_off(&connection.drain, alarm, served).await
+            };
+            guest.leave(&outcome)
+        }),
+        Mode::Http => Chapter::new(async move {
+            let outcome = {
+                let Guest { record, present, alarm, .. } = &guest;
+                let served = pin!(http::serve(stream, leftover, &connection, present.worker(), record));
+                until_cut_off(&connection.drain, alarm, served).await
+            };
+            guest.leave(&outcome)
+        }),
     }
+}
+
+/// Goes on with what is under way until the drain has ended.
+async fn until_cut_off<T>(
+    drain: &Drain,
+    alarm: &Alarm,
+    mut under_way: Pin<&mut impl Future<Output = Result<T, ServeError>>>,
+) -> Result<T, ServeError> {
+    poll_fn(|cx| match under_way.as_mut().poll(cx) {
+        Poll::Pending if drain.is_over() => Poll::Ready(Err(ServeError::CutOff)),
+        Poll::Pending => {
+            alarm.hear(cx);
+            Poll::Pending
+        }
+        over => over,
+    })
+    .await
 }
 
 /// Notes whom it was made for, and on whose word.
@@ -225,20 +312,10 @@ fn known(facts: &TlsFacts) -> TlsKnown {
 mod tests {
     use super::*;
 
-    fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    fn size_of_mode<'c, F>(
-        _: impl FnOnce(Stream, Vec<u8>, Instant, &'c Connection, &'c Worker, &'c mut Record) -> F,
-    ) -> usize {
-        size_of::<F>()
-    }
-
     #[test]
     fn a_tunnel_that_is_idle_takes_little_memory() {
         // What an exchange holds for the access log comes on top, and so does what the runtime keeps of a task.
-        let (story, tunnel) = (size(run), size_of_mode(tcp::serve));
-        assert!(story + tunnel <= 2600, "{story} bytes for the story, {tunnel} for the tunnel");
+        let tunnel = size_of::<tunnel::Tunnel<Stream>>();
+        assert!(tunnel <= 600, "{tunnel} bytes");
     }
 }

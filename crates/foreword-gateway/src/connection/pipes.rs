@@ -26,12 +26,12 @@ pub(crate) struct Pipes {
 }
 
 impl Pipes {
-    pub(crate) fn new(most: usize, scribe: Rc<Scribe>) -> Self {
-        Self { spare: RefCell::default(), open: Cell::new(0), most, scribe }
+    pub(crate) fn new(most: usize, scribe: Rc<Scribe>) -> Rc<Self> {
+        Rc::new(Self { spare: RefCell::default(), open: Cell::new(0), most, scribe })
     }
 
     /// Lends an empty pipe. There may be none to be had: that is counted, and the bytes are copied.
-    pub(crate) fn lend(&self) -> Option<Lent<'_>> {
+    pub(crate) fn lend(self: &Rc<Self>) -> Option<Lent> {
         let spare = self.spare.borrow_mut().pop();
         let pipe = match spare {
             Some(pipe) => pipe,
@@ -43,7 +43,7 @@ impl Pipes {
                 }
             },
         };
-        Some(Lent { pipe: Some(pipe), pipes: self })
+        Some(Lent { pipe: Some(pipe), pipes: Rc::clone(self) })
     }
 
     fn another(&self) -> Option<Pipe> {
@@ -59,13 +59,13 @@ impl Pipes {
 
 /// A pipe on loan. Whoever breaks off with bytes in it takes it along: nobody else must ever find them.
 #[derive(Debug)]
-pub(crate) struct Lent<'p> {
+pub(crate) struct Lent {
     /// `None` only while it is dropped.
     pipe: Option<Box<Pipe>>,
-    pipes: &'p Pipes,
+    pipes: Rc<Pipes>,
 }
 
-impl Lent<'_> {
+impl Lent {
     /// Whether bytes are in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.pipe.as_ref().is_none_or(|pipe| pipe.held == 0)
@@ -92,7 +92,7 @@ impl Lent<'_> {
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for Lent {
     fn drop(&mut self) {
         match self.pipe.take() {
             Some(pipe) if pipe.held == 0 => self.pipes.spare.borrow_mut().push(pipe),
@@ -186,7 +186,7 @@ mod tests {
         (far, Stream::Tcp(door.accept().await.unwrap().0))
     }
 
-    fn pipes(most: usize) -> Pipes {
+    fn pipes(most: usize) -> Rc<Pipes> {
         Pipes::new(most, Scribe::new(Observer::new(1), 0))
     }
 

@@ -1,6 +1,7 @@
 //! The record of a connection or request: opened once, filled as its story goes, closed once however it ends.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foreword::{ClientAddr, PeerAddr};
@@ -63,9 +64,9 @@ impl Record {
     }
 
     /// Notes the trust group of the peer.
-    pub(crate) fn trust(&mut self, group: &str) {
+    pub(crate) fn trust(&mut self, group: &Arc<str>) {
         if self.journal.wants().has(Name::Trust) {
-            self.known.trust = Some(group.into());
+            self.known.trust = Some(Arc::clone(group));
         }
     }
 
@@ -345,8 +346,6 @@ const TLS_NAMES: [Name; 7] = [
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::observe::Observer;
     use crate::observe::counters::{Closing, Counter};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::alarm::Alarms;
 use super::forward::{Means, Scratch};
 use super::http::Shelf;
 use super::pipes::Pipes;
-use crate::drain::Progress;
+use crate::drain::{Phase, Progress};
 use crate::observe::journal::Scribe;
 use crate::tls::challenges::Challenges;
 use crate::upstream::endpoints::Endpoints;
@@ -28,7 +29,7 @@ pub(crate) struct Worker {
     /// The buffer that whoever reads borrows for a turn.
     pub(crate) scratch: Scratch,
     /// What many bytes pass through.
-    pub(crate) pipes: Pipes,
+    pub(crate) pipes: Rc<Pipes>,
     /// What requests borrow while they last.
     pub(crate) shelf: Shelf,
     /// Connections to endpoints that wait for a request.
@@ -39,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) challenges: Arc<Challenges>,
     /// How far the drain is, and which plan is in force.
     pub(crate) progress: Rc<Progress>,
+    /// What wakes connections that wait.
+    pub(crate) alarms: Rc<Alarms>,
     open: Cell<usize>,
     all_ended: Notify,
 }
@@ -63,9 +66,23 @@ impl Worker {
             streams: Rc::default(),
             challenges,
             progress: Progress::new(0),
+            alarms: Alarms::new(),
             open: Cell::new(0),
             all_ended: Notify::new(),
         })
+    }
+
+    /// Goes on to `phase`, and has everyone hear of it.
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.progress.advance(phase);
+        self.alarms.ring();
+    }
+
+    /// Has the connections to endpoints that drain find out about it.
+    pub(crate) fn tell_of_drained_endpoints(&self) {
+        if self.endpoints.any_drains() {
+            self.alarms.ring();
+        }
     }
 
     /// What bytes are carried with.
@@ -90,6 +107,13 @@ impl Worker {
 /// Somebody whom a drain waits for.
 #[derive(Debug)]
 pub(crate) struct Present(Rc<Worker>);
+
+impl Present {
+    /// The worker with which it is counted.
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.0
+    }
+}
 
 impl Drop for Present {
     fn drop(&mut self) {

@@ -1,8 +1,8 @@
-//! tcp mode: the rules are asked once, then bytes go both ways.
+//! tcp mode: the rules are asked once and an endpoint is found; then bytes go both ways.
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,11 +11,13 @@ use foreword::{Client, Trust, Verdict};
 use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-use super::Connection;
+use super::chapter::Chapter;
 use super::error::ServeError;
 use super::forward::{Forward, Scratch, Traffic};
 use super::header_watch::{HeaderWatch, Seen};
 use super::record::{Fill, Record};
+use super::tunnel::{Tunnel, note};
+use super::{Connection, Guest, until_cut_off};
 use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{Cluster, HeaderPlacement, InnerHeader, Listener, SecondHeader};
@@ -29,71 +31,85 @@ use crate::upstream::connect::open;
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, Attempts, reach};
 
-/// Serves a connection in tcp mode. `leftover` was read behind the header.
-pub(crate) async fn serve(
-    mut stream: impl Downstream,
+/// The chapter in which the rules are asked and an endpoint is found. Bytes go both ways in the next, which needs nothing of
+/// this one. `leftover` was read behind the header.
+pub(crate) fn chapter(
+    stream: impl Downstream + 'static,
     leftover: Vec<u8>,
     accepted: Instant,
+    connection: Connection,
+    mut guest: Guest,
+) -> Chapter {
+    Chapter::new(async move {
+        let begun = {
+            let Guest { record, seats, present, alarm, .. } = &mut guest;
+            let begun = pin!(begin(stream, leftover, &connection, present.worker(), record, seats));
+            until_cut_off(&connection.drain, alarm, begun).await
+        };
+        match begun {
+            Ok(begun) => Some(begun.tunnel(accepted, &connection, guest).chapter()),
+            Err(error) => guest.leave(&Err(error)),
+        }
+    })
+}
+
+/// A connection to an endpoint that knows whom it is for.
+struct Begun<S> {
+    stream: S,
+    upstream: Outgoing,
+    chosen: Chosen,
+    limits: Limits,
+    watch: HeaderWatch,
+    /// What is said before the client's first bytes, if it was not said yet.
+    ahead: Vec<u8>,
+}
+
+impl<S: Downstream + 'static> Begun<S> {
+    fn tunnel(self, accepted: Instant, connection: &Connection, guest: Guest) -> Tunnel<S> {
+        let Self { stream, upstream, chosen, limits, watch, ahead } = self;
+        let forward = Forward::new(limits.idle)
+            .for_no_longer_than(limits.total, accepted)
+            .watching(watch, connection.client.header.is_some())
+            .saying_first(ahead);
+        Tunnel { stream, upstream, forward, chosen: Box::new(chosen), guest }
+    }
+}
+
+/// Asks the rules, finds an endpoint, and introduces the client to it.
+async fn begin<S: Downstream>(
+    stream: S,
+    first: Vec<u8>,
     connection: &Connection,
     worker: &Worker,
     record: &mut Record,
-) -> Result<(), ServeError> {
-    // Given back when the connection is over.
-    let (decided, _seats) = decide(connection, accepted, record)?;
-    let Decided { cluster, idle, end } = decided;
-    // It is over when bytes begin to flow, and should take no room from then on.
-    let begun = Box::pin(begin(&mut stream, leftover, cluster, idle, connection, worker, record));
-    let Begun { chosen, mut upstream, watch, ahead } = begun.await?;
-
-    let mut answered = false;
-    let moved = |moved: Traffic| {
-        answered |= moved.down > 0;
-        note(record, moved);
-    };
-    let forward = Forward {
-        means: worker.means(),
-        idle,
-        end,
-        watch,
-        headed: connection.client.header.is_some(),
-        ahead,
-    };
-    let outcome = tokio::select! {
-        biased;
-        outcome = forward.run(&mut stream, &mut upstream, moved) => outcome,
-        () = chosen.let_go() => Err(ServeError::EndpointDrained),
-    };
-    match &outcome {
-        _ if answered => chosen.answered(),
-        Err(ServeError::Upstream(error)) => chosen.did_not_answer(error),
-        _ => {}
-    }
-    match &outcome {
-        Err(ServeError::Downstream(error)) if is_reset(error) => upstream.socket().reset_on_close(),
-        Err(ServeError::Upstream(error)) if is_reset(error) => stream.socket().reset_on_close(),
-        _ => {}
-    }
-    drop(chosen);
-    outcome
+    seats: &mut Vec<Seat>,
+) -> Result<Begun<S>, ServeError> {
+    let decided = decide(connection, record, seats)?;
+    introduce(stream, first, decided, connection, worker, record).await
 }
 
 /// Where the rules send a connection, and how long it may take.
 struct Decided<'c> {
     cluster: &'c Arc<Cluster>,
+    limits: Limits,
+}
+
+/// How long a tunnel may be idle, and how long it may last.
+#[derive(Clone, Copy)]
+struct Limits {
     idle: Duration,
-    /// When it ends at the latest, and after how long that is.
-    end: Option<(Instant, Duration)>,
+    total: Option<Duration>,
 }
 
 /// Asks the rules, and takes the seats that they bound.
 fn decide<'c>(
     connection: &'c Connection,
-    accepted: Instant,
     record: &mut Record,
-) -> Result<(Decided<'c>, Box<[Seat]>), ServeError> {
+    seats: &mut Vec<Seat>,
+) -> Result<Decided<'c>, ServeError> {
     let (facts, listener) = (connection.facts(), &connection.listener);
-    let (mut seats, mut terms) = (Vec::new(), Terms::default());
-    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
+    let mut terms = Terms::default();
+    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), seats);
     let decision = listener.rules.decide(&facts, ask, &mut |change| change.tell(&mut terms));
     if let Some(rule) = decision.rule {
         record.rule(&rule.name);
@@ -103,9 +119,8 @@ fn decide<'c>(
     match (decision.ending, decision.rule, decision.over) {
         (Ending::Forward(cluster), _, _) => {
             let idle = terms.idle.unwrap_or(listener.timeout.idle);
-            let total = terms.total.or(listener.timeout.total);
-            let end = total.map(|total| (accepted + total, total));
-            Ok((Decided { cluster, idle, end }, seats.into()))
+            let limits = Limits { idle, total: terms.total.or(listener.timeout.total) };
+            Ok(Decided { cluster, limits })
         }
         (_, Some(limited), Some(over)) => Err(ServeError::Limited { rule: rule(limited), over }),
         (_, Some(refused), None) => Err(ServeError::Rule { rule: rule(refused) }),
@@ -113,32 +128,22 @@ fn decide<'c>(
     }
 }
 
-/// A connection to an endpoint that knows whom it is for.
-struct Begun {
-    chosen: Box<Chosen>,
-    upstream: Outgoing,
-    watch: HeaderWatch,
-    /// What is said before the client's first bytes, if it was not said yet.
-    ahead: Vec<u8>,
-}
-
 /// Connects to an endpoint and introduces the client, with its first words if they are there.
-async fn begin(
-    stream: &mut impl Downstream,
+async fn introduce<S: Downstream>(
+    mut stream: S,
     mut first: Vec<u8>,
-    cluster: &Arc<Cluster>,
-    idle: Duration,
+    Decided { cluster, limits }: Decided<'_>,
     connection: &Connection,
     worker: &Worker,
     record: &mut Record,
-) -> Result<Begun, ServeError> {
+) -> Result<Begun<S>, ServeError> {
     let headed = connection.client.header.is_some();
     let refuses = refuses_header(&connection.listener, &connection.client);
     let mut watch = match refuses || cluster.inner_header == InnerHeader::Reject {
         true => HeaderWatch::refusing(connection.listener.header.deadline),
         false => HeaderWatch::off(),
     };
-    take_first_words(stream, &mut first, &mut watch, headed, &worker.scratch).await?;
+    take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     record.cluster(&cluster.name);
     let tell = |attempt: Attempt<'_>| match attempt {
         Attempt::To(chosen) => record.forwarding(&chosen.name),
@@ -150,7 +155,7 @@ async fn begin(
     let (chosen, opened) = reach(&worker.endpoints, cluster, &mut attempts, tell, connect).await?;
     record.connected(false);
     if first.is_empty() {
-        take_first_words(stream, &mut first, &mut watch, headed, &worker.scratch).await?;
+        take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     }
     let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
     let (upstream, ahead) = if waits {
@@ -161,12 +166,12 @@ async fn begin(
     };
     let upstream = upstream.into_stream();
     chosen.took_it();
-    upstream.socket().keep_alive(cluster.keepalive.within(idle));
+    upstream.socket().keep_alive(cluster.keepalive.within(limits.idle));
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }
     note(record, Traffic { up: first.len() as u64, down: 0 });
-    Ok(Begun { chosen: Box::new(chosen), upstream, watch, ahead })
+    Ok(Begun { stream, upstream, chosen, limits, watch, ahead })
 }
 
 /// Takes the client's first words if they are there, so that they go out with our header. It waits for none: where the
@@ -229,17 +234,6 @@ pub(crate) fn refuses_header(listener: &Listener, client: &Client) -> bool {
     }
 }
 
-fn note(record: &mut Record, moved: Traffic) {
-    record.received(moved.up);
-    record.upstream_sent(moved.up);
-    record.sent(moved.down);
-    record.upstream_received(moved.down);
-}
-
-fn is_reset(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::{TcpListener, TcpStream};
@@ -260,6 +254,6 @@ mod tests {
         let Stream::Tcp(socket) = &stream else { panic!("over TCP") };
         socket.readable().await.unwrap();
         let reset = take_what_is_there(&mut stream, &mut first, &scratch).await.unwrap_err();
-        assert!(is_reset(&reset), "{reset}");
+        assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of a connection and of what went on in it: the facts behind one line of the access log.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use foreword::{ClientAddr, PeerAddr};
@@ -41,7 +42,7 @@ pub(crate) struct Known {
     /// Where the client wanted to go; until a header was believed, our own end.
     pub(crate) destination: PeerAddr,
     pub(crate) header_version: Option<u8>,
-    pub(crate) trust: Option<Box<str>>,
+    pub(crate) trust: Option<Arc<str>>,
     pub(crate) tls: Option<Box<TlsKnown>>,
     pub(crate) header_done: Moment,
     pub(crate) handshake_done: Moment,

@@ -57,7 +57,7 @@ pub(crate) struct Chosen {
     pub(crate) name: Rc<str>,
     /// Where it is counted what becomes of it.
     pub(crate) account: Rc<ClusterAccount>,
-    in_use: Use,
+    _in_use: Use,
     reports: Rc<Reports>,
     /// Whether it decides that others may come; told once.
     is_trial: Cell<bool>,
@@ -152,16 +152,9 @@ impl Chosen {
         self.seat.is_some()
     }
 
-    /// Waits until this connection must end since its endpoint drains; mostly for ever.
-    pub(crate) async fn let_go(&self) {
-        loop {
-            match self.reports.state.drains_for() {
-                None => self.in_use.looks_up().await,
-                Some(Duration::ZERO) => return,
-                // Boxed, since few need it and every tunnel would have room for it. It may be told otherwise meanwhile.
-                Some(left) => Box::pin(tokio::time::sleep(left)).await,
-            }
-        }
+    /// After how long this connection must end, since its endpoint drains; `None` as long as it does not.
+    pub(crate) fn drains_for(&self) -> Option<Duration> {
+        self.reports.state.drains_for()
     }
 
     /// It took the connection and did not answer.
@@ -221,7 +214,7 @@ impl Endpoints {
                     address: slot.address.clone(),
                     name: Rc::clone(&slot.name),
                     account,
-                    in_use: Load::begin(&slot.load),
+                    _in_use: Load::begin(&slot.load),
                     reports: Rc::clone(&slot.reports),
                     is_trial: Cell::new(admission == Admission::Trial),
                     token: slot.token,
@@ -254,14 +247,14 @@ impl Endpoints {
         waiting.map(|waiting| Queued { waiting, account })
     }
 
-    /// Has the connections to endpoints that drain find out about it.
-    pub(crate) fn look_up(&self) {
+    /// Whether some endpoint drains.
+    pub(crate) fn any_drains(&self) -> bool {
         let views = self.views.borrow();
-        let mut slots = views.iter().flatten().flat_map(|view| view.tiers.slots());
-        if slots.any(|slot| slot.reports.state.is_draining()) {
-            let loads = self.loads.0.borrow();
-            loads.values().filter_map(Weak::upgrade).for_each(|load| load.look_up());
-        }
+        views
+            .iter()
+            .flatten()
+            .flat_map(|view| view.tiers.slots())
+            .any(|slot| slot.reports.state.is_draining())
     }
 
     /// Whether a cookie with this token leads to an endpoint of `cluster` that takes requests.

@@ -3,8 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
-use tokio::sync::Notify;
-
 use crate::policy::balance::Order;
 
 /// The connections of one worker to one address, whichever cluster or plan they belong to.
@@ -13,7 +11,6 @@ pub(crate) struct Load {
     connections: Cell<u32>,
     /// The orders that keep themselves sorted by it, and its place in each. Nearly always one, or none.
     followers: RefCell<Vec<(Weak<RefCell<Order>>, usize)>>,
-    look_up: Notify,
 }
 
 impl Load {
@@ -27,11 +24,6 @@ impl Load {
         let mut followers = self.followers.borrow_mut();
         followers.retain(|(order, _)| order.strong_count() > 0);
         followers.push((Rc::downgrade(order), place));
-    }
-
-    /// Has every connection look whether it is to end.
-    pub(crate) fn look_up(&self) {
-        self.look_up.notify_waiters();
     }
 
     /// Counts one more until what comes back is dropped.
@@ -53,13 +45,6 @@ impl Load {
 /// A connection, as it is counted.
 #[derive(Debug)]
 pub(crate) struct Use(Rc<Load>);
-
-impl Use {
-    /// Waits until there is a reason to look whether it is to end.
-    pub(crate) async fn looks_up(&self) {
-        self.0.look_up.notified().await;
-    }
-}
 
 impl Drop for Use {
     fn drop(&mut self) {

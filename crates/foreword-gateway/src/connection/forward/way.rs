@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
@@ -17,7 +18,7 @@ use crate::stream::Carried;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Means<'w> {
     pub(crate) scratch: &'w Scratch,
-    pub(crate) pipes: &'w Pipes,
+    pub(crate) pipes: &'w Rc<Pipes>,
 }
 
 /// Which end broke, or what came that must not.
@@ -30,7 +31,7 @@ pub(super) enum Broken {
 
 /// One direction.
 #[derive(Debug)]
-pub(super) struct Way<'w> {
+pub(super) struct Way {
     watch: HeaderWatch,
     stage: Stage,
     pace: Pace,
@@ -38,7 +39,7 @@ pub(super) struct Way<'w> {
     /// What the other side has not taken yet; most of the time there is nothing.
     held: Option<Box<Held>>,
     /// The same, where the kernel holds it. An idle connection has no pipe.
-    pipe: Option<Lent<'w>>,
+    pipe: Option<Lent>,
     /// What goes out with the first bytes, and never alone; it is not counted.
     ahead: Option<Box<[u8]>>,
 }
@@ -71,7 +72,7 @@ enum Wait {
     Until(Instant),
 }
 
-impl<'w> Way<'w> {
+impl Way {
     pub(super) fn new(watch: HeaderWatch) -> Self {
         Self {
             watch,
@@ -140,7 +141,7 @@ impl<'w> Way<'w> {
         is_last: bool,
         from: &mut impl Carried,
         to: &mut impl Carried,
-        means: Means<'w>,
+        means: Means<'_>,
         count: &mut u64,
     ) -> Poll<Result<(), Broken>> {
         let outcome = ready!(self.poll_to_the_end(cx, is_last, from, to, means, count));
@@ -154,7 +155,7 @@ impl<'w> Way<'w> {
         is_last: bool,
         from: &mut impl Carried,
         to: &mut impl Carried,
-        means: Means<'w>,
+        means: Means<'_>,
         count: &mut u64,
     ) -> Poll<Result<(), Broken>> {
         for _ in 0..STEPS {
@@ -188,7 +189,7 @@ impl<'w> Way<'w> {
         cx: &mut Context<'_>,
         from: &mut impl Carried,
         to: &mut impl Carried,
-        means: Means<'w>,
+        means: Means<'_>,
         count: &mut u64,
     ) -> Poll<Result<(), Broken>> {
         if self.pace.is_bulk() && self.watch.is_over() && from.bare().is_some() && to.bare().is_some() {

@@ -24,7 +24,6 @@ use super::shelf::Buffer;
 use super::wire::Wire;
 use crate::connection::error::ServeError;
 use crate::connection::forward::{Forward, Traffic};
-use crate::connection::header_watch::HeaderWatch;
 use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
@@ -272,15 +271,16 @@ async fn tunnel<S: Carried>(
     count(Traffic { up: talk.buffer.bytes().len() as u64, down: said.bytes().len() as u64 });
     talk.buffer.consume(usize::MAX);
 
-    let means = talk.worker.means();
-    let forward =
-        Forward { means, idle, end: None, watch: HeaderWatch::off(), headed: false, ahead: Vec::new() };
+    let (forward, alarm) = (Forward::new(idle), talk.worker.alarms.alarm());
+    let end = || match link.chosen.drains_for() {
+        Some(Duration::ZERO) => Err(ServeError::EndpointDrained),
+        left => Ok(left),
+    };
     let outcome = match early {
-        Ok(()) => tokio::select! {
-            biased;
-            outcome = forward.run(&mut talk.stream, &mut upstream, count) => outcome,
-            () = link.chosen.let_go() => Err(ServeError::EndpointDrained),
-        },
+        Ok(()) => {
+            let means = talk.worker.means();
+            forward.run(&mut talk.stream, &mut upstream, means, &alarm, end, count).await
+        }
         Err(error) => Err(error),
     };
     match &outcome {

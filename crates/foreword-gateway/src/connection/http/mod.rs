@@ -53,18 +53,19 @@ pub(crate) async fn serve(
     leftover: Vec<u8>,
     connection: &Connection,
     worker: &Worker,
-    record: &mut Record,
+    record: &Record,
 ) -> Result<(), ServeError> {
     let own = Own::default();
     let mut talk = Requests::new(connection, worker, &own).over(stream, Spoken::Http1);
     talk.buffer.extend(&leftover);
+    drop(leftover);
     let mut is_first = true;
     while talk.request_comes(is_first).await? {
         is_first = false;
         match Box::pin(exchange::serve(&mut talk, record)).await {
             After::NextRequest => {}
             After::Linger => {
-                close_lingering(&mut talk.stream).await;
+                Box::pin(close_lingering(&mut talk.stream)).await;
                 return Ok(());
             }
             After::Close => return Ok(()),
@@ -75,7 +76,7 @@ pub(crate) async fn serve(
         }
     }
     // Nobody waits for an answer. TLS ends with an alert, if the client still takes it.
-    close(&mut talk.stream).await;
+    Box::pin(close(&mut talk.stream)).await;
     Ok(())
 }
 
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_connection_between_requests_is_small() {
-        type Parts = (Stream, &'static Connection, &'static Worker, &'static mut Record);
+        type Parts = (Stream, &'static Connection, &'static Worker, &'static Record);
         let idle = size_of_future(|(stream, connection, worker, record): Parts| {
             serve(stream, Vec::new(), connection, worker, record)
         });

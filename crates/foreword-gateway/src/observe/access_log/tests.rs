@@ -50,7 +50,7 @@ fn address(text: &str) -> PeerAddr {
 fn open(journal: &Rc<Journal>) -> Record {
     let mut record = Record::open(journal, address("10.0.3.9:51514"), address("10.0.1.10:443"));
     record.client(address("203.0.113.7:40000").into(), address("198.51.100.1:443"), Some(2));
-    record.trust("elb");
+    record.trust(&"elb".into());
     record
 }
 
