@@ -5,6 +5,7 @@ mod acme;
 mod answers;
 mod caller;
 mod checks;
+mod chromium;
 mod dns;
 mod gateway;
 mod ground;

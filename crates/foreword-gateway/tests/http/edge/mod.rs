@@ -2,6 +2,7 @@
 
 mod bodies;
 mod bypass;
+mod canary;
 mod heads;
 mod oracle;
 mod recorder;

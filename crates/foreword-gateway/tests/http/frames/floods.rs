@@ -114,6 +114,52 @@ fn a_flood_ends_within_a_thousand_frames() {
     }
 }
 
+/// The threads of this process on which workers run.
+fn workers() -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if name.trim() == "worker-0" {
+            found.extend(task.file_name().to_str().and_then(|id| id.parse::<u32>().ok()));
+        }
+    }
+    found
+}
+
+/// An edge, and the thread of its only worker: tried again where another test has started one meanwhile.
+fn alone() -> (Edge, Endpoint, u32) {
+    loop {
+        let before = workers();
+        let (edge, endpoint) = calm(false);
+        let new: Vec<u32> = workers().into_iter().filter(|id| !before.contains(id)).collect();
+        if let [worker] = new[..] {
+            return (edge, endpoint, worker);
+        }
+    }
+}
+
+/// The time for which a thread has had a processor.
+fn cpu_of(thread: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+    let (_, behind_name) = stat.rsplit_once(')').unwrap();
+    // `utime` and `stime`, in hundredths of a second, proc_pid_stat(5).
+    let ticks: u64 = behind_name.split(' ').skip(12).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[test]
+fn a_flood_costs_little_until_it_ends() {
+    let most = Duration::from_millis(if cfg!(debug_assertions) { 300 } else { 100 });
+    let (edge, _endpoint, worker) = alone();
+    for &each in FLOODS {
+        let mut client = edge.connect().greeted();
+        let before = cpu_of(worker);
+        flood(&mut client, each);
+        let cost = cpu_of(worker) - before;
+        assert!(cost <= most, "{}: {cost:?}", each.0);
+    }
+}
+
 #[test]
 fn a_head_that_unpacks_to_far_more_than_it_is_ends_its_connection() {
     let (edge, _endpoint) = calm(false);
