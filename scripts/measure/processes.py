@@ -4,6 +4,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import subprocess
 import time
@@ -40,10 +41,10 @@ def settle(core):
     os.nice(niceness)
 
 
-def end(process, patience):
+def end(process, patience, farewell=signal.SIGTERM):
     """Asks, waits, and then does not ask."""
     if process.poll() is None:
-        process.terminate()
+        process.send_signal(farewell)
     try:
         process.wait(timeout=patience)
     except subprocess.TimeoutExpired:

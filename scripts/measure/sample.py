@@ -269,7 +269,11 @@ def callgrind(bench, measure, subject, folder, units):
     wrapper = ("valgrind", "--tool=callgrind", "--quiet", f"--callgrind-out-file={folder}/callgrind.out.%p")
     with running(bench, subject, measure, folder, wrapper) as (process, setup):
         outcome = apply_load(bench, measure, setup, "--units", str(units), patience=60, connections=8)
-        end(process, 60)
+        pids = meter.family(process.pid)
+        end(process, 60, subject.farewell)
+    silent = [pid for pid in pids if not (folder / f"callgrind.out.{pid}").exists()]
+    if silent:
+        raise Failed(f"{len(silent)} of {len(pids)} processes ended before valgrind wrote what it had counted")
     return units_of(measure, outcome), meter.callgrind_total(folder)
 
 

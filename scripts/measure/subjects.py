@@ -8,6 +8,7 @@ any measure. Where a proxy cannot do as the others do, the comment says so.
 import json
 import re
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,8 @@ class Subject:
     version: str
     binary: str
     command: object = field(repr=False)
+    # What it is asked with to end in its own time, and all of its processes before it.
+    farewell: signal.Signals = signal.SIGTERM
 
 
 def foreword(binary):
@@ -125,7 +128,7 @@ timeout = {{ idle = "10m" }}
 
 def haproxy(binary, splice=False):
     version = version_of([binary, "-v"], r"HAProxy version (\d+\.\d+(?:\.\d+)?)")
-    library = version_of([binary, "-vv"], r"Running on OpenSSL version : (OpenSSL|AWS-LC|\S+)")
+    library = version_of([binary, "-vv"], r"Running on (?:OpenSSL|SSL library) version : (OpenSSL|AWS-LC|\S+)")
     # It comes with several, and they make a difference; Debian's is the usual one.
     name = f"haproxy {version}" + {"OpenSSL": "", "?": " no-tls"}.get(library, f" {library.lower()}")
     name += " splice" if splice else ""
@@ -189,7 +192,8 @@ backend origin
 
 def nginx(binary):
     version = version_of([binary, "-v"], r"nginx/(\S+)")
-    return Subject(f"nginx {version}", version, binary, nginx_command)
+    # Asked with SIGTERM, it gives its worker a second and then kills it.
+    return Subject(f"nginx {version}", version, binary, nginx_command, signal.SIGQUIT)
 
 
 def nginx_command(subject, setup):
