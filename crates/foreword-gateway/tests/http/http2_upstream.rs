@@ -403,7 +403,9 @@ fn a_stream_that_ends_early_or_is_reset_costs_its_own_request_and_no_other() {
 
     let mut client = Wire::to(&gateway);
     client.write(b"POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
-    assert!(client.answer("POST").is_none(), "half an answer never looks whole");
+    // Where the reset came before the half was taken, nothing of it has gone out yet.
+    let answer = client.answer("POST");
+    assert!(answer.is_none_or(|answer| answer.status == 502), "half an answer never looks whole");
 
     let mut client = Wire::to(&gateway);
     for _ in 0..2 {
