@@ -108,5 +108,6 @@ async fn sweep(pool: Weak<Pool>) {
 /// Fine enough for idle times of whole seconds.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// One endpoint does not keep the others out.
-const MOST_PER_ENDPOINT: usize = 256;
+/// One endpoint does not keep the others out. It is more than a handful of HTTP/2 connections can ask for at once: what was
+/// not kept would be made anew with the next burst.
+const MOST_PER_ENDPOINT: usize = 1024;

@@ -96,7 +96,8 @@ async fn converse<S: Duplex>(
     let mut turns = Turns {
         running: FuturesUnordered::new(),
         open: Vec::new(),
-        serve: |request, respond| serve_one(request, respond, requests, record),
+        // Each is large: in a place of its own from the beginning, it is not moved again on its way among the others.
+        serve: |request, respond| Box::pin(serve_one(request, respond, requests, record)),
     };
     let drain = &connection.drain;
     let mut is_leaving = false;

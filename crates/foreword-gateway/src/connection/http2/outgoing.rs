@@ -72,6 +72,14 @@ impl Outgoing {
 
     /// Takes bytes of a head, up to its end.
     fn take_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut index = ResponseHead::default();
+        // Mostly it is written at once, and what was written last time was whole.
+        if self.head.is_empty()
+            && let Some(len) = index.parse_at_once(bytes, &ResponseHead::LIMITS)
+        {
+            self.send_head(&index.view(bytes.get(..len).unwrap_or_default()))?;
+            return Ok(len);
+        }
         let before = self.head.len();
         self.head.extend_from_slice(bytes);
         let Some(len) = self.end.find(&self.head, &ResponseHead::LIMITS).map_err(malformed)? else {
@@ -79,7 +87,6 @@ impl Outgoing {
         };
         self.head.truncate(len);
         let head = std::mem::take(&mut self.head);
-        let mut index = ResponseHead::default();
         index.parse(&head, &ResponseHead::LIMITS).map_err(malformed)?;
         self.send_head(&index.view(&head))?;
         Ok(len.saturating_sub(before))
