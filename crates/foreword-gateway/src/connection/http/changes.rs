@@ -7,14 +7,9 @@ use crate::policy::pages::ErrorPage;
 use crate::policy::rules::{Change, SetField};
 use crate::policy::terms::Terms;
 
-/// The changes of the rules that held.
+/// The changes of the rules that held, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Changes<'r> {
-    /// What they change about fields and pages, in order.
-    fields: Vec<&'r Change>,
-    /// What they say of how the request is served.
-    pub(super) terms: Terms,
-}
+pub(super) struct Changes<'r>(Vec<&'r Change>);
 
 /// One step of a change, as it concerns the side that is asked about.
 enum Word<'r> {
@@ -24,10 +19,14 @@ enum Word<'r> {
 
 impl<'r> Changes<'r> {
     pub(super) fn push(&mut self, change: &'r Change) {
-        match change {
-            Change::Terms(terms) => self.terms.hear(terms),
-            fields => self.fields.push(fields),
-        }
+        self.0.push(change);
+    }
+
+    /// What they say of how the request is served.
+    pub(super) fn terms(&self) -> Terms {
+        let mut terms = Terms::default();
+        self.0.iter().for_each(|change| change.tell(&mut terms));
+        terms
     }
 
     /// Whether any field of the request is set or removed.
@@ -37,12 +36,12 @@ impl<'r> Changes<'r> {
 
     /// Whether a field of the request that came under this name stays behind.
     pub(super) fn replace_in_request(&self, name: &[u8]) -> bool {
-        !self.fields.is_empty() && self.request().any(|word| word.is_about(name))
+        !self.0.is_empty() && self.request().any(|word| word.is_about(name))
     }
 
     /// Whether a field of the answer that came under this name stays behind.
     pub(super) fn replace_in_response(&self, name: &[u8]) -> bool {
-        !self.fields.is_empty() && self.response().any(|word| word.is_about(name))
+        !self.0.is_empty() && self.response().any(|word| word.is_about(name))
     }
 
     /// The fields that the request gets.
@@ -57,7 +56,7 @@ impl<'r> Changes<'r> {
 
     /// What is made smaller; the last word counts.
     pub(super) fn compress(&self) -> Option<&'r Compress> {
-        let said = self.fields.iter().rev().find_map(|change| match change {
+        let said = self.0.iter().rev().find_map(|change| match change {
             Change::Compress(compress) => Some(compress.as_deref()),
             _ => None,
         });
@@ -66,14 +65,14 @@ impl<'r> Changes<'r> {
 
     /// The page that a rule has for a status; the last one counts.
     pub(super) fn error_page(&self, status: u16) -> Option<&'r ErrorPage> {
-        self.fields.iter().rev().find_map(|change| match change {
+        self.0.iter().rev().find_map(|change| match change {
             Change::ErrorPages(pages) => pages.find(status),
             _ => None,
         })
     }
 
     fn request(&self) -> impl Iterator<Item = Word<'r>> + use<'_, 'r> {
-        self.fields.iter().flat_map(|change| match change {
+        self.0.iter().flat_map(|change| match change {
             Change::SetRequestFields(fields) => Words::Set(fields.iter()),
             Change::RemoveRequestFields(names) => Words::Remove(names.iter()),
             _ => Words::None,
@@ -81,7 +80,7 @@ impl<'r> Changes<'r> {
     }
 
     fn response(&self) -> impl Iterator<Item = Word<'r>> + use<'_, 'r> {
-        self.fields.iter().flat_map(|change| match change {
+        self.0.iter().flat_map(|change| match change {
             Change::SetResponseFields(fields) => Words::Set(fields.iter()),
             Change::RemoveResponseFields(names) => Words::Remove(names.iter()),
             _ => Words::None,

@@ -120,7 +120,7 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
         Asked { facts, changes, id, must_switch, id_field }
     };
     note_decision(&asked, rule, &mut note);
-    note.log(asked.changes.terms.log.unwrap_or_default());
+    note.log(asked.changes.terms().log.unwrap_or_default());
     match ending {
         Ending::Forward(cluster) => {
             let tools = forward::Tools { response, to_endpoint, to_client };

@@ -112,11 +112,11 @@ fn too_long<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Option<Refused> {
 }
 
 fn max_body<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Option<u64> {
-    asked.changes.terms.max_body.or(talk.connection.listener.max.body)
+    asked.changes.terms().max_body.or(talk.connection.listener.max.body)
 }
 
 fn idle<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Duration {
-    asked.changes.terms.idle.unwrap_or(talk.connection.listener.timeout.idle)
+    asked.changes.terms().idle.unwrap_or(talk.connection.listener.timeout.idle)
 }
 
 /// Tells of an endpoint that gave no answer, though nobody else was in its way. To close a kept connection is its right.
@@ -164,7 +164,7 @@ async fn converse<S: Carried>(
         rules_changed_fields: asked.changes.are_about_the_request(),
         max_body: max_body(talk, asked),
         body_rate: listener.min.body_rate,
-        response: asked.changes.terms.response.unwrap_or(cluster.timeout.response),
+        response: asked.changes.terms().response.unwrap_or(cluster.timeout.response),
     };
     let (down, up) = (Shared::new(&mut talk.stream), Shared::new(&mut link.wire));
     let ((mut from_client, mut to_client), (mut from_endpoint, mut to_endpoint)) =
