@@ -138,6 +138,11 @@ pub(crate) struct FieldSpan {
 }
 
 impl FieldSpan {
+    /// Whether the field has this name; case does not count.
+    pub(crate) fn is_named(&self, head: &[u8], name: &str) -> bool {
+        self.name.len() == name.len() && self.name.of(head).eq_ignore_ascii_case(name.as_bytes())
+    }
+
     pub(crate) fn of<'b>(&self, head: &'b [u8]) -> Field<'b> {
         Field { name: self.name.of(head), value: self.value.of(head), known: self.known }
     }

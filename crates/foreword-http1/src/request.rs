@@ -222,7 +222,9 @@ impl<'b> Request<'b> {
 
     /// The values of the fields with this name, in order; case does not count.
     pub fn field<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-        self.fields().filter(move |field| field.is(name)).map(|field| field.value)
+        let head = self.head;
+        let named = self.index.fields.iter().filter(move |field| field.is_named(head, name));
+        named.map(move |field| field.value.of(head))
     }
 
     /// The host that is meant, as rules compare it: lower case, without port or trailing dot. Empty in HTTP/1.0

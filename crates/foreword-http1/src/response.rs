@@ -154,7 +154,9 @@ impl<'b> Response<'b> {
 
     /// The values of the fields with this name, in order; case does not count.
     pub fn field<'n>(&self, name: &'n str) -> impl Iterator<Item = &'b [u8]> + use<'b, 'n> {
-        self.fields().filter(move |field| field.is(name)).map(|field| field.value)
+        let head = self.head;
+        let named = self.index.fields.iter().filter(move |field| field.is_named(head, name));
+        named.map(move |field| field.value.of(head))
     }
 
     /// Where the body ends, for the answer to a request with this method, RFC 9112 §6.3.

@@ -21,6 +21,10 @@ impl Span {
         self.end as usize
     }
 
+    pub(crate) fn len(self) -> usize {
+        self.end() - self.start()
+    }
+
     pub(crate) fn of(self, whole: &[u8]) -> &[u8] {
         whole.get(self.start as usize..self.end as usize).unwrap_or_default()
     }

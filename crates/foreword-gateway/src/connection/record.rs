@@ -81,7 +81,8 @@ impl Record {
 
     /// Opens the record of a request whose first byte came now.
     pub(crate) fn request(&self) -> RequestRecord<'_> {
-        RequestRecord { connection: self, exchange: Some(self.journal.exchange(Instant::now())) }
+        let now = Instant::now();
+        RequestRecord { connection: self, exchange: Some(self.journal.exchange(now)), now }
     }
 
     /// Closes the record. It takes `self`, so there can be no second one.
@@ -116,9 +117,21 @@ impl Drop for Record {
 pub(crate) struct RequestRecord<'c> {
     connection: &'c Record,
     exchange: Option<Box<Exchange>>,
+    /// When something was last waited for. Until something is again, that is what the time is.
+    now: Instant,
 }
 
 impl RequestRecord<'_> {
+    /// When something was last waited for.
+    pub(crate) fn last_wait(&self) -> Instant {
+        self.now
+    }
+
+    /// Something was waited for: the clock is asked again.
+    pub(crate) fn has_waited(&mut self) {
+        self.now = Instant::now();
+    }
+
     /// Notes whom a believed X-Forwarded-For names: this request's client, who need not be the connection's.
     pub(crate) fn client(&mut self, client: ClientAddr) {
         if let Some(exchange) = &mut self.exchange {
@@ -126,17 +139,18 @@ impl RequestRecord<'_> {
         }
     }
 
-    /// Closes the record.
-    pub(crate) fn close(mut self, outcome: Outcome<'_>) {
-        self.finish(outcome);
+    /// Closes the record, and tells when that was.
+    pub(crate) fn close(mut self, outcome: Outcome<'_>) -> Instant {
+        self.finish(outcome).unwrap_or(self.now)
     }
 
-    fn finish(&mut self, outcome: Outcome<'_>) {
-        let Some(exchange) = self.exchange.take() else { return };
+    fn finish(&mut self, outcome: Outcome<'_>) -> Option<Instant> {
+        let exchange = self.exchange.take()?;
         let (journal, known) = (&self.connection.journal, &self.connection.known);
         let counters = journal.counters();
         count(&counters.requests, StatusClass::of(exchange.status) as usize);
-        let took = exchange.begun.elapsed();
+        let ended = Instant::now();
+        let took = ended.saturating_duration_since(exchange.begun);
         counters.durations.observe(took);
         // A panic unwinds through both records; the connection's is the one that tells of it.
         if !matches!(outcome, Outcome::Panicked) {
@@ -144,6 +158,7 @@ impl RequestRecord<'_> {
         }
         journal.write(known, &exchange, &outcome, took);
         journal.give_back(exchange);
+        Some(ended)
     }
 }
 
@@ -168,10 +183,14 @@ pub(crate) trait Fill {
     /// The journal, and where things are noted; in http mode a connection has no such place.
     fn parts(&mut self) -> Option<(&Journal, &mut Exchange)>;
 
+    /// When it is now. It need not be asked where nothing `has_been_awaited` since it was.
+    fn now(&mut self, has_been_awaited: bool) -> Instant;
+
     /// Notes the head of a request: it is whole. `field` finds the first field of a name.
     fn head<'h>(&mut self, head: &Head<'h>, field: impl Fn(&str) -> Option<&'h [u8]>) {
+        let now = self.now(false);
         let Some((journal, exchange)) = self.parts() else { return };
-        exchange.head_done = Moment::since(exchange.begun);
+        exchange.head_done = Moment::between(exchange.begun, now);
         exchange.version = Some(head.version);
         let wants = journal.wants();
         if wants == Wants::NOTHING {
@@ -237,16 +256,18 @@ pub(crate) trait Fill {
 
     /// Notes that a connection to the endpoint is ready, and whether it is a kept one.
     fn connected(&mut self, reused: bool) {
+        let now = self.now(!reused);
         if let Some((_, exchange)) = self.parts() {
-            exchange.connected = Moment::since(exchange.begun);
+            exchange.connected = Moment::between(exchange.begun, now);
             exchange.reused = reused;
         }
     }
 
     /// Notes the first byte of the endpoint's answer.
     fn first_byte(&mut self) {
+        let now = self.now(true);
         if let Some((_, exchange)) = self.parts() {
-            exchange.first_byte = Moment::since(exchange.begun);
+            exchange.first_byte = Moment::between(exchange.begun, now);
         }
     }
 
@@ -317,11 +338,22 @@ impl Fill for Record {
     fn parts(&mut self) -> Option<(&Journal, &mut Exchange)> {
         Some((&self.journal, self.exchange.as_deref_mut()?))
     }
+
+    fn now(&mut self, _has_been_awaited: bool) -> Instant {
+        Instant::now()
+    }
 }
 
 impl Fill for RequestRecord<'_> {
     fn parts(&mut self) -> Option<(&Journal, &mut Exchange)> {
         Some((&self.connection.journal, self.exchange.as_deref_mut()?))
+    }
+
+    fn now(&mut self, has_been_awaited: bool) -> Instant {
+        if has_been_awaited {
+            self.has_waited();
+        }
+        self.now
     }
 }
 

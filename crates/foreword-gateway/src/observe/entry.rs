@@ -208,7 +208,12 @@ impl Moment {
     pub(crate) const NEVER: Self = Self(u32::MAX);
 
     pub(crate) fn since(beginning: Instant) -> Self {
-        let micros = u32::try_from(beginning.elapsed().as_micros()).unwrap_or(u32::MAX);
+        Self::between(beginning, Instant::now())
+    }
+
+    pub(crate) fn between(beginning: Instant, moment: Instant) -> Self {
+        let passed = moment.saturating_duration_since(beginning);
+        let micros = u32::try_from(passed.as_micros()).unwrap_or(u32::MAX);
         Self(micros.min(u32::MAX - 1))
     }
 

@@ -41,12 +41,12 @@ impl Pool {
     }
 
     /// Takes the connection to this endpoint that was used last, if there is one that the endpoint has not closed.
-    pub(crate) fn take(&self, address: &Address, cluster: &Cluster) -> Option<Shared> {
+    pub(crate) fn take(&self, address: &Address, cluster: &Cluster, now: Instant) -> Option<Shared> {
         let mut kept = self.kept.borrow_mut();
         let list = kept.get_mut(&(address.clone(), connect::terms(cluster)))?;
         while let Some(mut last) = list.pop() {
             self.total.set(self.total.get().saturating_sub(1));
-            if last.is_good(Instant::now()) {
+            if last.is_good(now) {
                 return Some(last.connection);
             }
         }
@@ -54,13 +54,19 @@ impl Pool {
     }
 
     /// Keeps a connection on which a whole answer has come and nothing behind it, for `timeout.idle` of the cluster at most.
-    pub(crate) fn put(self: &Rc<Self>, address: &Address, connection: Shared, cluster: &Cluster) {
+    pub(crate) fn put(
+        self: &Rc<Self>,
+        address: &Address,
+        connection: Shared,
+        cluster: &Cluster,
+        now: Instant,
+    ) {
         if self.total.get() >= self.most {
             return;
         }
         let mut kept = self.kept.borrow_mut();
         let terms = (address.clone(), connection.terms());
-        let entry = Kept { connection, until: Instant::now() + cluster.timeout.idle };
+        let entry = Kept { connection, until: now + cluster.timeout.idle };
         match kept.get_mut(&terms) {
             Some(list) if list.len() >= MOST_PER_ENDPOINT => return,
             Some(list) => list.push(entry),

@@ -157,7 +157,8 @@ pub(super) async fn carry(
             return Err(CarryError::TooLong(most));
         }
         let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
-        if !std::mem::replace(&mut has_begun, true) {
+        let is_first = !std::mem::replace(&mut has_begun, true);
+        if is_first {
             meter.begins();
         }
         if !head.head.is_empty() || !piece.is_empty() {
@@ -166,7 +167,10 @@ pub(super) async fn carry(
                 .map_err(|Over| CarryError::TargetIdle)?
                 .map_err(|_| CarryError::Target)?;
         }
-        pace.moved();
+        // Of what went over in one piece nobody waits for more.
+        if !(is_first && body.is_done()) {
+            pace.moved();
+        }
         meter.moved(step.taken, head.head.len() + step.kept);
         head = Head::default();
         buffer.consume(step.taken);

@@ -202,6 +202,7 @@ async fn read_head<S: Carried>(
         };
         if let Some(len) = found {
             desk.request.parse(bytes.get(..len).unwrap_or_default(), &limits)?;
+            note.has_waited();
             take_head(talk, desk, note, len);
             return Ok(());
         }

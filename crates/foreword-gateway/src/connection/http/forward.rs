@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use foreword_http1::{Framing, ResponseHead, is_idempotent};
 use foreword_tokio::write_together;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Talk;
 use super::answering::{Answered, Answering};
@@ -80,9 +80,10 @@ pub(super) async fn forward<S: Carried>(
         match outcome {
             Ok(Answered::Switched) => return tunnel(talk, asked, cluster, link, &buffer, note).await,
             Ok(Answered::Whole { persistence, is_reusable }) => {
-                note.close(Outcome::Complete);
+                let ended = Instant::from_std(note.close(Outcome::Complete));
+                talk.quiet_since = Some(ended);
                 if is_reusable {
-                    link.keep(cluster, talk);
+                    link.keep(cluster, talk, ended);
                 }
                 return match persistence {
                     Persistence::KeepAlive => After::NextRequest,
@@ -283,10 +284,7 @@ async fn tunnel<S: Carried>(
         }
         Err(error) => Err(error),
     };
-    match &outcome {
-        Ok(()) => note.close(Outcome::Complete),
-        Err(error) => note.close(error.outcome()),
-    }
+    note.close(outcome.as_ref().map_or_else(ServeError::outcome, |()| Outcome::Complete));
     match outcome {
         Err(ServeError::Upstream(_)) => After::Cut,
         _ => After::Close,

@@ -117,19 +117,19 @@ impl Link {
     }
 
     /// Keeps the connection for later: for everyone, if it told nobody's name, else for this client.
-    pub(super) fn keep<S>(self, cluster: &Arc<Cluster>, talk: &mut Talk<'_, S>) {
+    pub(super) fn keep<S>(self, cluster: &Arc<Cluster>, talk: &mut Talk<'_, S>, now: Instant) {
         if self.chosen.is_draining() {
             return;
         }
         let Wire::Http1(upstream) = self.wire else { return };
         match upstream {
             Upstream::Shared(shared) => {
-                talk.worker.pool.put(&self.chosen.address, shared, cluster);
+                talk.worker.pool.put(&self.chosen.address, shared, cluster, now);
             }
             // It would hold a place that others wait for, whether or not its client comes again.
             Upstream::Personal(_) if self.chosen.is_limited() => {}
             Upstream::Personal(connection) => {
-                let until = Instant::now() + cluster.timeout.idle;
+                let until = now + cluster.timeout.idle;
                 let mine = Mine { connection, chosen: self.chosen, cluster: Arc::clone(cluster), until };
                 talk.own.put(mine);
             }
@@ -154,6 +154,7 @@ pub(super) async fn find<S>(
         return Ok(link);
     }
     note.cluster(&cluster.name);
+    let now = Instant::from_std(note.last_wait());
     let tell = |attempt: Attempt<'_>| match attempt {
         Attempt::To(chosen) => note.forwarding(&chosen.name),
         Attempt::Again => note.retried(),
@@ -167,7 +168,7 @@ pub(super) async fn find<S>(
         }
         if kept_is_welcome
             && cluster.send_header == SendHeader::None
-            && let Some(shared) = talk.worker.pool.take(&chosen.address, cluster)
+            && let Some(shared) = talk.worker.pool.take(&chosen.address, cluster, now)
         {
             chosen.account.reused();
             return Ok((Wire::Http1(Upstream::Shared(shared)), Vec::new(), true));

@@ -116,6 +116,7 @@ impl<'c> Requests<'c> {
             may_forward: self.may_forward,
             spoken,
             patience: Patience::default(),
+            quiet_since: None,
         }
     }
 
@@ -152,6 +153,8 @@ struct Talk<'c, S> {
     spoken: Spoken,
     /// Set for whatever is waited for.
     patience: Patience,
+    /// Since when nothing is asked, where that was found out.
+    quiet_since: Option<Instant>,
 }
 
 impl<S: Downstream> Talk<'_, S> {
@@ -163,8 +166,8 @@ impl<S: Downstream> Talk<'_, S> {
         let timeout = self.connection.listener.timeout;
         let wait = if is_first { timeout.head } else { timeout.idle };
         let read = {
+            let deadline = self.quiet_since.take().unwrap_or_else(Instant::now) + wait;
             let Self { stream, buffer, patience, own, connection, .. } = self;
-            let deadline = Instant::now() + wait;
             let mut fill = pin!(buffer.fill(stream, BUFFER));
             poll_fn(|cx| {
                 if let Poll::Ready(read) = fill.as_mut().poll(cx) {

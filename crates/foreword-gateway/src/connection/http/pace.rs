@@ -22,8 +22,8 @@ pub(super) struct Pace<'p> {
     progress: &'p Progress,
     patience: &'p Patience,
     idle: Duration,
-    /// How many bytes must come in each `idle` before the answer begins.
-    least: u64,
+    /// How many bytes a second must come before the answer begins.
+    rate: u64,
     /// For how long they have been waited for, and how many came meanwhile.
     waited: Duration,
     came: u64,
@@ -37,9 +37,7 @@ impl<'p> Pace<'p> {
         idle: Duration,
         rate: u64,
     ) -> Self {
-        let least = u128::from(rate) * idle.as_millis() / 1000;
-        let least = u64::try_from(least).unwrap_or(u64::MAX).max(1);
-        Self { progress, patience, idle, least, waited: Duration::ZERO, came: 0 }
+        Self { progress, patience, idle, rate, waited: Duration::ZERO, came: 0 }
     }
 
     /// For an answer, which may come as slowly as its endpoint likes: events of a day are an answer too.
@@ -77,15 +75,21 @@ impl<'p> Pace<'p> {
             }
             match self.since_any_moved() {
                 Some(since) if since < self.idle => (self.waited, self.came) = (since, 0),
-                _ => return Err(CarryError::SourceIdle { least: self.least, found: self.came }),
+                _ => return Err(CarryError::SourceIdle { least: self.least(), found: self.came }),
             }
         }
+    }
+
+    /// How many bytes must come in each `idle` before the answer begins.
+    fn least(&self) -> u64 {
+        let least = u128::from(self.rate) * self.idle.as_millis() / 1000;
+        u64::try_from(least).unwrap_or(u64::MAX).max(1)
     }
 
     fn count(&mut self, waited: Duration, came: usize) {
         self.waited += waited;
         self.came += came as u64;
-        if self.came >= self.least {
+        if self.came >= self.least() {
             (self.waited, self.came) = (Duration::ZERO, 0);
         }
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Wakes its task by the next deadline of those that are waited for.
@@ -13,7 +14,20 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer costs something when it is set and when it is taken back, and a request has many deadlines that nobody comes
 /// near. So this one stays set for whatever came first, and looks only when it goes off for what it is to be set next.
 #[derive(Debug, Default)]
-pub(super) struct Patience(RefCell<Option<Pin<Box<Sleep>>>>);
+pub(super) struct Patience(RefCell<Option<Timer>>);
+
+#[derive(Debug)]
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// Whether it wakes its task by itself, and need not be asked before it went off.
+    is_set: bool,
+}
+
+impl Timer {
+    fn new(deadline: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(deadline)), is_set: false }
+    }
+}
 
 /// A wait took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +38,18 @@ impl Patience {
     ///
     /// Several may ask for their deadlines, as long as it is one task that does and each asks at each of its turns.
     pub(super) fn poll_over(&self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let mut sleep = self.0.borrow_mut();
-        let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let mut timer = self.0.borrow_mut();
+        let Timer { sleep, is_set } = timer.get_or_insert_with(|| Timer::new(deadline));
         if deadline < sleep.deadline() {
             sleep.as_mut().reset(deadline);
+            *is_set = false;
+        }
+        if *is_set && !sleep.is_elapsed() {
+            return Poll::Pending;
         }
         loop {
+            // It is not even looked at by a task that has used up its turn.
+            *is_set = has_budget_remaining();
             ready!(sleep.as_mut().poll(cx));
             if sleep.deadline() >= deadline {
                 return Poll::Ready(());
