@@ -13,7 +13,7 @@ use super::answer::Local;
 use super::auth;
 use super::changes::Changes;
 use super::fields::{Asked, Persistence};
-use super::forward;
+use super::forward::{self, Tools};
 use super::patience::Over;
 use super::refused::Refused;
 use super::request_id::{RequestId, trace_id};
@@ -111,7 +111,6 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
         let known = auth::settle(&connection.listener.rules, decision, &mut facts, &mut seats, &mut changes);
         (decision, refused) = Box::pin(known).await;
     }
-    let Decision { rule, ending, over, .. } = decision;
     let id_field = &*connection.listener.request_id.field;
     let id = RequestId::of(&request, id_field, talk.may_forward);
     let asked = {
@@ -119,44 +118,48 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
         let must_switch = talk.spoken == Spoken::Http2 && request.connection().upgrade;
         Asked { facts, changes, id, must_switch, id_field }
     };
-    note_decision(&asked, rule, &mut note);
+    note_decision(&asked, decision.rule, &mut note);
     note.log(asked.changes.terms().log.unwrap_or_default());
-    match ending {
-        Ending::Forward(cluster) => {
-            let tools = forward::Tools { response, to_endpoint, to_client };
-            forward::forward(talk, &asked, cluster, tools, note).await
-        }
+    end(talk, &asked, decision, refused, Tools { response, to_endpoint, to_client }, note).await
+}
+
+/// Ends a request as the rules decided. Where they asked who somebody is and that came to nothing, `refused` says why.
+async fn end<S: Carried>(
+    talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
+    decision: Decision<'_>,
+    refused: Option<Refused>,
+    tools: Tools<'_>,
+    note: RequestRecord<'_>,
+) -> After {
+    let Decision { rule, ending, over, .. } = decision;
+    let local = match ending {
+        Ending::Forward(cluster) => return forward::forward(talk, asked, cluster, tools, note).await,
         Ending::Close => {
             let told = format!("refused by rule `{}`", rule.map_or("", |rule| &rule.name));
             note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
-            After::Close
+            return After::Close;
         }
         Ending::Limited { status } if let Some(over) = over => {
             let rule = rule.map(|rule| rule.name.clone()).unwrap_or_default();
-            let whom = Whom::unanswered(talk, &asked);
-            refuse(talk, whom, Refused::Limited { rule, status: *status, over }, note, to_client).await
+            Err(Refused::Limited { rule, status: *status, over })
         }
-        Ending::NoMatch | Ending::Limited { .. } => {
-            let whom = Whom::unanswered(talk, &asked);
-            refuse(talk, whom, Refused::no_rule(&asked.facts), note, to_client).await
-        }
-        Ending::Authenticate(basic) => match refused {
-            Some(refused) => {
-                let whom = Whom::unanswered(talk, &asked);
-                refuse(talk, whom, refused, note, to_client).await
-            }
-            None => answer(talk, &asked, Local::challenge(&basic.challenge), note, to_client).await,
-        },
-        Ending::Deny { status } => answer(talk, &asked, Local::page(*status), note, to_client).await,
+        Ending::NoMatch | Ending::Limited { .. } => Err(Refused::no_rule(&asked.facts)),
+        Ending::Authenticate(basic) => refused.map_or_else(|| Ok(Local::challenge(&basic.challenge)), Err),
+        Ending::Deny { status } => Ok(Local::page(*status)),
         Ending::Redirect { status, to } => {
-            let location = &mut *to_endpoint;
+            let location = tools.to_endpoint;
             location.clear();
             to.write(&asked.facts, location);
-            answer(talk, &asked, Local::redirect(*status, location), note, to_client).await
+            Ok(Local::redirect(*status, location))
         }
-        Ending::Respond(respond) => {
-            let local = Local::respond(respond, &asked.request());
-            answer(talk, &asked, local, note, to_client).await
+        Ending::Respond(respond) => Ok(Local::respond(respond, &asked.request())),
+    };
+    match local {
+        Ok(local) => answer(talk, asked, local, note, tools.to_client).await,
+        Err(refused) => {
+            let whom = Whom::unanswered(talk, asked);
+            refuse(talk, whom, refused, note, tools.to_client).await
         }
     }
 }
