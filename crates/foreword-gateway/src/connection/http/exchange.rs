@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use foreword::{ClientAddr, Signature, signature};
 use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
@@ -23,6 +24,7 @@ use super::{Spoken, Talk};
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::observe::Name;
 use crate::policy::bound::Bound;
+use crate::policy::cluster::Cluster;
 use crate::policy::facts::RequestFacts;
 use crate::policy::rules::{Decision, Ending, Rule};
 use crate::refusal::{Code, Refusal};
@@ -86,7 +88,7 @@ pub(super) async fn serve_told<S: Carried>(
 }
 
 async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note: RequestRecord<'_>) -> After {
-    let Desk { head, request, path, response, to_endpoint, to_client } = desk;
+    let Desk { head, request, path, response, location, to_endpoint, to_client } = desk;
     let request = request.view(head);
     note_head(&request, talk.spoken, &mut note);
     if let Err(refused) = settle(&request, path, &talk.connection.listener, talk.connection.tls.as_deref()) {
@@ -120,46 +122,60 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     };
     note_decision(&asked, decision.rule, &mut note);
     note.log(asked.changes.terms().log.unwrap_or_default());
-    end(talk, &asked, decision, refused, Tools { response, to_endpoint, to_client }, note).await
+    match End::of(&asked, decision, refused, location) {
+        End::Forward(cluster) => {
+            let tools = Tools { response, to_endpoint, to_client };
+            forward::forward(talk, &asked, cluster, tools, note).await
+        }
+        End::Close { rule } => {
+            let told = format!("refused by rule `{rule}`");
+            note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
+            After::Close
+        }
+        End::Answer(local) => answer(talk, &asked, local, note, to_client).await,
+        End::Refuse(refused) => {
+            let whom = Whom::unanswered(talk, &asked);
+            refuse(talk, whom, refused, note, to_client).await
+        }
+    }
 }
 
-/// Ends a request as the rules decided. Where they asked who somebody is and that came to nothing, `refused` says why.
-async fn end<S: Carried>(
-    talk: &mut Talk<'_, S>,
-    asked: &Asked<'_>,
-    decision: Decision<'_>,
-    refused: Option<Refused>,
-    tools: Tools<'_>,
-    note: RequestRecord<'_>,
-) -> After {
-    let Decision { rule, ending, over, .. } = decision;
-    let local = match ending {
-        Ending::Forward(cluster) => return forward::forward(talk, asked, cluster, tools, note).await,
-        Ending::Close => {
-            let told = format!("refused by rule `{}`", rule.map_or("", |rule| &rule.name));
-            note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
-            return After::Close;
-        }
-        Ending::Limited { status } if let Some(over) = over => {
-            let rule = rule.map(|rule| rule.name.clone()).unwrap_or_default();
-            Err(Refused::Limited { rule, status: *status, over })
-        }
-        Ending::NoMatch | Ending::Limited { .. } => Err(Refused::no_rule(&asked.facts)),
-        Ending::Authenticate(basic) => refused.map_or_else(|| Ok(Local::challenge(&basic.challenge)), Err),
-        Ending::Deny { status } => Ok(Local::page(*status)),
-        Ending::Redirect { status, to } => {
-            let location = tools.to_endpoint;
-            location.clear();
-            to.write(&asked.facts, location);
-            Ok(Local::redirect(*status, location))
-        }
-        Ending::Respond(respond) => Ok(Local::respond(respond, &asked.request())),
-    };
-    match local {
-        Ok(local) => answer(talk, asked, local, note, tools.to_client).await,
-        Err(refused) => {
-            let whom = Whom::unanswered(talk, asked);
-            refuse(talk, whom, refused, note, tools.to_client).await
+/// What becomes of a request.
+enum End<'a> {
+    Forward(&'a Arc<Cluster>),
+    Close { rule: &'a str },
+    Answer(Local<'a>),
+    Refuse(Refused),
+}
+
+impl<'a> End<'a> {
+    /// What the rules decided. Where they asked who somebody is and that came to nothing, `refused` says why. A target that
+    /// is made from a template is written to `location`.
+    fn of(
+        asked: &'a Asked<'_>,
+        decision: Decision<'a>,
+        refused: Option<Refused>,
+        location: &'a mut Vec<u8>,
+    ) -> Self {
+        let Decision { rule, ending, over, .. } = decision;
+        let rule = rule.map_or("", |rule| &rule.name);
+        match ending {
+            Ending::Forward(cluster) => Self::Forward(cluster),
+            Ending::Close => Self::Close { rule },
+            Ending::Limited { status } if let Some(over) = over => {
+                Self::Refuse(Refused::Limited { rule: rule.into(), status: *status, over })
+            }
+            Ending::NoMatch | Ending::Limited { .. } => Self::Refuse(Refused::no_rule(&asked.facts)),
+            Ending::Authenticate(basic) => {
+                refused.map_or_else(|| Self::Answer(Local::challenge(&basic.challenge)), Self::Refuse)
+            }
+            Ending::Deny { status } => Self::Answer(Local::page(*status)),
+            Ending::Redirect { status, to } => {
+                location.clear();
+                to.write(&asked.facts, location);
+                Self::Answer(Local::redirect(*status, location))
+            }
+            Ending::Respond(respond) => Self::Answer(Local::respond(respond, &asked.request())),
         }
     }
 }

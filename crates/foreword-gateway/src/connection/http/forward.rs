@@ -51,7 +51,7 @@ pub(super) async fn forward<S: Carried>(
 ) -> After {
     if let Some(refused) = too_long(talk, asked) {
         let whom = Whom::unanswered(talk, asked);
-        return refuse(talk, whom, refused, note, tools.to_client).await;
+        return Box::pin(refuse(talk, whom, refused, note, tools.to_client)).await;
     }
     asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
     let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
@@ -63,7 +63,7 @@ pub(super) async fn forward<S: Carried>(
             Ok(link) => link,
             Err(error) => {
                 let whom = Whom::unanswered(talk, asked);
-                return refuse(talk, whom, error.into(), note, tools.to_client).await;
+                return Box::pin(refuse(talk, whom, error.into(), note, tools.to_client)).await;
             }
         };
         let mut buffer = talk.worker.shelf.buffer();
@@ -78,7 +78,10 @@ pub(super) async fn forward<S: Carried>(
             report(&link, failed);
         }
         match outcome {
-            Ok(Answered::Switched) => return tunnel(talk, asked, cluster, link, &buffer, note).await,
+            Ok(Answered::Switched) => {
+                // Boxed, since it is far larger than all else and few requests come to it.
+                return Box::pin(tunnel(talk, asked, cluster, link, &buffer, note)).await;
+            }
             Ok(Answered::Whole { persistence, is_reusable }) => {
                 let ended = Instant::from_std(note.close(Outcome::Complete));
                 talk.quiet_since = Some(ended);
@@ -97,7 +100,8 @@ pub(super) async fn forward<S: Carried>(
             }
             Err(failed) => {
                 let endpoint = &link.chosen.name;
-                return give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client).await;
+                let ended = give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client);
+                return Box::pin(ended).await;
             }
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Desk {
     pub(super) request: RequestHead,
     pub(super) path: NormalPath,
     pub(super) response: ResponseHead,
+    /// Where a redirect leads.
+    pub(super) location: Vec<u8>,
     /// The head that the endpoint gets, kept in case it must be said again.
     pub(super) to_endpoint: Vec<u8>,
     /// The head, or the whole answer, that the client gets.
@@ -40,7 +42,9 @@ pub(super) struct Desk {
 impl Desk {
     /// Whether no more is kept with it than common heads need. What is indexed is bounded by the heads themselves.
     fn is_small(&self) -> bool {
-        [&self.head, &self.to_endpoint, &self.to_client].iter().all(|bytes| bytes.capacity() <= BUFFER)
+        [&self.head, &self.location, &self.to_endpoint, &self.to_client]
+            .iter()
+            .all(|bytes| bytes.capacity() <= BUFFER)
     }
 }
 
