@@ -15,7 +15,7 @@ use super::fields::{Asked, NewCookie, Persistence, write_answer, write_interim};
 use super::pace::Pace;
 use super::patience::Over;
 use super::refused::Refused;
-use super::sending::{Failed, Progress, Terms};
+use super::sending::{Exchange, Failed, Progress};
 use super::shelf::Buffer;
 use crate::connection::record::{Fill, RequestRecord};
 use crate::drain::Drain;
@@ -42,7 +42,7 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     /// What the endpoint said and was not passed on yet.
     pub(super) buffer: &'a mut Buffer<'w>,
     pub(super) out: &'a mut Vec<u8>,
-    pub(super) terms: Terms<'a>,
+    pub(super) exchange: Exchange<'a>,
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
     pub(super) encoders: &'a Seats,
@@ -80,21 +80,21 @@ impl Answering<'_, '_, '_, '_> {
 
     /// Reads until a whole head is at hand, and tells its length; it is parsed then. Once the request is sent, time runs.
     async fn read_head(&mut self, source: &mut (impl AsyncRead + Unpin)) -> Result<usize, Failed> {
-        let terms = self.terms;
+        let exchange = self.exchange;
         let mut end = None;
         let mut deadline = None;
         loop {
             if let Some(len) = self.head_at_hand(&mut end)? {
                 return Ok(len);
             }
-            let is_silent = self.buffer.is_empty() && !terms.progress.answer_has_begun.get();
+            let is_silent = self.buffer.is_empty() && !exchange.progress.answer_has_begun.get();
             // The same task sends the request, so each of its turns is seen here.
             let due = || {
-                let is_due = terms.progress.answer_is_due.get();
-                is_due.then(|| *deadline.get_or_insert_with(|| Instant::now() + terms.response))
+                let is_due = exchange.progress.answer_is_due.get();
+                is_due.then(|| *deadline.get_or_insert_with(|| Instant::now() + exchange.response))
             };
             let waited =
-                terms.patience.race(pin!(self.buffer.fill(source, ResponseHead::LIMITS.head)), due).await;
+                exchange.patience.race(pin!(self.buffer.fill(source, ResponseHead::LIMITS.head)), due).await;
             match waited {
                 Ok(Ok(1..)) if is_silent => self.note.borrow_mut().first_byte(),
                 Ok(Ok(1..)) => {}
@@ -107,7 +107,7 @@ impl Answering<'_, '_, '_, '_> {
                     return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }));
                 }
                 Err(Over) => {
-                    let after = terms.response;
+                    let after = exchange.response;
                     return Err(self.refused(|endpoint| Refused::ResponseTimeout { endpoint, after }));
                 }
             }
@@ -153,12 +153,12 @@ impl Answering<'_, '_, '_, '_> {
         len: usize,
         target: &mut (impl AsyncWrite + Unpin),
     ) -> Result<Answered, Failed> {
-        if self.asked.upgrade().is_none() || !self.terms.progress.request_is_whole.get() {
+        if self.asked.upgrade().is_none() || !self.exchange.progress.request_is_whole.get() {
             return Err(self.refused(|endpoint| Refused::Unasked { endpoint }));
         }
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         write_interim(self.asked, &self.response.view(head), self.cookie, self.out);
-        self.terms.progress.answer_has_begun.set(true);
+        self.exchange.progress.answer_has_begun.set(true);
         self.chosen.answered();
         self.note.borrow_mut().status(101);
         self.say(len, target).await?;
@@ -168,7 +168,7 @@ impl Answering<'_, '_, '_, '_> {
     /// Writes what is to be said for a head of `len` bytes.
     async fn say(&mut self, len: usize, target: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
         let waited =
-            self.terms.patience.within(self.terms.idle, pin!(write_together(target, [self.out]))).await;
+            self.exchange.patience.within(self.exchange.idle, pin!(write_together(target, [self.out]))).await;
         match waited {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(Failed::ClientGone),
@@ -214,14 +214,14 @@ impl Answering<'_, '_, '_, '_> {
         }
         let meter = Final {
             downwards: Downwards(self.note),
-            progress: self.terms.progress,
+            progress: self.exchange.progress,
             status: response.status(),
             head: self.out.len(),
         };
         self.buffer.consume(len);
         meter.moved(len, 0);
         let head = Head { head: self.out, ..Head::default() };
-        let pace = Pace::of_answer(self.terms.progress, self.terms.patience, self.terms.idle);
+        let pace = Pace::of_answer(self.exchange.progress, self.exchange.patience, self.exchange.idle);
         let carried = match encoder {
             None => carry(head, &mut body, source, self.buffer, target, pace, &meter).await,
             // Boxed, since few answers are coded here.
@@ -233,7 +233,8 @@ impl Answering<'_, '_, '_, '_> {
         };
         carried.map_err(|error| self.broken(error))?;
         // Bytes behind the answer belong to nothing that was asked.
-        let is_reusable = is_reusable && self.buffer.is_empty() && self.terms.progress.request_is_whole.get();
+        let is_reusable =
+            is_reusable && self.buffer.is_empty() && self.exchange.progress.request_is_whole.get();
         Ok(Answered::Whole { persistence, is_reusable })
     }
 
@@ -241,7 +242,7 @@ impl Answering<'_, '_, '_, '_> {
     fn persistence(&self, sent_as: Framing) -> Persistence {
         let keeps = self.asked.request().keeps_alive()
             && sent_as != Framing::UntilClose
-            && self.terms.progress.request_is_whole.get()
+            && self.exchange.progress.request_is_whole.get()
             && !self.drain.is_retired();
         if keeps { Persistence::KeepAlive } else { Persistence::Close }
     }
@@ -252,8 +253,8 @@ impl Answering<'_, '_, '_, '_> {
             CarryError::TargetIdle => return Failed::ClientStalls,
             CarryError::Short => "the end of the connection".to_owned(),
             CarryError::Source(error) => error.to_string(),
-            CarryError::SourceIdle { .. } => format!("nothing for {} s", self.terms.idle.as_secs_f32()),
-            CarryError::Framing(fault) if !self.terms.progress.answer_has_begun.get() => {
+            CarryError::SourceIdle { .. } => format!("nothing for {} s", self.exchange.idle.as_secs_f32()),
+            CarryError::Framing(fault) if !self.exchange.progress.answer_has_begun.get() => {
                 return self.refused(|endpoint| Refused::AnswerBody { endpoint, fault });
             }
             CarryError::Framing(error) => error.to_string(),
@@ -264,7 +265,7 @@ impl Answering<'_, '_, '_, '_> {
     }
 
     fn refused(&self, why: impl FnOnce(String) -> Refused) -> Failed {
-        Failed::Refused(why(self.terms.endpoint.to_owned()))
+        Failed::Refused(why(self.exchange.endpoint.to_owned()))
     }
 }
 

@@ -19,7 +19,7 @@ use super::fields::{Asked, NewCookie, Persistence};
 use super::halves::Shared;
 use super::link::{self, Link};
 use super::refused::Refused;
-use super::sending::{Failed, Progress, Terms, send};
+use super::sending::{Exchange, Failed, Progress, send};
 use super::shelf::Buffer;
 use super::wire::Wire;
 use crate::connection::error::ServeError;
@@ -161,7 +161,7 @@ async fn converse<S: Carried>(
     note: &RefCell<RequestRecord<'_>>,
 ) -> Result<Answered, Failed> {
     let listener = &talk.connection.listener;
-    let terms = Terms {
+    let exchange = Exchange {
         progress,
         patience: &talk.patience,
         endpoint: &link.chosen.name,
@@ -178,13 +178,14 @@ async fn converse<S: Carried>(
     let upwards = Upwards(note);
     let head = Head { introduction: &link.introduction, head: tools.to_endpoint };
     let (source, target) = (&mut from_client, &mut to_endpoint);
-    let mut sending = pin!(send(head, request.framing(), source, &mut talk.buffer, target, terms, &upwards));
+    let mut sending =
+        pin!(send(head, request.framing(), source, &mut talk.buffer, target, exchange, &upwards));
     let mut answering = Answering {
         asked,
         response: tools.response,
         buffer,
         out: tools.to_client,
-        terms,
+        exchange,
         chosen: &link.chosen,
         encoders: &talk.worker.shelf.encoders,
         cookie: new_cookie(asked, cluster, &link.chosen),

@@ -47,36 +47,36 @@ pub(super) async fn send(
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
     target: &mut (impl AsyncWrite + Unpin),
-    terms: Terms<'_>,
+    exchange: Exchange<'_>,
     meter: &impl Meter,
 ) -> Failed {
-    let mut body = Body::of_request(framing, terms.rules_changed_fields, terms.max_body);
-    let pace = Pace::of_request(terms.progress, terms.patience, terms.idle, terms.body_rate);
+    let mut body = Body::of_request(framing, exchange.rules_changed_fields, exchange.max_body);
+    let pace = Pace::of_request(exchange.progress, exchange.patience, exchange.idle, exchange.body_rate);
     let carried = carry(head, &mut body, source, buffer, target, pace, meter).await;
-    terms.progress.answer_is_due.set(true);
+    exchange.progress.answer_is_due.set(true);
     match carried {
         Ok(()) => {
-            terms.progress.request_is_whole.set(true);
-            watch(source, buffer, terms.progress).await
+            exchange.progress.request_is_whole.set(true);
+            watch(source, buffer, exchange.progress).await
         }
         // It takes no more, but may have said why before it closed: the answer is read to its end.
         Err(CarryError::Target) => pending().await,
         Err(CarryError::TargetIdle) => {
-            let endpoint = terms.endpoint.to_owned();
-            Failed::Refused(Refused::ResponseTimeout { endpoint, after: terms.idle })
+            let endpoint = exchange.endpoint.to_owned();
+            Failed::Refused(Refused::ResponseTimeout { endpoint, after: exchange.idle })
         }
         Err(CarryError::Short | CarryError::Source(_)) => Failed::ClientGone,
         Err(CarryError::SourceIdle { least, found }) => {
-            Failed::Refused(Refused::BodyDeadline { after: terms.idle, least, found })
+            Failed::Refused(Refused::BodyDeadline { after: exchange.idle, least, found })
         }
         Err(CarryError::Framing(error)) => Failed::Refused(Refused::Body(error)),
         Err(CarryError::TooLong(most)) => Failed::Refused(Refused::BodyTooLong { most, told: None }),
     }
 }
 
-/// Under which terms an exchange goes on.
+/// What both ways of an exchange know of it, and of each other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms<'t> {
+pub(super) struct Exchange<'t> {
     pub(super) progress: &'t Progress,
     pub(super) patience: &'t Patience,
     pub(super) endpoint: &'t str,
@@ -146,7 +146,7 @@ mod tests {
         let progress = Progress::default();
         let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
         let patience = Patience::default();
-        let terms = Terms {
+        let exchange = Exchange {
             progress: &progress,
             patience: &patience,
             endpoint: "an endpoint",
@@ -167,7 +167,7 @@ mod tests {
             }
         };
         let sending =
-            send(head, Framing::Length(4), &mut source, &mut buffer, &mut target, terms, &Unmetered);
+            send(head, Framing::Length(4), &mut source, &mut buffer, &mut target, exchange, &Unmetered);
         let sending = timeout(Duration::from_secs(3600), sending);
         let (failed, ()) = tokio::join!(sending, answer);
         assert!(progress.request_is_whole.get());
