@@ -10,7 +10,7 @@ mod directory;
 pub(crate) mod hello;
 pub(crate) mod issued;
 mod key_log;
-mod shop;
+mod resolver;
 mod staple;
 mod store;
 
@@ -29,13 +29,13 @@ use self::acceptor::TlsRefusal;
 use self::certificates::CertificateStore;
 use self::clients::{Clients, ClientsSource};
 use self::key_log::KeyLogFile;
-use self::shop::Shop;
+use self::resolver::Resolver;
 use crate::watch::{FromFiles, Look};
 
 /// What a listener needs to end TLS: settled before anyone connects, but for what its files hold.
 pub struct TlsPlan {
     config: ArcSwap<ServerConfig>,
-    shop: Arc<Shop>,
+    resolver: Arc<Resolver>,
     spoken: Spoken,
     /// Whose certificates are asked for, and how the files that say so looked when they were read first.
     clients: Option<(ClientsSource, Look)>,
@@ -88,20 +88,20 @@ impl TlsPlan {
             no_resumption: terms.no_resumption,
             key_log: terms.key_log.map(KeyLogFile::new).map(Arc::new),
         };
-        let shop = Arc::new(Shop::new(store));
+        let resolver = Arc::new(Resolver::new(store));
         let (verifier, clients) = terms.clients.map(Clients::into_parts).unzip();
-        let config = ArcSwap::from_pointee(spoken.config(&shop, verifier)?);
-        Ok(Self { config, shop, spoken, clients, strict_sni: terms.strict_sni })
+        let config = ArcSwap::from_pointee(spoken.config(&resolver, verifier)?);
+        Ok(Self { config, resolver, spoken, clients, strict_sni: terms.strict_sni })
     }
 
     /// Whether a client's name must be known before the handshake goes on.
     pub(crate) fn must_know_the_name(&self) -> bool {
-        self.strict_sni || self.shop.ask(CertificateStore::awaits_any)
+        self.strict_sni || self.resolver.ask(CertificateStore::awaits_any)
     }
 
     /// Why a client that asks for this name is not served, if it is not.
     pub(crate) fn refusal(&self, sni: Option<&str>) -> Option<TlsRefusal> {
-        self.shop.ask(|store| {
+        self.resolver.ask(|store| {
             if store.awaits(sni) {
                 return Some(TlsRefusal::AwaitedName(sni.map(Box::from)));
             }
@@ -112,17 +112,17 @@ impl TlsPlan {
 
     /// The names for which a CA issues certificates to us.
     pub fn issued_names(&self) -> Vec<Box<str>> {
-        self.shop.ask(|store| store.sources().issued.iter().map(|(name, _)| name.clone()).collect())
+        self.resolver.ask(|store| store.sources().issued.iter().map(|(name, _)| name.clone()).collect())
     }
 
     /// Reads the certificates again, as when one was issued. What an operator should see to is returned.
     pub(crate) fn read_certificates_again(&self, now: SystemTime) -> Result<Vec<String>, Vec<String>> {
-        self.shop.read_again(now)
+        self.resolver.read_again(now)
     }
 
     /// Whether a request for `host` came over a connection that was made for another certificate's name.
     pub(crate) fn misdirects(&self, sni: &str, host: &str) -> bool {
-        self.shop.ask(|store| store.parts(sni, host))
+        self.resolver.ask(|store| store.parts(sni, host))
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
@@ -131,12 +131,12 @@ impl TlsPlan {
 
     /// The certificates of this listener as they are now.
     pub fn certificates(&self) -> Arc<CertificateStore> {
-        self.shop.current()
+        self.resolver.current()
     }
 
     /// What of it is made of files, with a word for each.
     pub(crate) fn files(self: &Arc<Self>) -> Vec<(&'static str, Arc<dyn FromFiles>)> {
-        let mut files = vec![("certificates", Arc::clone(&self.shop) as Arc<dyn FromFiles>)];
+        let mut files = vec![("certificates", Arc::clone(&self.resolver) as Arc<dyn FromFiles>)];
         if self.clients.is_some() {
             files.push(("certificates of clients", Arc::clone(self) as Arc<_>));
         }
@@ -147,7 +147,7 @@ impl TlsPlan {
 impl Spoken {
     fn config(
         &self,
-        shop: &Arc<Shop>,
+        resolver: &Arc<Resolver>,
         clients: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Result<ServerConfig, rustls::Error> {
         let versions: &[_] = match self.profile {
@@ -160,7 +160,7 @@ impl Spoken {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
-        let mut config = builder.with_cert_resolver(Arc::clone(shop) as Arc<_>);
+        let mut config = builder.with_cert_resolver(Arc::clone(resolver) as Arc<_>);
         config.alpn_protocols.clone_from(&self.alpn);
         if let Some(key_log) = &self.key_log {
             config.key_log = Arc::clone(key_log) as Arc<_>;
@@ -179,7 +179,7 @@ impl Spoken {
     }
 }
 
-/// The files that say whose certificates are believed, and which are revoked. Those of the listener itself are its shop's.
+/// The files that say whose certificates are believed, and which are revoked. Those of the listener itself are its resolver's.
 impl FromFiles for TlsPlan {
     fn paths(&self) -> Vec<PathBuf> {
         self.clients.iter().flat_map(|(source, _)| source.paths()).collect()
@@ -193,7 +193,7 @@ impl FromFiles for TlsPlan {
         let Some((source, _)) = &self.clients else { return Ok(Vec::new()) };
         let clients = clients::load(source, now)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        let config = self.spoken.config(&self.shop, Some(clients.verifier));
+        let config = self.spoken.config(&self.resolver, Some(clients.verifier));
         self.config.store(Arc::new(config.map_err(|error| vec![error.to_string()])?));
         Ok(clients.warnings)
     }
@@ -201,7 +201,7 @@ impl FromFiles for TlsPlan {
 
 impl fmt::Debug for TlsPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsPlan").field("certificates", &self.shop).finish_non_exhaustive()
+        f.debug_struct("TlsPlan").field("certificates", &self.resolver).finish_non_exhaustive()
     }
 }
 

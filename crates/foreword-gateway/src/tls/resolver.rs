@@ -13,12 +13,12 @@ use crate::watch::{FromFiles, Look};
 
 /// Shows clients the certificates that are current when they ask.
 #[derive(Debug)]
-pub(super) struct Shop {
+pub(super) struct Resolver {
     current: ArcSwap<CertificateStore>,
     first_seen: Look,
 }
 
-impl Shop {
+impl Resolver {
     pub(super) fn new(store: CertificateStore) -> Self {
         Self { first_seen: store.look().clone(), current: ArcSwap::from_pointee(store) }
     }
@@ -34,13 +34,13 @@ impl Shop {
     }
 }
 
-impl ResolvesServerCert for Shop {
+impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.ask(|store| store.choose(hello.server_name(), hello.signature_schemes()))
     }
 }
 
-impl FromFiles for Shop {
+impl FromFiles for Resolver {
     fn paths(&self) -> Vec<PathBuf> {
         self.ask(|store| store.sources().paths())
     }
