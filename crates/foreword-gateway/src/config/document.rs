@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foreword::text::{self, HexError};
+use foreword_http1::is_token;
 use foreword_rule::suggest;
 use toml::de::{DeTable, DeValue};
 
@@ -441,6 +442,14 @@ pub(crate) fn title<'d>(value: &Value<'d>) -> Result<&'d str, Problem> {
     let text = value.text()?;
     let fits = !text.trim().is_empty() && !text.contains(char::is_control);
     if fits { Ok(text) } else { Err(value.expected("a name of visible text")) }
+}
+
+/// A name as HTTP writes those of fields and cookies, RFC 9110 §5.6.2. `what` has such a name.
+pub(crate) fn token<'d>(name: &At<&'d str>, what: &str) -> Result<&'d str, Problem> {
+    match is_token(name.value.as_bytes()) {
+        true => Ok(name.value),
+        false => Err(name.place.expected(format_args!("the name of a {what}"), shown(name.value))),
+    }
 }
 
 /// The one of several names that is meant, or what was found instead. `what` is their plural: `clusters`.

@@ -8,7 +8,7 @@ use foreword_rule::{Scope, Variable};
 
 use super::document::{Table, shown};
 use super::keys::{ARRIVAL_LIMIT, ARRIVAL_RATE, LIMIT_CONNECTIONS, RATE_LIMIT};
-use super::rules::{Room, known};
+use super::room::{Room, known};
 use super::source::At;
 use crate::plan::Mode;
 use crate::policy::bound::Bound;

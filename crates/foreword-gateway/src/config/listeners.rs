@@ -15,14 +15,15 @@ use super::acme::Acme;
 use super::basic_auth;
 use super::clusters::Clusters;
 use super::datagrams;
-use super::document::{Notes, Table, Value, shown};
+use super::document::{Notes, Table, Value, shown, token};
 use super::keepalive;
 use super::keys::{HEADER, KEEPALIVE, LISTENER, MAX, MIN, TIMEOUT};
 use super::limits;
 use super::lists::Lists;
 use super::pages;
 use super::problem::Problem;
-use super::rules::{self, Room, no_requests};
+use super::room::{Room, no_requests};
+use super::rules;
 use super::source::{At, Place};
 use super::tls;
 use super::trust::Groups;
@@ -442,7 +443,7 @@ pub(crate) fn check_listener_name(name: &At<&str>, places: &BTreeMap<String, Pla
 
 /// The field that carries request ids. It is written to every request, so it must not be one that means something else.
 pub(crate) fn request_id(field: &At<&str>) -> Result<RequestId, Problem> {
-    match Name::of(rules::token(field)?.as_bytes()) {
+    match Name::of(token(field, "field")?.as_bytes()) {
         Name::Other => Ok(RequestId { field: field.value.into() }),
         _ => {
             let expected = "a field that the gateway does not use for anything else";

@@ -26,6 +26,7 @@ mod pages;
 mod problem;
 mod reference;
 mod resolve;
+mod room;
 mod rules;
 mod schema;
 mod source;

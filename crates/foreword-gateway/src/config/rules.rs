@@ -2,30 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use foreword_http1::{Name, is_token, read_alike};
-use foreword_rule::{Predicate, Scope, Template, Variable};
+use foreword_http1::{Name, read_alike};
+use foreword_rule::{Predicate, Template};
 
 use super::basic_auth;
-use super::clusters::Clusters;
 use super::compress;
-use super::document::{Notes, Table, Value, shown, title};
+use super::document::{Notes, Table, Value, shown, title, token};
 use super::keys::{ENDINGS, REDIRECT, RESPOND, RULE, THEN};
 use super::limits;
-use super::lists::Lists;
 use super::pages;
 use super::problem::Problem;
+use super::room::{Room, known, no_requests};
 use super::source::{At, Place};
 use super::terms;
 use crate::plan::{Balance, Mode};
 use crate::policy::rules::{Change, Ending, Limit, Rule, Rules, SetField};
-
-/// What the rules of a listener can name, and what has a value there.
-pub(crate) struct Room<'a> {
-    pub(crate) mode: Mode,
-    pub(crate) scope: Scope<'a>,
-    pub(crate) lists: &'a Lists,
-    pub(crate) clusters: &'a Clusters,
-}
 
 /// Reads the rules of a listener, `cluster = "…"` included, and collects their conditions in `conditions`.
 pub(crate) fn read(listener: &Table<'_, '_>, room: &Room<'_>, conditions: &mut Vec<String>) -> Rules {
@@ -305,7 +296,7 @@ fn read_remove(
 
 /// The name of a field that a rule may touch. Where a message ends and how long a connection lasts is ours to write.
 fn field_name(name: &At<&str>) -> Result<Box<str>, Problem> {
-    if Name::of(token(name)?.as_bytes()).is_for_one_hop() {
+    if Name::of(token(name, "field")?.as_bytes()).is_for_one_hop() {
         let problem =
             name.place.expected("a field that does not belong to the connection", shown(name.value));
         return Err(problem.hint(
@@ -328,39 +319,13 @@ fn removable_name(name: &At<&str>) -> Result<Box<str>, Problem> {
     }
 }
 
-/// The name of a field.
-pub(crate) fn token<'d>(name: &At<&'d str>) -> Result<&'d str, Problem> {
-    match is_token(name.value.as_bytes()) {
-        true => Ok(name.value),
-        false => Err(name.place.expected("the name of a field", shown(name.value))),
-    }
-}
-
 fn read_template(text: &At<&str>, room: &Room<'_>, notes: &Notes) -> Option<Template> {
     let template = Template::parse(text.value, |name| known(name, room));
     notes.keep(template.map_err(|error| text.place.in_rule(&error)))
 }
 
-/// The variable of this name, if it has a value in the room.
-pub(crate) fn known(name: &str, room: &Room<'_>) -> Result<Variable, String> {
-    let variable = Variable::for_template(name)?;
-    match room.scope.why_missing(&variable) {
-        Some(why) => Err(format!("expected a variable that has a value here, found {}: {why}", shown(name))),
-        None => Ok(variable),
-    }
-}
-
 fn no_effect(place: &Place, name: &str, mode: Mode) -> Problem {
     place.problem(format!("`{name}` has no effect: {}", no_requests(mode)))
-}
-
-/// Why keys about requests say nothing on a listener of another mode.
-pub(crate) const fn no_requests(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Udp => "a listener in udp mode has no requests",
-        Mode::TlsPassthrough => "a listener in tls-passthrough mode has no requests",
-        Mode::Tcp | Mode::Http => "a listener in tcp mode has no requests",
-    }
 }
 
 /// How the last rule is called that `cluster = "…"` stands for.

@@ -1,16 +1,16 @@
 //! `[cluster.NAME] sticky = { … }`.
 
-use super::document::{Table, Value, shown};
+use super::document::{Table, Value, shown, token};
 use super::keys::{SECRET, STICKY};
 use super::problem::Problem;
-use super::rules::token;
 use super::source::{At, read_bytes};
 use crate::policy::sticky::{SameSite, Secret, Sticky};
 
 /// Reads by which cookie clients come back, if they do.
 pub(crate) fn read(cluster: &Table<'_, '_>) -> Option<Sticky> {
     let table = cluster.table("sticky", &STICKY)?;
-    let cookie = table.require("cookie", |value| token(&At::new(value.text()?, value.place.clone())));
+    let cookie =
+        table.require("cookie", |value| token(&At::new(value.text()?, value.place.clone()), "cookie"));
     let max_age = table.read("max_age", |value| value.duration()).map(|at| at.value);
     let words = [("lax", SameSite::Lax), ("strict", SameSite::Strict), ("none", SameSite::None)];
     let same_site = table.read("same_site", |value| value.one_of(&words));

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::document::{Table, Value};
 use super::keys::{LOG_SHARE, RULE_TIMEOUT};
 use super::problem::Problem;
-use super::rules::{Room, no_requests};
+use super::room::{Room, no_requests};
 use crate::plan::Mode;
 use crate::policy::rules::Change;
 use crate::policy::terms::{LogShare, Terms};

@@ -5,10 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use foreword::{PeerAddr, Version};
 use foreword_http1::is_token;
 
-use super::document::{Table, Value, shown, title};
+use super::document::{Table, Value, shown, title, token};
 use super::keys::{EXPECT, REQUEST, TEST};
 use super::problem::Problem;
-use super::rules;
 use super::source::{At, Place};
 use crate::plan::Plan;
 use crate::refusal::Code;
@@ -202,7 +201,7 @@ fn read_request(table: &Table<'_, '_>) -> Option<Asked> {
 
 /// A field, or several of the same name.
 fn read_field(name: &At<&str>, value: &Value<'_>) -> Result<Vec<Field>, Problem> {
-    rules::token(name)?;
+    token(name, "field")?;
     let texts =
         if value.is_list() { value.texts()? } else { vec![At::new(value.text()?, value.place.clone())] };
     let fields = texts.into_iter().map(|text| match text.value.contains(['\r', '\n', '\0']) {

@@ -20,7 +20,7 @@ fn a_secret_is_asked_for_and_never_shown() {
             "expected the key `secret`, found none\nhint: `openssl rand -hex 32` makes one",
         ),
         ("{ cookie = \"fw\", secret = \"hunter2\" }", "expected at least 16 bytes for `secret`, found fewer"),
-        ("{ cookie = \"f w\", secret = \"0123456789abcdef\" }", "expected the name of a field, found `f w`"),
+        ("{ cookie = \"f w\", secret = \"0123456789abcdef\" }", "expected the name of a cookie, found `f w`"),
         ("{ secret = \"0123456789abcdef\" }", "cookie"),
         ("{ cookie = \"fw\", secret = { file = \"none.key\" } }", "none.key"),
         (
