@@ -8,8 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use foreword_gateway::plan::Bind;
-use foreword_gateway::{Gateway, config};
+use foreword_gateway::config;
 use h2::client::SendRequest;
 
 use crate::http2::*;
@@ -156,24 +155,13 @@ async fn ask_on(client: SendRequest<Bytes>, tally: Arc<Tally>) {
     }
 }
 
-fn addresses(gateway: &Gateway) -> (SocketAddr, SocketAddr) {
-    let of = |listener: &str| {
-        let bound = gateway.addresses().into_iter().find(|bound| &*bound.listener == listener).unwrap();
-        match bound.address {
-            Bind::Inet(address) => address,
-            other => panic!("expected an address, found {other:?}"),
-        }
-    };
-    (of("web"), of("multiplexed"))
-}
-
 #[test]
 fn reload_after_reload_fails_no_request() {
     let (reloads, apart) =
         if is_nightly() { (20, Duration::from_secs(3)) } else { (5, Duration::from_millis(300)) };
     let endpoint = endpoint();
     let gateway = gateway(&text(&endpoint, 0));
-    let (web, multi) = addresses(&gateway);
+    let (web, multi) = (address_of(&gateway, "web"), address_of(&gateway, "multiplexed"));
     let tally = Arc::<Tally>::default();
     thread::scope(|scope| {
         for _ in 0..2 {

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use foreword_gateway::Gateway;
-use foreword_gateway::plan::Bind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -82,14 +80,6 @@ fn text(folder: &std::path::Path, endpoint: &Endpoint) -> String {
         listener("lb", "", "trust = [\"lb\"]\nheader = { deadline = \"2s\" }"),
         endpoint.address
     )
-}
-
-fn address_of(gateway: &Gateway, listener: &str) -> SocketAddr {
-    let bound = gateway.addresses().into_iter().find(|bound| &*bound.listener == listener).unwrap();
-    match bound.address {
-        Bind::Inet(address) => address,
-        other => panic!("expected an address, found {other:?}"),
-    }
 }
 
 /// Drips until the other side has ended the connection, or it is told to go.

@@ -46,9 +46,19 @@ pub(crate) fn in_front_of(endpoint: &Endpoint) -> Gateway {
     gateway(&file(&[endpoint.address], "cluster = \"app\"", ""))
 }
 
-/// The address of the listener `web`.
+/// The address of the first listener; in most files it is the only one.
 pub(crate) fn address(gateway: &Gateway) -> SocketAddr {
-    match gateway.addresses().first().map(|bound| bound.address.clone()) {
+    inet(gateway.addresses().first().map(|bound| bound.address.clone()))
+}
+
+/// The address of the listener of this name.
+pub(crate) fn address_of(gateway: &Gateway, listener: &str) -> SocketAddr {
+    let bound = gateway.addresses().into_iter().find(|bound| &*bound.listener == listener);
+    inet(bound.map(|bound| bound.address))
+}
+
+fn inet(bind: Option<Bind>) -> SocketAddr {
+    match bind {
         Some(Bind::Inet(address)) => address,
         other => panic!("expected an address, found {other:?}"),
     }
