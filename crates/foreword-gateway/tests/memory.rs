@@ -28,9 +28,9 @@ fn connections_that_wait_weigh_little() {
     ));
     // The ends of these connections take no memory of this process. All are held, so that nothing is used twice.
     let (each, _tunnels) = weigh(|| tunnel(client(running.address("edge")), &endpoint));
-    assert!((512..=MOST).contains(&each), "{each} bytes for a tunnel");
+    assert!((512..=MOST_FOR_A_TUNNEL).contains(&each), "{each} bytes for a tunnel");
     let (each, _kept) = weigh(|| kept(client(running.address("web"))));
-    assert!((512..=MOST).contains(&each), "{each} bytes for a connection between requests");
+    assert!((512..=MOST_BETWEEN_REQUESTS).contains(&each), "{each} bytes for a connection between requests");
 }
 
 /// How many bytes each of many has that are open and idle.
@@ -82,4 +82,7 @@ const FIRST: usize = 50;
 const MORE: usize = 550;
 
 /// In a release build, of thousands, it is 2,048. Here are few of them, so the allocator's own chunks weigh too.
-const MOST: usize = 2800;
+const MOST_FOR_A_TUNNEL: usize = 2800;
+
+/// In a debug build it was measured to be 1,962; the rest is for what other systems' allocators round up.
+const MOST_BETWEEN_REQUESTS: usize = 2200;

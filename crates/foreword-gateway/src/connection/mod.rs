@@ -252,7 +252,8 @@ fn speak(
         Mode::Http => Chapter::new(async move {
             let outcome = {
                 let Guest { record, present, alarm, .. } = &guest;
-                let served = pin!(http::serve(stream, leftover, &connection, present.worker(), record));
+                let served =
+                    pin!(http::serve(stream, leftover, &connection, present.worker(), record, alarm));
                 until_cut_off(&connection.drain, alarm, served).await
             };
             guest.leave(&outcome)

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use self::patience::Patience;
 use self::shelf::{BUFFER, Buffer};
 use super::Connection;
+use super::alarm::Alarm;
 use super::error::ServeError;
 use super::record::Record;
 use crate::connection::shared::Worker;
@@ -54,9 +55,10 @@ pub(crate) async fn serve(
     connection: &Connection,
     worker: &Worker,
     record: &Record,
+    alarm: &Alarm,
 ) -> Result<(), ServeError> {
     let own = Own::default();
-    let mut talk = Requests::new(connection, worker, &own).over(stream, Spoken::Http1);
+    let mut talk = Requests::new(connection, worker, &own).over(stream, Spoken::Http1, alarm);
     talk.buffer.extend(&leftover);
     drop(leftover);
     let mut is_first = true;
@@ -105,7 +107,7 @@ impl<'c> Requests<'c> {
         }
     }
 
-    fn over<S>(self, stream: S, spoken: Spoken) -> Talk<'c, S> {
+    fn over<S>(self, stream: S, spoken: Spoken, alarm: &'c Alarm) -> Talk<'c, S> {
         Talk {
             stream,
             buffer: self.worker.shelf.buffer(),
@@ -115,7 +117,7 @@ impl<'c> Requests<'c> {
             is_secure: self.is_secure,
             may_forward: self.may_forward,
             spoken,
-            patience: Patience::default(),
+            patience: Patience::new(alarm),
             quiet_since: None,
         }
     }
@@ -129,7 +131,9 @@ impl<'c> Requests<'c> {
         write_head: impl FnOnce(&mut Vec<u8>) -> Result<(), Refused>,
         record: &Record,
     ) -> After {
-        exchange::serve_told(&mut self.over(stream, Spoken::Http2), write_head, record).await
+        // One of many that go on at once in this task, or in others.
+        let alarm = self.worker.alarms.alarm();
+        exchange::serve_told(&mut self.over(stream, Spoken::Http2, &alarm), write_head, record).await
     }
 }
 
@@ -152,7 +156,7 @@ struct Talk<'c, S> {
     may_forward: bool,
     spoken: Spoken,
     /// Set for whatever is waited for.
-    patience: Patience,
+    patience: Patience<'c>,
     /// Since when nothing is asked, where that was found out.
     quiet_since: Option<Instant>,
 }
@@ -215,9 +219,9 @@ mod tests {
 
     #[test]
     fn a_connection_between_requests_is_small() {
-        type Parts = (Stream, &'static Connection, &'static Worker, &'static Record);
-        let idle = size_of_future(|(stream, connection, worker, record): Parts| {
-            serve(stream, Vec::new(), connection, worker, record)
+        type Parts = (Stream, &'static Connection, &'static Worker, &'static Record, &'static Alarm);
+        let idle = size_of_future(|(stream, connection, worker, record, alarm): Parts| {
+            serve(stream, Vec::new(), connection, worker, record, alarm)
         });
         assert!(idle <= 640, "{idle} bytes between requests");
         type Busy = (&'static mut Talk<'static, Stream>, &'static Record);

@@ -20,7 +20,7 @@ use super::shelf::{BUFFER, Buffer};
 #[derive(Debug)]
 pub(super) struct Pace<'p> {
     progress: &'p Progress,
-    patience: &'p Patience,
+    patience: &'p Patience<'p>,
     idle: Duration,
     /// How many bytes a second must come before the answer begins.
     rate: u64,
@@ -33,7 +33,7 @@ impl<'p> Pace<'p> {
     /// For a request that must bring `rate` bytes a second.
     pub(super) fn of_request(
         progress: &'p Progress,
-        patience: &'p Patience,
+        patience: &'p Patience<'p>,
         idle: Duration,
         rate: u64,
     ) -> Self {
@@ -41,7 +41,7 @@ impl<'p> Pace<'p> {
     }
 
     /// For an answer, which may come as slowly as its endpoint likes: events of a day are an answer too.
-    pub(super) fn of_answer(progress: &'p Progress, patience: &'p Patience, idle: Duration) -> Self {
+    pub(super) fn of_answer(progress: &'p Progress, patience: &'p Patience<'p>, idle: Duration) -> Self {
         Self::of_request(progress, patience, idle, 0)
     }
 
@@ -107,6 +107,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::connection::http::patience::tests::patiently;
     use crate::connection::http::shelf::Shelf;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -149,9 +150,11 @@ mod tests {
             (1, 61, 0, MINUTE),
         ] {
             let progress = Progress::default();
-            let patience = Patience::default();
-            let pace = Pace::of_request(&progress, &patience, MINUTE, rate);
-            let borne = borne(pace, piece, Duration::from_secs(pause)).await;
+            let borne = patiently(async |patience| {
+                let pace = Pace::of_request(&progress, patience, MINUTE, rate);
+                borne(pace, piece, Duration::from_secs(pause)).await
+            })
+            .await;
             assert_eq!(
                 borne.as_secs(),
                 longest.as_secs(),
@@ -162,19 +165,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn once_the_answer_has_begun_one_side_may_be_quiet_while_the_other_moves() {
+        patiently(one_side_is_quiet_while_the_other_moves).await;
+    }
+
+    async fn one_side_is_quiet_while_the_other_moves(patience: &Patience<'_>) {
         let progress = Progress::default();
         progress.answer_has_begun.set(true);
-        let patience = Patience::default();
-        let pace = Pace::of_request(&progress, &patience, MINUTE, 64);
+        let pace = Pace::of_request(&progress, patience, MINUTE, 64);
         assert_eq!(borne(pace, 1, Duration::from_secs(50)).await, 60 * MINUTE);
 
         let (_quiet, mut source) = duplex(1);
         let shelf = Shelf::default();
         let mut buffer = shelf.buffer();
-        let (mut request, answer) = (
-            Pace::of_request(&progress, &patience, MINUTE, 64),
-            Pace::of_answer(&progress, &patience, MINUTE),
-        );
+        let (mut request, answer) =
+            (Pace::of_request(&progress, patience, MINUTE, 64), Pace::of_answer(&progress, patience, MINUTE));
         let begun = Instant::now();
         let moving = async {
             for _ in 0..10 {

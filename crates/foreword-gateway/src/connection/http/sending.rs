@@ -78,7 +78,7 @@ pub(super) async fn send(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange<'t> {
     pub(super) progress: &'t Progress,
-    pub(super) patience: &'t Patience,
+    pub(super) patience: &'t Patience<'t>,
     pub(super) endpoint: &'t str,
     /// Whether rules set or removed fields of the request.
     pub(super) rules_changed_fields: bool,
@@ -128,6 +128,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::connection::http::patience::tests::patiently;
     use crate::connection::http::shelf::Shelf;
 
     struct Unmetered;
@@ -139,16 +140,19 @@ mod tests {
     /// Sends a request whose client says no more behind it, with an answer that begins `after` so long. What became of it
     /// within an hour, and how long that took.
     async fn sent_by_a_client_that_says_no_more(after: Option<Duration>) -> (Option<Failed>, Duration) {
+        patiently(async |patience| sent_patiently(patience, after).await).await
+    }
+
+    async fn sent_patiently(patience: &Patience<'_>, after: Option<Duration>) -> (Option<Failed>, Duration) {
         let (mut client, mut source) = duplex(64);
         let (mut target, mut endpoint) = duplex(64);
         let shelf = Shelf::default();
         let mut buffer = shelf.buffer();
         let progress = Progress::default();
         let (idle, response) = (Duration::from_secs(1), Duration::from_secs(1));
-        let patience = Patience::default();
         let exchange = Exchange {
             progress: &progress,
-            patience: &patience,
+            patience,
             endpoint: "an endpoint",
             rules_changed_fields: false,
             max_body: None,
