@@ -77,6 +77,8 @@ fn ground() -> TempDir {
     fs::create_dir(folder.path().join("pages")).expect("made");
     let user = "alice:$2y$04$XIj8CulQgI35INPsss/7E.bRHW2aiOQXXRJqlp1ECqTS7QfQ21FRi\n";
     fs::write(folder.path().join("htpasswd"), user).expect("written");
+    fs::write(folder.path().join("sticky.key"), "0123456789abcdef0123456789abcdef\n").expect("written");
+    fs::write(folder.path().join("blocked.txt"), "192.0.2.0/24 # since yesterday\n").expect("written");
     for page in ["robots.txt", "pages/404.html", "pages/full.html", "pages/sorry.html", "pages/api.json"] {
         fs::write(folder.path().join(page), "{status}").expect("written");
     }
