@@ -326,7 +326,7 @@ pub(crate) const HEADER: Section = Section {
 
 pub(crate) const TIMEOUT: Section = Section {
     title: "[listener.NAME] timeout = { … }",
-    about: "Durations are written `500ms`, `3s`, `1m` or `2h`.",
+    about: "Durations are written `500ms`, `3s`, `1m`, `2h` or `7d`, which is the longest.",
     keys: &[
         key(
             "tls",

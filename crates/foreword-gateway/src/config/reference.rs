@@ -39,8 +39,8 @@ fn write_section(section: &Section, page: &mut String) {
 const PREFACE: &str = "# The configuration file
 
 A TOML file, checked as a whole before anything starts: `foreword check -c FILE`. An unknown key, a key without effect and a
-name that points nowhere are errors. Relative paths start at the file's folder. Durations are written `500ms`, `3s`, `1m` or
-`2h`; sizes as a number of bytes, or `\"16KiB\"`. This page is written by the program from the keys that it knows.
+name that points nowhere are errors. Relative paths start at the file's folder. Durations are written `500ms`, `3s`, `1m`,
+`2h` or `7d`, which is the longest; sizes as a number of bytes, or `\"512B\"`, `\"16KiB\"`, `\"1MiB\"`, `\"2GiB\"`. This page is written by the program from the keys that it knows.
 
 So is the [JSON Schema](foreword.schema.json), with which editors complete keys and underline mistakes while you write. Your
 binary prints its own: `foreword check --print-schema >foreword.schema.json`. Editors with Taplo (Even Better TOML) find it by a

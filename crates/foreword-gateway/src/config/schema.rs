@@ -95,10 +95,10 @@ fn shape(takes: Takes) -> Value {
 }
 
 /// As [`units::duration`](super::units::duration) reads it.
-const DURATION: &str = "^0*[1-9][0-9]*(ms|s|m|h)$";
+const DURATION: &str = "^0*[1-9][0-9]*(ms|s|m|h|d)$";
 
 /// As [`units::size`](super::units::size) reads it.
-const SIZE: &str = "^[0-9]+(B|KiB|MiB)$";
+const SIZE: &str = "^[0-9]+(B|KiB|MiB|GiB)$";
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -20,7 +20,7 @@ pub(crate) enum Takes {
     OneNumber(&'static [u64]),
     /// A status from this one to 599.
     Status(u64),
-    /// `500ms`, `3s`, `1m`, `2h`.
+    /// `500ms`, `3s`, `1m`, `2h`, `7d`.
     Duration,
     /// Bytes, from so many to so many.
     Size(u64, u64),
@@ -129,6 +129,7 @@ struct Bytes(u64);
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
+            bytes if bytes >= GIB && bytes.is_multiple_of(GIB) => write!(f, "{}GiB", bytes / GIB),
             bytes if bytes >= MIB && bytes.is_multiple_of(MIB) => write!(f, "{}MiB", bytes / MIB),
             bytes if bytes >= KIB && bytes.is_multiple_of(KIB) => write!(f, "{}KiB", bytes / KIB),
             bytes => bytes.fmt(f),
@@ -138,6 +139,7 @@ impl fmt::Display for Bytes {
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
 
 /// RFC 9110 §15: what is beyond has no meaning.
 const LAST_STATUS: u64 = 599;

@@ -21,11 +21,19 @@ impl Unfit {
     fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+
+    /// Hints at the unit of ours that somebody else's stands for, if it stands for one.
+    fn maybe_meant(self, digits: &str, meant: Option<&(&str, &str)>) -> Self {
+        match meant {
+            Some((_, ours)) => self.hint(format!("did you mean `{digits}{ours}`?")),
+            None => self,
+        }
+    }
 }
 
-/// `500ms`, `3s`, `1m`, `2h`.
+/// `500ms`, `3s`, `1m`, `2h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, Unfit> {
-    let expected = "a duration such as `500ms`, `3s` or `1m`";
+    let expected = "a duration such as `500ms`, `3s`, `1m` or `2h`";
     let (digits, unit) = split_unit(text);
     let Ok(number) = digits.parse::<u64>() else { return Err(Unfit::new(expected)) };
     let millis = match unit {
@@ -33,20 +41,24 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Unfit> {
         "s" => Some(1000),
         "m" => Some(60 * 1000),
         "h" => Some(60 * 60 * 1000),
+        "d" => Some(24 * 60 * 60 * 1000),
         "" => return Err(Unfit::new(expected).hint(format!("add the unit: `{digits}s`"))),
-        _ => None,
+        other => {
+            let meant = TIMES.iter().find(|(written, _)| other.trim().eq_ignore_ascii_case(written));
+            return Err(Unfit::new(expected).maybe_meant(digits, meant));
+        }
     };
     let Some(millis) = millis.and_then(|millis: u64| millis.checked_mul(number)) else {
         return Err(Unfit::new(expected));
     };
     match millis {
         0 => Err(Unfit::new("a duration above zero")),
-        millis if millis > MAX_DURATION_MS => Err(Unfit::new("a duration of at most `168h`")),
+        millis if millis > MAX_DURATION_MS => Err(Unfit::new("a duration of at most `7d`")),
         millis => Ok(Duration::from_millis(millis)),
     }
 }
 
-/// `512B`, `16KiB`, `1MiB`.
+/// `512B`, `16KiB`, `1MiB`, `2GiB`.
 pub(crate) fn size(text: &str) -> Result<u64, Unfit> {
     let expected = "a size such as `4096` or `\"16KiB\"`";
     let (digits, unit) = split_unit(text);
@@ -55,14 +67,12 @@ pub(crate) fn size(text: &str) -> Result<u64, Unfit> {
         "B" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
         "" => return Err(Unfit::new(expected).hint(format!("bytes are written without quotes: `{digits}`"))),
-        _ if unit.eq_ignore_ascii_case("kb")
-            || unit.eq_ignore_ascii_case("k")
-            || unit.eq_ignore_ascii_case("kib") =>
-        {
-            return Err(Unfit::new(expected).hint(format!("did you mean `{digits}KiB`?")));
+        other => {
+            let meant = SIZES.iter().find(|(written, _)| other.trim().eq_ignore_ascii_case(written));
+            return Err(Unfit::new(expected).maybe_meant(digits, meant));
         }
-        _ => return Err(Unfit::new(expected)),
     };
     number.checked_mul(factor).ok_or_else(|| Unfit::new(expected))
 }
@@ -181,6 +191,41 @@ fn split_unit(text: &str) -> (&str, &str) {
 /// A week: longer than any connection should be waited for, and far from what a clock can overflow on.
 const MAX_DURATION_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
+/// How others write units of time, and what they are here.
+const TIMES: [(&str, &str); 17] = [
+    ("ms", "ms"),
+    ("msec", "ms"),
+    ("s", "s"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("m", "m"),
+    ("min", "m"),
+    ("mins", "m"),
+    ("minutes", "m"),
+    ("h", "h"),
+    ("hr", "h"),
+    ("hours", "h"),
+    ("d", "d"),
+    ("day", "d"),
+    ("days", "d"),
+];
+
+/// How others write units of size, and what they are here.
+const SIZES: [(&str, &str); 10] = [
+    ("b", "B"),
+    ("k", "KiB"),
+    ("kb", "KiB"),
+    ("kib", "KiB"),
+    ("m", "MiB"),
+    ("mb", "MiB"),
+    ("mib", "MiB"),
+    ("g", "GiB"),
+    ("gb", "GiB"),
+    ("gib", "GiB"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,8 +234,13 @@ mod tests {
     fn durations_need_their_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
+        for (others, ours) in [("5 min", "5m"), ("3sec", "3s"), ("2H", "2h"), ("1day", "1d")] {
+            let hint = duration(others).expect_err("not ours").hint;
+            assert_eq!(hint, Some(format!("did you mean `{ours}`?")), "{others}");
+        }
         assert_eq!(duration("3").expect_err("no unit").hint.as_deref(), Some("add the unit: `3s`"));
-        for wrong in ["", "s", "3 s", "-1s", "1.5s", "0s", "9999999999999999999s", "200h", "3sec"] {
+        for wrong in ["", "s", "3 s", "-1s", "1.5s", "0s", "9999999999999999999s", "200h", "8d", "3sec"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }
@@ -198,7 +248,11 @@ mod tests {
     #[test]
     fn sizes_are_powers_of_1024() {
         assert_eq!(size("16KiB"), Ok(16384));
-        assert_eq!(size("16kb").expect_err("not ours").hint.as_deref(), Some("did you mean `16KiB`?"));
+        assert_eq!(size("2GiB"), Ok(2 << 30));
+        for (others, ours) in [("16kb", "16KiB"), ("1 MB", "1MiB"), ("10m", "10MiB"), ("2G", "2GiB")] {
+            let hint = size(others).expect_err("not ours").hint;
+            assert_eq!(hint, Some(format!("did you mean `{ours}`?")), "{others}");
+        }
         assert!(size("99999999999999999999MiB").is_err());
     }
 

@@ -143,7 +143,12 @@ pub(crate) const CLUSTER_TLS: Section = Section {
             "Keys of which an endpoint must have one: SHA-256 of its public key (SPKI) in Base64. With `verify = false` that is enough.",
         ),
         key("certificate", Text("a path"), "none", "The chain that endpoints are shown when they ask."),
-        key("key", Text("a path"), "`certificate`", "Its private key."),
+        key(
+            "key",
+            Text("a path"),
+            "none",
+            "Its private key; without it, the one in the file of `certificate`.",
+        ),
         key(
             "header",
             Word(&["before", "inside"]),

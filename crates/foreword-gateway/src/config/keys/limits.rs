@@ -5,7 +5,7 @@ use crate::config::takes::Takes::{Count, Duration, Flag, Number, Size, Status, T
 
 pub(crate) const MAX: Section = Section {
     title: "[listener.NAME] max = { … }",
-    about: "Sizes are a number of bytes, or written `\"16KiB\"` or `\"1MiB\"`.",
+    about: "Sizes are a number of bytes, or written `\"16KiB\"`, `\"1MiB\"` or `\"2GiB\"`.",
     keys: &[
         key("head", Size(1024, 1024 * 1024), "\"16KiB\"", "The longest head of a request."),
         key("fields", Number(1, 1000), "100", "The most fields in it."),

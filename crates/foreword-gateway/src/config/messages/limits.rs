@@ -109,7 +109,7 @@ fn terms_without_effect_or_sense_are_problems() {
             "expected `true`, `false`, a share such as `\"1/100\"`, or a table for `log`, found `3`".into(),
         ),
         ("http", "log = { errors = 1 }", "expected `true` or `false` for `errors`, found `1`".into()),
-        ("http", "max_body = \"1 MB\"", "expected a size such as `4096` or `\"16KiB\"`".into()),
+        ("http", "max_body = \"1 MB\"", "expected a size such as `4096` or `\"16KiB\"` for `max_body`, found `1 MB`\nhint: did you mean `1MiB`?".into()),
     ] {
         let told = told(&file(mode, "", then));
         assert!(told.iter().any(|told| told.contains(&problem)), "{problem}\n{told:?}");
