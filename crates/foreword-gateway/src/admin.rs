@@ -194,7 +194,7 @@ fn reply(head: &[u8], limits: &Limits, desk: &Desk) -> Reply {
         };
     }
     if request.method() != "GET" && !is_head {
-        return Reply { allow: "GET, HEAD", ..Reply::text(405, "only GET and HEAD\n") };
+        return Reply { allow: "GET, HEAD", ..Reply::text(405, ONLY_GET) };
     }
     let reply = match path {
         "/metrics" => metrics(&desk.observer),
@@ -339,6 +339,8 @@ impl Reply {
     }
 }
 
+const ONLY_GET: &str =
+    "only GET and HEAD; POST is for /clusters/NAME/endpoints/ADDRESS/drain and …/undrain\n";
 const JSON: &str = "application/json";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From accept until the answer is taken.

@@ -35,23 +35,35 @@ impl HttpClient for Caller {
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let address = request.uri().to_string();
         let answer = self.0.request(request);
         Box::pin(async move {
             let whole = async {
-                let (parts, body) = answer.await.map_err(other)?.into_parts();
+                let out_of_reach = |source| other(OutOfReach { address: address.clone(), source });
+                let (parts, body) = answer.await.map_err(out_of_reach)?.into_parts();
                 let body = Limited::new(body, MOST).collect().await.map_err(Error::Other)?;
                 Ok(BytesResponse::from(Response::from_parts(parts, Full::new(body.to_bytes()))))
             };
-            let late = |_| other(Late);
-            timeout(PATIENCE, whole).await.map_err(late)?
+            let answered = timeout(PATIENCE, whole).await;
+            answered.map_err(|_| other(Late { address: address.clone() }))?
         })
     }
 }
 
+/// A CA that was not reached, or that ended the connection before it answered.
+#[derive(Debug, thiserror::Error)]
+#[error("expected an answer of the CA at `{address}`, found none")]
+struct OutOfReach {
+    address: String,
+    source: hyper_util::client::legacy::Error,
+}
+
 /// An answer that did not come.
 #[derive(Debug, thiserror::Error)]
-#[error("expected an answer within {} s, found none", PATIENCE.as_secs())]
-struct Late;
+#[error("expected an answer of the CA at `{address}` within {} s, found none", PATIENCE.as_secs())]
+struct Late {
+    address: String,
+}
 
 fn other(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Other(Box::new(error))

@@ -64,7 +64,11 @@ type Entry = (At<String>, At<String>);
 
 fn from_table(table: &Table<'_, '_>) -> Option<Vec<Entry>> {
     let notes = table.notes();
-    let entries = table.require("users", |value| value.entries())?;
+    if table.get("users").is_none() {
+        notes.problem(table.place.expected("the key `users` or `file`", "none"));
+        return None;
+    }
+    let entries = table.read("users", |value| value.entries())?;
     if entries.value.is_empty() {
         notes.problem(entries.place.expected("at least one user", "none"));
         return None;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::document::{Table, shown};
+use super::document::{Table, Value, shown};
 use super::keys::COMPRESS;
 use super::problem::Problem;
 use super::source::At;
@@ -13,7 +13,7 @@ use crate::policy::rules::Change;
 pub(crate) fn read(then: &Table<'_, '_>) -> Option<Change> {
     let value = then.get("compress")?;
     if !value.is_table() {
-        let is_on = then.read("compress", |value| value.boolean())?.value;
+        let is_on = then.read("compress", flag)?.value;
         return Some(Change::Compress(is_on.then(|| Arc::new(default()))));
     }
     let table = then.table("compress", &COMPRESS)?;
@@ -38,6 +38,10 @@ pub(crate) fn read(then: &Table<'_, '_>) -> Option<Change> {
         types: types.map_or(default.types, |at| at.value.into()),
         min,
     }))))
+}
+
+fn flag(value: &Value<'_>) -> Result<bool, Problem> {
+    value.boolean().map_err(|_| value.expected("`true`, `false` or a table"))
 }
 
 fn default() -> Compress {

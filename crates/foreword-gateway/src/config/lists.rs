@@ -109,7 +109,7 @@ fn read(value: &Value<'_>, notes: &Notes) -> Option<(Arc<NamedList>, Option<Watc
     let source = Source::read(&path).map_err(|problem| file.place.names(&problem));
     let (list, _) = from_source(notes.keep(source)?, &context, notes)?;
     let list = Arc::new(NamedList::following(list));
-    let made = ListFile { path, context: Arc::clone(&context), seen, list: Arc::clone(&list) };
+    let made = ListFile { path, seen, list: Arc::clone(&list) };
     Some((list, Some(Watched { name: context.to_string(), made: Arc::new(made) })))
 }
 
@@ -117,7 +117,6 @@ fn read(value: &Value<'_>, notes: &Notes) -> Option<(Arc<NamedList>, Option<Watc
 #[derive(Debug)]
 struct ListFile {
     path: PathBuf,
-    context: Arc<str>,
     seen: Look,
     list: Arc<NamedList>,
 }
@@ -134,7 +133,8 @@ impl FromFiles for ListFile {
     fn read_again(&self, _: SystemTime) -> Result<Vec<String>, Vec<String>> {
         let notes = Notes::default();
         let read = notes.keep(Source::read(&self.path));
-        let list = read.and_then(|source| from_source(source, &self.context, &notes));
+        // Whoever watches says which list it is.
+        let list = read.and_then(|source| from_source(source, &Arc::default(), &notes));
         if let Some((list, entries)) = list
             && let Err(error) = self.list.replace(list)
         {

@@ -41,9 +41,9 @@ fn a_list_follows_its_file_on_connections_that_are_open_and_a_broken_one_changes
     assert!(taken.contains("list `blocked`"), "{taken}");
 
     for (broken, told) in [
-        ("127.0.0.0/8\n  198.51.100.0/33\n", "blocked.txt:2:3: list `blocked`: expected an address or CIDR"),
-        ("a.test\n", "blocked.txt:1:1: list `blocked`: expected addresses as before, found words"),
-        ("# nothing\n", "blocked.txt:1:1: list `blocked`: expected at least one entry, found none"),
+        ("127.0.0.0/8\n  198.51.100.0/33\n", "blocked.txt:2:3: expected an address or CIDR"),
+        ("a.test\n", "blocked.txt:1:1: expected addresses as before, found words"),
+        ("# nothing\n", "blocked.txt:1:1: expected at least one entry, found none"),
     ] {
         write(folder.path(), "blocked.txt", broken);
         let line = running.log.line_with(told);

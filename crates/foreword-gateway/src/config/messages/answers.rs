@@ -66,7 +66,7 @@ fn users_are_checked_and_no_password_is_ever_told() {
         ),
         ("users = { a = \"{SHA}xx\" }", format!("{}{makes} one of SHA-1{hint}", place(39))),
         ("users = {}", format!("{}expected at least one user, found none", place(33))),
-        ("", format!("{}expected the key `users`, found none", place(23))),
+        ("", format!("{}expected the key `users` or `file`, found none", place(23))),
         ("file = \"none\"", format!("{}`/nowhere/none`: expected a file, found none", place(32))),
         (
             "users = { \"a:b\" = \"x\" }",

@@ -68,14 +68,15 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::RateLimited,
-        meaning: "A rule with `rate_limit` had let as many pass for this key as it lets in that time. The request was \
-                  answered with the rule's status, 429 unless it says another, and `Retry-After`; in tcp mode the \
-                  connection was closed. The access log has it with the rule's name.",
+        meaning: "`rate_limit` of a rule or of the listener had let as many pass for this key as it lets in that time. A \
+                  rule's request was answered with its status, 429 unless it says another, and `Retry-After`; in tcp \
+                  mode, and by the listener, the connection was closed. The access log has it, with the rule's name \
+                  where it was a rule's.",
         cause: "A client, or a network behind one address, that asks faster than the rule allows; a limit that is too \
                 small for a page with many parts; or a key that many clients share, such as the address of a proxy \
                 whose word is not believed.",
-        remedy: "Raise `requests` for the long run, or `burst` for what comes at once. Look at `client.ip` in the access \
-                 log: if it is the balancer's, put that into a `[trust.NAME]` group first.",
+        remedy: "Raise `requests` (of a listener: `connections`) for the long run, or `burst` for what comes at once. Look \
+                 at `client.ip` in the access log: if it is the balancer's, put that into a `[trust.NAME]` group first.",
     },
     Page {
         code: Code::TooManyAtOnce,
