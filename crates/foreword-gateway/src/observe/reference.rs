@@ -126,15 +126,24 @@ const ABOUT_LABELS: &str = "
 ## The labels
 
 `result` of connections: `complete`, `probe` (closed without a byte), `refused` (with a code), `aborted` (a side went away), `timed_out`,
-`cut_off` (by the end of a drain), `panicked`. `result` of upstream connects: `connected`, `failed`, `timed_out`, `unresolved`.
+`cut_off` (by the end of a drain), `panicked`. `result` of upstream connects: `connected`, `failed`, `timed_out`, `unresolved`;
+of those who found no connection free: `served` (after a while), `timed_out`, `full` (the queue was); of checks: `passed`, `failed`, `timed_out`; of
+reloads, changes of files and attempts by ACME: `success`, `failure`.
 
 `version` of headers: `1`, `2`, or `none` for clients that came without one.
 
-`code`: see [the codes](codes.md). `reason`: the requirement of [the specification](../spec.md) that a refused header broke.
+`code`: see [the codes](codes.md). `reason`: the requirement of [the specification](../spec.md) that a refused header broke; of TLVs that were left out,
+`no_room` or `unfit`.
+
+`cause` of dropped datagrams: `stranger`, `header`, `rule`, `full` (no room for a flow), `endpoint` (none can be reached), `too_large`,
+`unsent` (the kernel did not take it), `answer` (without the header that it should carry back), `draining`, `panicked`.
+
+`switch`: its key in `header` of a listener, as `tlv_malformed`.
 
 `status`: `2xx` and so on, `none` for requests that ended unanswered.
 
 ## Other paths
 
-`/healthz` answers 200 while the process lives. `/readyz` answers 200 while new connections are welcome, and 503 while it drains.
+`/healthz` answers 200 while the process lives. `/readyz` answers 200 while new connections are welcome, and 503 while it drains. `/clusters` is
+every endpoint and how it is, as JSON, and [endpoints are drained](../guide/balancing.md#letting-an-endpoint-go) below it.
 ";
