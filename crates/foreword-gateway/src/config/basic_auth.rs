@@ -85,7 +85,7 @@ fn from_file(table: &Table<'_, '_>) -> Option<Vec<Entry>> {
     let notes = table.notes();
     let file = table.read("file", |value| value.text())?;
     let path = file.place.source().path(file.value);
-    let source = Source::read(&path).map_err(|problem| file.place.names(&problem));
+    let source = Source::read_named(&path).map_err(|problem| file.place.names(&problem));
     let source = Arc::new(notes.keep(source)?);
     let whole = Place::new(Arc::clone(&source), 0..0, file.place.context());
     let lines = lines(&whole, source.text());

@@ -22,7 +22,7 @@ pub(crate) fn included(source: &Arc<Source>, notes: &Notes) -> Vec<Arc<Source>> 
     let mut sources = Vec::new();
     for pattern in &patterns {
         for path in notes.keep(matching(pattern)).unwrap_or_default() {
-            let read = Source::read(&path).map_err(|problem| pattern.place.names(&problem));
+            let read = Source::read_named(&path).map_err(|problem| pattern.place.names(&problem));
             sources.extend(notes.keep(read).map(Arc::new));
         }
     }

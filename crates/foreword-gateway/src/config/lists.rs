@@ -106,7 +106,7 @@ fn read(value: &Value<'_>, notes: &Notes) -> Option<(Arc<NamedList>, Option<Watc
     let path = file.place.source().path(file.value);
     let context = value.place.context();
     let seen = Look::at(std::slice::from_ref(&path));
-    let source = Source::read(&path).map_err(|problem| file.place.names(&problem));
+    let source = Source::read_named(&path).map_err(|problem| file.place.names(&problem));
     let (list, _) = from_source(notes.keep(source)?, &context, notes)?;
     let list = Arc::new(NamedList::following(list));
     let made = ListFile { path, seen, list: Arc::clone(&list) };
@@ -132,7 +132,7 @@ impl FromFiles for ListFile {
 
     fn read_again(&self, _: SystemTime) -> Result<Vec<String>, Vec<String>> {
         let notes = Notes::default();
-        let read = notes.keep(Source::read(&self.path));
+        let read = notes.keep(Source::read_named(&self.path));
         // Whoever watches says which list it is.
         let list = read.and_then(|source| from_source(source, &Arc::default(), &notes));
         if let Some((list, entries)) = list

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foreword_rule::RuleError;
+use rustix::fs::OFlags;
 
 use super::problem::{Problem, ProblemKind};
 
@@ -23,9 +25,19 @@ impl Source {
         Self { name: name.into(), folder: folder.into(), text: text.into() }
     }
 
-    /// Reads a file. What it is when it is no text has a message of its own each.
+    /// Reads the file that somebody names to the program. It may come through a pipe, which is waited for.
     pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
-        let text = String::from_utf8(read_bytes(path, MAX_LEN)?).map_err(|error| {
+        Self::of_bytes(path, read_up_to(path, || File::open(path), MAX_LEN)?)
+    }
+
+    /// Reads a file that a configuration names, now or when it changes.
+    pub(crate) fn read_named(path: &Path) -> Result<Self, Problem> {
+        Self::of_bytes(path, read_bytes(path, MAX_LEN)?)
+    }
+
+    /// What it is when it is no text has a message of its own each.
+    fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Problem> {
+        let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let before =
                 String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default()).into_owned();
@@ -51,8 +63,22 @@ impl Source {
     }
 }
 
-/// Reads a file of at most so many bytes.
+/// Reads a file of at most so many bytes that a configuration names. A pipe is none: whoever opens one may wait for ever, and
+/// it cannot be read again.
 pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
+    // What a path leads to may change at any time, so it is looked at once it is open, and opened without waiting.
+    let at_once = || {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        match file.metadata()?.file_type().is_fifo() {
+            true => Err(io::Error::other("it is a pipe, which cannot be read again")),
+            false => Ok(file),
+        }
+    };
+    read_up_to(path, at_once, most)
+}
+
+fn read_up_to(path: &Path, open: impl FnOnce() -> io::Result<File>, most: u64) -> Result<Vec<u8>, Problem> {
     let problem = |message: String| Problem::of_file(path.display(), ProblemKind::Unreadable, message);
     let metadata = path.metadata().map_err(|error| problem(unreadable("a file", &error)))?;
     if metadata.is_dir() {
@@ -60,7 +86,7 @@ pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>, Problem> {
     }
     let mut bytes = Vec::new();
     // A device has no length to ask for, and may have no end.
-    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let read = open().and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     read.map_err(|error| problem(unreadable("a file", &error)))?;
     if bytes.len() as u64 > most {
         return Err(problem(format!("expected at most {} KiB, found more", most / 1024)));

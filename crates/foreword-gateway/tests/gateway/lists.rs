@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -50,6 +51,11 @@ fn a_list_follows_its_file_on_connections_that_are_open_and_a_broken_one_changes
         assert!(line.contains("what was read before goes on [FW606]"), "{line}");
         assert_eq!(status("/"), "403");
     }
+    // Whoever waited for somebody to write into it would see no other file change.
+    fs::remove_file(folder.path().join("blocked.txt")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.path().join("blocked.txt")).status().unwrap().success());
+    let line = running.log.line_with("it is a pipe, which cannot be read again");
+    assert!(line.contains("what was read before goes on [FW606]"), "{line}");
     write(folder.path(), "sites.txt", "/also\nclosed\n");
     let line = running.log.line_with("sites.txt:2:1");
     assert!(line.contains("expected a path that starts with `/`, found `closed`"), "{line}");
