@@ -1,4 +1,7 @@
 //! Credentials that were found right: the next request of the same client costs no hash.
+//!
+//! What is right stays right as long as this lives, since users and hashes never change beside it. So whoever keeps coming is
+//! never forgotten, and a flood of guesses, which fills the queue, keeps out nobody who is at work.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,9 +14,11 @@ use super::Mark;
 pub(super) struct Known(Mutex<HashMap<Mark, Instant>>);
 
 impl Known {
+    /// Whether these are among them. Then they are remembered anew.
     pub(super) fn has(&self, mark: &Mark, now: Instant) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(mark).is_some_and(|&until| now < until)
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = known.get_mut(mark).filter(|until| now < **until);
+        until.map(|until| *until = now + FOR).is_some()
     }
 
     pub(super) fn keep(&self, mark: Mark, now: Instant) {
@@ -29,7 +34,7 @@ impl Known {
     }
 }
 
-/// For how long.
+/// For how long, if nobody comes with them.
 pub(super) const FOR: Duration = Duration::from_secs(300);
 
 /// Those of so many users; each has 32 bytes, and what is around them.
@@ -38,6 +43,16 @@ const MOST: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_keeps_coming_is_remembered_and_whoever_stays_away_is_not() {
+        let known = Known::default();
+        let begun = Instant::now();
+        known.keep(Mark::default(), begun);
+        let almost = FOR - Duration::from_secs(1);
+        assert!((1..5).all(|times| known.has(&Mark::default(), begun + almost * times)));
+        assert!(!known.has(&Mark::default(), begun + almost * 4 + FOR));
+    }
 
     #[test]
     fn no_more_are_remembered_than_there_is_room_for_and_the_oldest_goes_first() {

@@ -26,7 +26,7 @@ pub(crate) const RESPOND: Section = Section {
 
 pub(crate) const BASIC_AUTH: Section = Section {
     title: "then = { basic_auth = { … } }",
-    about: "Who may pass: whoever gives the name and password of a user (RFC 7617). Others are answered with 401. Passwords are kept as hashes of bcrypt, Argon2 or SHA-512 crypt: `htpasswd -nBC 10 alice` prints one. They are checked on threads of their own, and remembered for five minutes once they were right.",
+    about: "Who may pass: whoever gives the name and password of a user (RFC 7617). Others are answered with 401. Passwords are kept as hashes of bcrypt, Argon2 or SHA-512 crypt: `htpasswd -nBC 10 alice` prints one. They are checked on threads of their own, and once they were right, remembered until nobody has come with them for five minutes.",
     keys: &[
         key("realm", Text("text"), "\"restricted\"", "What the user is told that the password is for."),
         key("users", NamedTexts("a table of hashes"), "", "`{ alice = \"$2y$10$…\" }`; this or `file`."),
