@@ -34,7 +34,8 @@ pub(super) fn negotiate(
     let is_long = response.content_length().is_none_or(|length| length >= compress.min);
     let mut types = response.field("content-type");
     let is_worth_it = types.next().is_some_and(|value| compress.takes(value)) && types.next().is_none();
-    let is_left_alone = response.fields().any(|field| LEFT_ALONE.iter().any(|name| field.is(name)))
+    let is_left_alone = response.fields().any(|field| is_left_alone(field.name))
+        || response.field("trailer").flat_map(list).any(is_left_alone)
         || asked.changes.replace_in_response(b"Content-Encoding")
         || [response.field("cache-control").any(forbids), request.field("cache-control").any(forbids)]
             .contains(&true);
@@ -44,6 +45,10 @@ pub(super) fn negotiate(
     // HTTP/1.0 knows no chunks, and without them nobody could tell the end from a break.
     let can_be_coded = framing != Framing::None && request.version() == Version::Http11;
     Some(can_be_coded.then(|| compress.choose(request.field("accept-encoding"))).flatten())
+}
+
+fn is_left_alone(name: &[u8]) -> bool {
+    LEFT_ALONE.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 fn forbids(cache_control: &[u8]) -> bool {
@@ -221,16 +226,12 @@ pub(super) async fn carry_coded(
 ) -> Result<(), CarryError> {
     let mut head = head.head;
     let mut trailers = Vec::new();
-    let mut has_begun = false;
     loop {
         let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
         let kept = buffer.bytes().get(..step.kept).unwrap_or_default();
         let (content, lines) = kept.split_at_checked(step.kept - step.trailers).unwrap_or((kept, &[]));
         trailers.extend_from_slice(lines);
         encoder.push(content).map_err(CarryError::Source)?;
-        if !std::mem::replace(&mut has_begun, true) {
-            meter.begins();
-        }
         pace.moved();
         meter.moved(step.taken, 0);
         buffer.consume(step.taken);
@@ -281,6 +282,10 @@ async fn write_chunk(
     if pieces.iter().all(|piece| piece.is_empty()) {
         return Ok(());
     }
+    // Not before: while nothing has left the encoder, an answer that breaks off can still be refused.
+    if !head.is_empty() {
+        meter.begins();
+    }
     pace.write(pin!(write_together(target, pieces)))
         .await
         .map_err(|Over| CarryError::TargetIdle)?
@@ -290,7 +295,8 @@ async fn write_chunk(
     Ok(())
 }
 
-/// Fields that say that the body is coded already, a part of something, or vouched for byte by byte.
+/// Fields that say that the body is coded already, a part of something, or vouched for byte by byte; those that come behind
+/// it are announced in `Trailer`.
 const LEFT_ALONE: [&str; 7] = [
     "content-encoding",
     "content-range",
@@ -320,7 +326,49 @@ const SIZE_LINE: usize = 18;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::super::patience::Patience;
+    use super::super::sending::Progress;
+    use super::super::shelf::Shelf;
     use super::*;
+    use crate::connection::alarm::Alarms;
+
+    /// Whether an answer has begun.
+    #[derive(Default)]
+    struct Begun(Cell<bool>);
+
+    impl Meter for Begun {
+        fn begins(&self) {
+            self.0.set(true);
+        }
+
+        fn moved(&self, _taken: usize, _written: usize) {}
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_inside_the_encoder_has_not_begun() {
+        let (mut endpoint, mut source) = duplex(4096);
+        let (mut target, mut client) = duplex(4096);
+        endpoint.write_all(&[b'a'; 4096]).await.unwrap();
+        drop(endpoint);
+        let (shelf, begun) = (Shelf::default(), Begun::default());
+        let (progress, alarm) = (Progress::default(), Alarms::new().alarm());
+        let patience = Patience::new(&alarm);
+        let pace = Pace::of_answer(&progress, &patience, Duration::from_secs(1));
+        let head = Head { head: b"head", ..Head::default() };
+        let (mut body, mut buffer) = (Body::unframed(Framing::Length(5000)), shelf.buffer());
+        let encoder = Seats::default().encoder(Coding::Gzip).unwrap();
+        let carried =
+            carry_coded(head, &mut body, &mut source, &mut buffer, &mut target, pace, &begun, encoder);
+        assert!(matches!(carried.await, Err(CarryError::Short)));
+        drop(target);
+        let mut seen = Vec::new();
+        client.read_to_end(&mut seen).await.unwrap();
+        assert!(seen.is_empty() && !begun.0.get(), "{seen:?}");
+    }
 
     #[test]
     fn a_worker_codes_no_more_at_once_than_it_has_seats() {
