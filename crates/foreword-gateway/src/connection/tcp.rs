@@ -71,7 +71,7 @@ impl<S: Downstream + 'static> Begun<S> {
             .for_no_longer_than(limits.total, accepted)
             .watching(watch, connection.client.header.is_some())
             .saying_first(ahead);
-        Tunnel { stream, upstream, forward, chosen: Box::new(chosen), guest }
+        Tunnel { stream, upstream, forward, chosen, guest }
     }
 }
 
@@ -146,7 +146,7 @@ async fn introduce<S: Downstream>(
     take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     record.cluster(&cluster.name);
     let tell = |attempt: Attempt<'_>| match attempt {
-        Attempt::To(chosen) => record.forwarding(&chosen.name),
+        Attempt::To(chosen) => record.forwarding(chosen.name()),
         Attempt::Again => record.retried(),
         Attempt::Waited(duration) => record.waited(duration),
     };

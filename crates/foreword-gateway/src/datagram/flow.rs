@@ -145,7 +145,7 @@ impl Flow {
         }
         record.log(terms.log.unwrap_or_default());
         record.cluster(&cluster.name);
-        record.forwarding(&chosen.name);
+        record.forwarding(chosen.name());
         record.connected(false);
         if let Some(id) = unique_id.get() {
             record.text(Name::ConnectionId, id);
@@ -226,7 +226,7 @@ impl Flow {
     fn fail(&self, error: io::Error) {
         if !self.has_ended() {
             self.chosen.connect_failed(&error);
-            self.end(&Err(ServeError::Connect(failed(&self.chosen.address, error))));
+            self.end(&Err(ServeError::Connect(failed(self.chosen.address(), error))));
         }
     }
 

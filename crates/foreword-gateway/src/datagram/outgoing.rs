@@ -48,7 +48,7 @@ impl Outgoing {
     ) -> Result<(Chosen, Self), Fault<'d>> {
         let (chosen, socket) = choose(endpoints, cluster, client).map_err(Fault::Connect)?;
         let endpoint =
-            socket.peer_addr().map_err(|source| Fault::Connect(failed(&chosen.address, source)))?;
+            socket.peer_addr().map_err(|source| Fault::Connect(failed(chosen.address(), source)))?;
         let header = head(cluster, &chosen, client, unique_id).map_err(Fault::Connect)?;
         Ok((chosen, Self { socket, endpoint, header, introduced: Cell::new(false) }))
     }
@@ -125,7 +125,7 @@ fn choose(
             Ok(socket) => return Ok((chosen, socket)),
             Err(error) => error,
         };
-        tried.push(chosen.address.clone());
+        tried.push(chosen.address().clone());
         if tried.len() > usize::from(cluster.retries) {
             return Err(error);
         }
@@ -139,8 +139,8 @@ fn choose(
 }
 
 fn connect(chosen: &Chosen) -> Result<UdpSocket, ConnectError> {
-    let Address::Inet(address) = chosen.address else {
-        return Err(failed(&chosen.address, io::ErrorKind::Unsupported.into()));
+    let &Address::Inet(address) = chosen.address() else {
+        return Err(failed(chosen.address(), io::ErrorKind::Unsupported.into()));
     };
     match connect_to(address) {
         Ok(socket) => {
@@ -150,7 +150,7 @@ fn connect(chosen: &Chosen) -> Result<UdpSocket, ConnectError> {
         }
         Err(source) => {
             chosen.connect_failed(&source);
-            Err(failed(&chosen.address, source))
+            Err(failed(chosen.address(), source))
         }
     }
 }

@@ -156,8 +156,8 @@ impl ConnectError {
 /// Connects to the endpoint that was chosen. The connection is nobody's until it is introduced.
 pub(crate) async fn open(cluster: &Cluster, chosen: &Chosen) -> Result<Opened, ConnectError> {
     let deadline = Instant::now() + cluster.timeout.connect;
-    let address = || chosen.address.clone();
-    match timeout_at(deadline, connect_to(&chosen.address)).await {
+    let address = || chosen.address().clone();
+    match timeout_at(deadline, connect_to(chosen.address())).await {
         Ok(Ok(stream)) => {
             chosen.connected();
             Ok(Opened { stream, deadline })
@@ -195,7 +195,7 @@ pub(crate) fn introduction(
     who: Introduced<'_>,
 ) -> Result<Option<Vec<u8>>, ConnectError> {
     let made = header(cluster, who)
-        .map_err(|source| ConnectError::Header { address: chosen.address.clone(), source })?;
+        .map_err(|source| ConnectError::Header { address: chosen.address().clone(), source })?;
     Ok(made.map(|made| {
         if !made.left_out.is_empty() {
             let left_out = &made.left_out;
@@ -268,7 +268,7 @@ impl Opened {
         header: &[u8],
     ) -> Result<Outgoing, ConnectError> {
         let Self { mut stream, deadline } = self;
-        let (address, after) = (&chosen.address, cluster.timeout.connect);
+        let (address, after) = (chosen.address(), cluster.timeout.connect);
         let handshake = async {
             if !tls.header_inside {
                 write_together(&mut stream, [header])
@@ -300,7 +300,7 @@ impl Opened {
         who: Introduced<'_>,
         first: &[u8],
     ) -> Result<Upstream, ConnectError> {
-        let (deadline, address) = (self.deadline, &chosen.address);
+        let (deadline, address) = (self.deadline, chosen.address());
         let (mut upstream, header) = self.introducing(cluster, chosen, who).await?;
         match timeout_at(deadline, write_together(upstream.stream(), [&header, first])).await {
             Ok(Ok(())) => Ok(upstream),

@@ -16,7 +16,7 @@ use super::load::{Load, Use};
 use super::membership::States;
 use super::names::Names;
 use super::state::Admission;
-use super::view::{Picked, View};
+use super::view::{Picked, Slot, View};
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::cluster::Cluster;
 use crate::policy::sticky::Token;
@@ -52,17 +52,12 @@ impl fmt::Display for Address {
 /// An endpoint that was chosen, and counted as in use until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    pub(crate) address: Address,
-    /// The address as text.
-    pub(crate) name: Rc<str>,
+    slot: Rc<Slot>,
     /// Where it is counted what becomes of it.
     pub(crate) account: Rc<ClusterAccount>,
     _in_use: Use,
-    reports: Rc<Reports>,
     /// Whether it decides that others may come; told once.
     is_trial: Cell<bool>,
-    /// By what a cookie names it, where the cluster has one.
-    pub(crate) token: Option<Token>,
     /// Its place among those that are limited. It is given back after all else.
     seat: Option<Seat>,
 }
@@ -102,41 +97,59 @@ impl Drop for Queued {
 }
 
 impl Chosen {
+    pub(crate) fn address(&self) -> &Address {
+        &self.slot.address
+    }
+
+    /// The address as text.
+    pub(crate) fn name(&self) -> &str {
+        &self.slot.name
+    }
+
+    /// By what a cookie names it, where the cluster has one.
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.slot.token
+    }
+
+    fn reports(&self) -> &Reports {
+        &self.slot.reports
+    }
+
     /// A new connection was made.
     pub(crate) fn connected(&self) {
         self.account.connected();
-        self.reports.connected();
+        self.reports().connected();
     }
 
     /// The endpoint refused the connection, or could not be reached.
     pub(crate) fn connect_failed(&self, error: &io::Error) {
-        self.reports.account.failed();
+        self.reports().account.failed();
         self.account.connect_failed();
-        self.reports.connect_failed(self.is_trial.take(), error);
+        self.reports().connect_failed(self.is_trial.take(), error);
     }
 
     /// The endpoint did not take the connection in time.
     pub(crate) fn connect_timed_out(&self, after: Duration) {
-        self.reports.account.failed();
+        self.reports().account.failed();
         self.account.connect_timed_out();
         let why = format_args!("no connection within {} s", after.as_secs_f32());
-        self.reports.connect_failed(self.is_trial.take(), &why);
+        self.reports().connect_failed(self.is_trial.take(), &why);
     }
 
     /// It takes connections, which is all that can be known before bytes come.
     pub(crate) fn took_it(&self) {
-        self.reports.passed(self.is_trial.take());
+        self.reports().passed(self.is_trial.take());
     }
 
     /// It answered.
     pub(crate) fn answered(&self) {
-        self.reports.answered(self.is_trial.take());
+        self.reports().answered(self.is_trial.take());
     }
 
     /// It answered with this status.
     pub(crate) fn answered_with(&self, status: u16) {
-        if status >= 500 && self.reports.counts_server_errors() {
-            self.reports.answer_failed(self.is_trial.take(), &format_args!("status {status}"));
+        if status >= 500 && self.reports().counts_server_errors() {
+            self.reports().answer_failed(self.is_trial.take(), &format_args!("status {status}"));
         } else {
             self.answered();
         }
@@ -144,7 +157,7 @@ impl Chosen {
 
     /// Whether the endpoint lets its connections go, so that none is kept for later.
     pub(crate) fn is_draining(&self) -> bool {
-        self.reports.state.is_draining()
+        self.reports().state.is_draining()
     }
 
     /// Whether it has one of a limited number of places.
@@ -154,19 +167,19 @@ impl Chosen {
 
     /// After how long this connection must end, since its endpoint drains; `None` as long as it does not.
     pub(crate) fn drains_for(&self) -> Option<Duration> {
-        self.reports.state.drains_for()
+        self.reports().state.drains_for()
     }
 
     /// It took the connection and did not answer.
     pub(crate) fn did_not_answer(&self, why: &dyn fmt::Display) {
-        self.reports.account.failed();
-        self.reports.answer_failed(self.is_trial.take(), why);
+        self.reports().account.failed();
+        self.reports().answer_failed(self.is_trial.take(), why);
     }
 }
 
 impl Drop for Chosen {
     fn drop(&mut self) {
-        self.reports.account.ended();
+        self.reports().account.ended();
     }
 }
 
@@ -211,13 +224,10 @@ impl Endpoints {
             Picked::Slot { slot, admission, seat } => {
                 slot.reports.account.began();
                 Choice::Endpoint(Chosen {
-                    address: slot.address.clone(),
-                    name: Rc::clone(&slot.name),
-                    account,
                     _in_use: Load::begin(&slot.load),
-                    reports: Rc::clone(&slot.reports),
+                    slot,
+                    account,
                     is_trial: Cell::new(admission == Admission::Trial),
-                    token: slot.token,
                     seat,
                 })
             }
@@ -366,11 +376,11 @@ mod tests {
         let cluster = cluster(Balance::LeastConnections, &["127.0.0.1:1", "127.0.0.1:2"]);
         let first = choose(&endpoints, &cluster);
         let second = choose(&endpoints, &cluster);
-        assert_ne!(first.address, second.address);
-        let freed = second.address.clone();
+        assert_ne!(first.address(), second.address());
+        let freed = second.address().clone();
         drop(second);
         for _ in 0..3 {
-            assert_eq!(choose(&endpoints, &cluster).address, freed);
+            assert_eq!(*choose(&endpoints, &cluster).address(), freed);
         }
     }
 
@@ -381,7 +391,7 @@ mod tests {
         let held = choose(&endpoints, &cluster(Balance::LeastConnections, &addresses));
         let next = cluster(Balance::LeastConnections, &addresses);
         for _ in 0..4 {
-            assert_ne!(choose(&endpoints, &next).address, held.address);
+            assert_ne!(choose(&endpoints, &next).address(), held.address());
         }
     }
 
@@ -393,7 +403,7 @@ mod tests {
         let mut chosen = [HashMap::<Address, u32>::new(), HashMap::new()];
         for turn in 0..30 {
             let plan = turn % 2;
-            let address = choose(&endpoints, &plans[plan]).address.clone();
+            let address = choose(&endpoints, &plans[plan]).address().clone();
             *chosen[plan].entry(address).or_default() += 1;
         }
         for counts in chosen {
@@ -413,7 +423,7 @@ mod tests {
         let tried = [address("127.0.0.1:1")];
         let wish = Wish { tried: &tried, ..Wish::default() };
         for _ in 0..4 {
-            assert_ne!(some(endpoints.choose(&two, wish)).address, tried[0]);
+            assert_ne!(*some(endpoints.choose(&two, wish)).address(), tried[0]);
         }
         let one = cluster(Balance::RoundRobin, &["127.0.0.1:1"]);
         assert!(matches!(endpoints.choose(&one, wish), Choice::Nobody));
@@ -426,11 +436,11 @@ mod tests {
         app.endpoints[0].backup = true;
         let app = Arc::new(app);
         for _ in 0..4 {
-            assert_eq!(choose(&endpoints, &app).address, address("127.0.0.1:2"));
+            assert_eq!(*choose(&endpoints, &app).address(), address("127.0.0.1:2"));
         }
         let tried = [address("127.0.0.1:2")];
         let backup = some(endpoints.choose(&app, Wish { tried: &tried, ..Wish::default() }));
-        assert_eq!(backup.address, address("127.0.0.1:1"));
+        assert_eq!(*backup.address(), address("127.0.0.1:1"));
     }
 
     #[test]
@@ -444,10 +454,10 @@ mod tests {
         let app = Arc::new(app);
         let near = [address("127.0.0.1:2"), address("127.0.0.1:3")];
         for _ in 0..6 {
-            assert!(near.contains(&choose(&endpoints, &app).address));
+            assert!(near.contains(choose(&endpoints, &app).address()));
         }
         let far = some(endpoints.choose(&app, Wish { tried: &near, ..Wish::default() }));
-        assert_eq!(far.address, address("127.0.0.1:1"));
+        assert_eq!(*far.address(), address("127.0.0.1:1"));
     }
 
     #[test]
@@ -457,7 +467,7 @@ mod tests {
         app.endpoints[1].weight = 3;
         let app = Arc::new(app);
         let heavy = address("127.0.0.1:2");
-        let had = (0..400).filter(|_| choose(&endpoints, &app).address == heavy).count();
+        let had = (0..400).filter(|_| choose(&endpoints, &app).address() == &heavy).count();
         assert_eq!(had, 300);
     }
 
@@ -475,10 +485,10 @@ mod tests {
             let one = state(&endpoints, "127.0.0.1:1");
             one.found(Finding::Down("away".into()));
             for _ in 0..5 {
-                assert_eq!(choose(&endpoints, &app).address, address("127.0.0.1:2"));
+                assert_eq!(*choose(&endpoints, &app).address(), address("127.0.0.1:2"));
             }
             one.found(Finding::Up);
-            while choose(&endpoints, &app).address != one.address {
+            while choose(&endpoints, &app).address() != &one.address {
                 std::thread::yield_now();
             }
         }
@@ -492,7 +502,7 @@ mod tests {
         let one = state(&endpoints, "127.0.0.1:1");
         one.found(Finding::Down("away".into()));
         one.found(Finding::Up);
-        let had = (0..1100).filter(|_| choose(&endpoints, &app).address == one.address).count();
+        let had = (0..1100).filter(|_| choose(&endpoints, &app).address() == &one.address).count();
         assert!((99..=101).contains(&had), "a tenth of what the other has, found {had} of 1100");
     }
 
@@ -510,8 +520,8 @@ mod tests {
             }
             all[1].found(Finding::Up);
             assert_eq!(
-                choose(&endpoints, &app).address,
-                all[1].address,
+                choose(&endpoints, &app).address(),
+                &all[1].address,
                 "one that comes back is noticed at once"
             );
         }
@@ -526,7 +536,7 @@ mod tests {
         let app = Arc::new(app);
         let mut held: Vec<_> = (0..3).map(|_| choose(&endpoints, &app)).collect();
         assert!(matches!(endpoints.choose(&app, Wish::default()), Choice::Full));
-        let freed = held.pop().map(|last| last.address.clone()).unwrap();
-        assert_eq!(choose(&endpoints, &app).address, freed);
+        let freed = held.pop().map(|last| last.address().clone()).unwrap();
+        assert_eq!(*choose(&endpoints, &app).address(), freed);
     }
 }

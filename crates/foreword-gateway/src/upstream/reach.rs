@@ -96,7 +96,7 @@ pub(crate) async fn reach<T>(
         match open(&chosen).await {
             Ok(opened) => return Ok((chosen, opened)),
             Err(error) => {
-                attempts.failed_at(&chosen.address);
+                attempts.failed_at(chosen.address());
                 if !attempts.repeat(cluster) {
                     return Err(error);
                 }

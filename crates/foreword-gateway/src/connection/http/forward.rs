@@ -99,7 +99,7 @@ pub(super) async fn forward<S: Carried>(
                 kept_is_welcome = false;
             }
             Err(failed) => {
-                let endpoint = &link.chosen.name;
+                let endpoint = link.chosen.name();
                 let ended = give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client);
                 return Box::pin(ended).await;
             }
@@ -138,7 +138,7 @@ fn another<S>(talk: &Talk<'_, S>, cluster: &Arc<Cluster>, link: &Link, attempts:
     if link.is_reused {
         return attempts.repeat(cluster);
     }
-    attempts.failed_at(&link.chosen.address);
+    attempts.failed_at(link.chosen.address());
     attempts.has_other(&talk.worker.endpoints, cluster) && attempts.repeat(cluster)
 }
 
@@ -164,7 +164,7 @@ async fn converse<S: Carried>(
     let exchange = Exchange {
         progress,
         patience: &talk.patience,
-        endpoint: &link.chosen.name,
+        endpoint: link.chosen.name(),
         idle: idle(talk, asked),
         rules_changed_fields: asked.changes.are_about_the_request(),
         max_body: max_body(talk, asked),
@@ -213,7 +213,7 @@ async fn converse<S: Carried>(
 /// The cookie that the client is given, unless it has it already.
 fn new_cookie<'c>(asked: &Asked<'_>, cluster: &'c Cluster, chosen: &Chosen) -> Option<NewCookie<'c>> {
     let sticky = cluster.sticky.as_ref()?;
-    let token = chosen.token.filter(|token| asked.token(sticky) != Some(*token))?;
+    let token = chosen.token().filter(|token| asked.token(sticky) != Some(*token))?;
     Some(NewCookie { sticky, token })
 }
 

@@ -124,7 +124,7 @@ impl Link {
         let Wire::Http1(upstream) = self.wire else { return };
         match upstream {
             Upstream::Shared(shared) => {
-                talk.worker.pool.put(&self.chosen.address, shared, cluster, now);
+                talk.worker.pool.put(self.chosen.address(), shared, cluster, now);
             }
             // It would hold a place that others wait for, whether or not its client comes again.
             Upstream::Personal(_) if self.chosen.is_limited() => {}
@@ -149,14 +149,14 @@ pub(super) async fn find<S>(
 ) -> Result<Link, ConnectError> {
     if kept_is_welcome && let Some(link) = talk.own.take(cluster, attempts.token()) {
         note.cluster(&cluster.name);
-        note.forwarding(&link.chosen.name);
+        note.forwarding(link.chosen.name());
         link.note(talk.connection, note);
         return Ok(link);
     }
     note.cluster(&cluster.name);
     let now = Instant::from_std(note.last_wait());
     let tell = |attempt: Attempt<'_>| match attempt {
-        Attempt::To(chosen) => note.forwarding(&chosen.name),
+        Attempt::To(chosen) => note.forwarding(chosen.name()),
         Attempt::Again => note.retried(),
         Attempt::Waited(duration) => note.waited(duration),
     };
@@ -168,7 +168,7 @@ pub(super) async fn find<S>(
         }
         if kept_is_welcome
             && cluster.send_header == SendHeader::None
-            && let Some(shared) = talk.worker.pool.take(&chosen.address, cluster, now)
+            && let Some(shared) = talk.worker.pool.take(chosen.address(), cluster, now)
         {
             chosen.account.reused();
             return Ok((Wire::Http1(Upstream::Shared(shared)), Vec::new(), true));
@@ -193,7 +193,7 @@ async fn stream<S>(
     chosen: &Chosen,
     kept_is_welcome: bool,
 ) -> Result<(Ask, bool), ConnectError> {
-    let (address, is_secure) = (&chosen.address, cluster.tls.is_some());
+    let (address, is_secure) = (chosen.address(), cluster.tls.is_some());
     let streams = match cluster.send_header {
         SendHeader::None => Rc::clone(&talk.worker.streams),
         _ => talk.own.streams(),
@@ -237,7 +237,7 @@ impl Mine {
         its.name == cluster.name
             && its.send_header == cluster.send_header
             && its.tls == cluster.tls
-            && token.is_none_or(|token| self.chosen.token == Some(token))
+            && token.is_none_or(|token| self.chosen.token() == Some(token))
     }
 
     /// Uses it again, if it is fresh and the endpoint has not closed it.
