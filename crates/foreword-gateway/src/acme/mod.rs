@@ -104,6 +104,11 @@ enum Failure {
     /// The CA, or the way to it, cannot be used at all.
     #[error("{0}")]
     Unusable(String),
+    /// The CA's clock is not ours.
+    #[error(
+        "the certificate that was issued a moment ago is due for renewal already: does the clock go right?"
+    )]
+    DueAtOnce,
     #[error("expected a certificate within {} s, found none", PATIENCE.as_secs())]
     Late,
 }
@@ -118,8 +123,17 @@ impl From<Error> for Failure {
 enum Next {
     /// It is good for a while.
     Wait(Duration),
-    /// It is to be obtained, in place of this one if there is one.
-    Order(Option<CertificateIdentifier<'static>>),
+    /// It is to be obtained.
+    Order(Due),
+}
+
+/// In whose place a certificate is to be obtained.
+#[derive(Default)]
+struct Due {
+    /// The one that is there, if it can be read.
+    before: Option<Issuance>,
+    /// What the CA calls it, if the CA wants to know.
+    replaces: Option<CertificateIdentifier<'static>>,
 }
 
 /// What came of an attempt.
@@ -146,19 +160,24 @@ impl Authority {
         // The same for as long as the process lives, and another one in each.
         let share = fastrand::f64();
         let mut failures = 0;
+        let mut was_issued = false;
         loop {
-            let replaces = match self.next(name, share).await {
+            let due = match self.next(name, share).await {
                 Next::Wait(pause) => {
+                    (failures, was_issued) = (0, false);
                     sleep(pause).await;
                     continue;
                 }
-                Next::Order(replaces) => replaces,
+                Next::Order(due) => due,
             };
-            // A CA that does not want to hear of the one before would refuse the order for it.
-            let replaces = replaces.filter(|_| failures == 0);
-            match self.attempt(name, replaces, failures).await {
+            // Nobody is asked for one after the other without a rest, whatever its clock says.
+            let outcome = match was_issued {
+                true => Err(Failure::DueAtOnce),
+                false => self.attempt(name, due, failures).await,
+            };
+            was_issued = matches!(outcome, Ok(Attempt::Issued));
+            match outcome {
                 Ok(Attempt::Issued) => {
-                    failures = 0;
                     self.observer.certificate_was_issued();
                     self.show(name);
                 }
@@ -166,17 +185,21 @@ impl Authority {
                 Err(failure) => {
                     failures += 1;
                     self.observer.certificate_was_not_issued();
-                    let pause = rest(failures, fastrand::f64());
-                    tracing::error!(
-                        "acme: no certificate for `{name}`: {}; it is tried again in {} [{}]",
-                        told(&failure),
-                        in_words(pause),
-                        Code::CertificateNotIssued
-                    );
-                    sleep(pause).await;
+                    self.rest_after(&failure, name, failures).await;
                 }
             }
         }
+    }
+
+    async fn rest_after(&self, failure: &Failure, name: &str, failures: u32) {
+        let pause = rest(failures, fastrand::f64());
+        tracing::error!(
+            "acme: no certificate for `{name}`: {}; it is tried again in {} [{}]",
+            told(failure),
+            in_words(pause),
+            Code::CertificateNotIssued
+        );
+        sleep(pause).await;
     }
 
     /// Settles by the certificate on disk, and by what the CA suggests for it, whether it is time.
@@ -184,17 +207,20 @@ impl Authority {
         let file = certificate(&self.plan.folder, name);
         let issuance = match issued::issuance(&file) {
             Ok(Some(issuance)) => issuance,
-            Ok(None) => return Next::Order(None),
+            Ok(None) => return Next::Order(Due::default()),
             Err(problem) => {
                 tracing::warn!("acme: {problem}: another certificate is ordered");
-                return Next::Order(None);
+                return Next::Order(Due::default());
             }
         };
         let id = identifier(&issuance.leaf);
         let (window, ask_again) = self.window(&issuance, id.as_ref()).await;
         match window.at(share).duration_since(SystemTime::now()) {
             Ok(left) if !left.is_zero() => Next::Wait(left.min(ask_again)),
-            _ => Next::Order(id.filter(|_| ask_again < NOT_AGAIN)),
+            _ => {
+                let replaces = id.filter(|_| ask_again < NOT_AGAIN);
+                Next::Order(Due { before: Some(issuance), replaces })
+            }
         }
     }
 
@@ -221,21 +247,15 @@ impl Authority {
     }
 
     /// Orders a certificate, in its turn.
-    async fn attempt(
-        &self,
-        name: &str,
-        replaces: Option<CertificateIdentifier<'static>>,
-        failures: u32,
-    ) -> Result<Attempt, Failure> {
+    async fn attempt(&self, name: &str, due: Due, failures: u32) -> Result<Attempt, Failure> {
         let state = State::open(&self.plan.folder)?;
-        let before = issued::issuance(&state.certificate(name)).ok().flatten();
         let Ok(_seat) = self.seats.acquire().await else { return Ok(Attempt::Elsewhere) };
         let Some(_turn) = state.take_turn(name)? else {
             tracing::info!("acme: another process sees to the certificate for `{name}`");
             return Ok(Attempt::Elsewhere);
         };
         let now_there = issued::issuance(&state.certificate(name)).ok().flatten();
-        if now_there != before {
+        if now_there != due.before {
             return Ok(Attempt::Elsewhere);
         }
         // Each attempt takes another challenge, if there are two: one of the ports may be closed to the CA.
@@ -244,6 +264,8 @@ impl Authority {
         let Some(&challenge) = turn.and_then(|turn| challenges.get(turn)) else {
             return Err(Failure::Unusable("no challenge can be answered".to_owned()));
         };
+        // A CA that does not want to hear of the one before would refuse the order for it.
+        let replaces = due.replaces.filter(|_| failures == 0);
         let wanted = Wanted { name, challenge, profile: self.plan.profile.as_deref(), replaces };
         let work = async {
             let account = self.account().await?;
