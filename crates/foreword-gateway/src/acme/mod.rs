@@ -216,32 +216,32 @@ impl Authority {
         let id = identifier(&issuance.leaf);
         let (window, ask_again) = self.window(&issuance, id.as_ref()).await;
         match window.at(share).duration_since(SystemTime::now()) {
-            Ok(left) if !left.is_zero() => Next::Wait(left.min(ask_again)),
+            Ok(left) if !left.is_zero() => Next::Wait(left.min(ask_again.unwrap_or(LATEST))),
             _ => {
-                let replaces = id.filter(|_| ask_again < NOT_AGAIN);
+                let replaces = id.filter(|_| ask_again.is_some());
                 Next::Order(Due { before: Some(issuance), replaces })
             }
         }
     }
 
-    /// When the certificate should be renewed, and when to ask for that again.
+    /// When the certificate should be renewed, and when to ask for that again, if the CA suggests anything.
     async fn window(
         &self,
         issuance: &Issuance,
         id: Option<&CertificateIdentifier<'static>>,
-    ) -> (Window, Duration) {
+    ) -> (Window, Option<Duration>) {
         let own = Window::of_lifetime(issuance.not_before, issuance.not_after);
-        let (Some(id), Ok(account)) = (id, self.account().await) else { return (own, NOT_AGAIN) };
+        let (Some(id), Ok(account)) = (id, self.account().await) else { return (own, None) };
         match account.renewal_info(id).await {
             Ok((info, ask_again)) => {
                 let suggested = info.suggested_window;
                 let window = Window::suggested(suggested.start.into(), suggested.end.into());
-                (window.unwrap_or(own), ask_again.clamp(SOONEST, LATEST))
+                (window.unwrap_or(own), Some(ask_again.clamp(SOONEST, LATEST)))
             }
-            Err(Error::Unsupported(_)) => (own, NOT_AGAIN),
+            Err(Error::Unsupported(_)) => (own, None),
             Err(error) => {
                 tracing::debug!("acme: no renewal information: {error}");
-                (own, NOT_AGAIN)
+                (own, None)
             }
         }
     }
@@ -374,9 +374,7 @@ const ORDERS: usize = 4;
 /// When to look again whether somebody else has done it.
 const ELSEWHERE: Duration = Duration::from_secs(60);
 
-/// How often to ask a CA that suggests when to renew: RFC 9773 §4.3 wants it bounded both ways.
+/// How often to ask a CA that suggests when to renew: RFC 9773 §4.3 wants it bounded both ways. Where it suggests nothing,
+/// the disk is looked at as rarely.
 const SOONEST: Duration = Duration::from_secs(60);
 const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How often to look at the disk where the CA suggests nothing. It also tells that it does not.
-const NOT_AGAIN: Duration = Duration::from_secs(25 * 60 * 60);
