@@ -71,7 +71,7 @@ impl<S: Downstream + 'static> Begun<S> {
             .for_no_longer_than(limits.total, accepted)
             .watching(watch, connection.client.header.is_some())
             .saying_first(ahead);
-        Tunnel { stream, upstream, forward, chosen, guest }
+        Tunnel { stream, upstream, forward, chosen: Box::new(chosen), guest }
     }
 }
 

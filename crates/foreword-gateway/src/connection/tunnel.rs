@@ -21,7 +21,7 @@ pub(super) struct Tunnel<S> {
     pub(super) stream: S,
     pub(super) upstream: Outgoing,
     pub(super) forward: Forward,
-    pub(super) chosen: Chosen,
+    pub(super) chosen: Box<Chosen>,
     pub(super) guest: Guest,
 }
 

@@ -1,5 +1,6 @@
 //! What is known of a connection and of what went on in it: the facts behind one line of the access log.
 
+use std::mem::take;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -54,7 +55,9 @@ pub(crate) struct Exchange {
     pub(crate) begun: Instant,
     /// What was copied from the request, once, because the format asks for it.
     text: Vec<u8>,
-    spans: [Span; TEXTS.len()],
+    /// Where in there each of [`TEXTS`] is. It is apart since a tunnel keeps an exchange for as long as it lasts: the
+    /// runtime aligns what it keeps of a socket, and something small fits into the gap.
+    spans: Box<[Span]>,
     pub(crate) fields: Vec<Span>,
     /// Whom a believed X-Forwarded-For names; where it has no port, the port is 0.
     pub(crate) client: Option<ClientAddr>,
@@ -88,11 +91,16 @@ pub(crate) struct Datagrams {
 
 impl Exchange {
     pub(crate) fn new(begun: Instant) -> Self {
+        Self::in_room(begun, Vec::new(), [Span::ABSENT; TEXTS.len()].into(), Vec::new())
+    }
+
+    /// One of which nothing is known, with room for what will be.
+    fn in_room(begun: Instant, text: Vec<u8>, spans: Box<[Span]>, fields: Vec<Span>) -> Self {
         Self {
             begun,
-            text: Vec::new(),
-            spans: [Span::ABSENT; TEXTS.len()],
-            fields: Vec::new(),
+            text,
+            spans,
+            fields,
             client: None,
             version: None,
             status: 0,
@@ -113,14 +121,16 @@ impl Exchange {
         }
     }
 
-    /// Forgets everything but the room that the text took, so that the next request copies into warm memory.
+    /// Forgets everything but the room that it took, so that the next request copies into warm memory.
     pub(crate) fn renew(&mut self, begun: Instant) {
-        let (mut text, mut fields) = (std::mem::take(&mut self.text), std::mem::take(&mut self.fields));
+        let Self { text, spans, fields, .. } = self;
+        let (mut text, mut spans, mut fields) = (take(text), take(spans), take(fields));
         text.clear();
         // One long request must not keep its room for ever.
         text.shrink_to(MAX_WARM_TEXT);
+        spans.fill(Span::ABSENT);
         fields.clear();
-        *self = Self { text, fields, ..Self::new(begun) };
+        *self = Self::in_room(begun, text, spans, fields);
     }
 
     /// Copies what the format wants of `bytes`; the last copy counts.
