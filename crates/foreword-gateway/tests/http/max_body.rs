@@ -1,6 +1,5 @@
 //! How large a body may be: known beforehand or counted on its way, by the listener or by a rule.
 
-use std::future::poll_fn;
 use std::sync::mpsc::channel;
 
 use bytes::Bytes;
@@ -126,28 +125,5 @@ fn a_stream_of_http_2_has_the_same_bound_with_a_length_and_without() {
             let _refused = stream.send_data(Bytes::from(vec![b'x'; body]), true);
             assert_eq!(answer.await.unwrap().status(), status, "{length:?} {body}");
         }
-    });
-}
-
-#[test]
-fn a_client_that_is_almost_done_is_not_reset_behind_a_refusal_and_others_are_told_to_stop() {
-    let endpoint = Endpoint::polite();
-    let gateway = limited(&endpoint, http2::CLEAR);
-    http2::tell(&gateway, |mut client| async move {
-        let mut streams = Vec::new();
-        for length in [11, 1_000_000] {
-            let mut request = http2::get("/");
-            *request.method_mut() = Method::POST;
-            request.headers_mut().insert("content-length", length.into());
-            client = client.ready().await.unwrap();
-            let (answer, stream) = client.send_request(request, false).unwrap();
-            assert_eq!(answer.await.unwrap().status(), 413);
-            streams.push(stream);
-        }
-        let [almost_done, long] = &mut streams[..] else { unreachable!("there are two") };
-        // The second refusal came behind whatever the first stream was told.
-        almost_done.send_data(Bytes::from_static(b"eleven byte"), true).expect("a stream that is open");
-        long.send_data(Bytes::from(vec![b'x'; 1_000_000]), true).expect("a stream that is open");
-        assert_eq!(poll_fn(|cx| long.poll_reset(cx)).await.unwrap(), h2::Reason::NO_ERROR);
     });
 }

@@ -1,6 +1,5 @@
 //! One stream of an HTTP/2 connection, as a stream of HTTP/1.1: a request's body is read, an answer is written.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -39,8 +38,8 @@ impl Stream {
         Self { incoming: Incoming::new(body, framing), outgoing: Outgoing::new(respond, method), framing }
     }
 
-    /// Ends the stream as its exchange ended. A long rest of the request is not waited for: that it is not wanted, `h2` tells
-    /// when the stream is dropped, RFC 9113 §8.1.
+    /// Ends the stream as its exchange ended. What the client still sends of its request is not waited for: that it is not
+    /// wanted, `h2` tells when the stream is dropped, RFC 9113 §8.1.
     pub(super) async fn end(mut self, after: After) {
         match after {
             After::NextRequest | After::Linger => {
@@ -48,8 +47,6 @@ impl Stream {
                 self.say_the_end().await;
                 if !self.outgoing.has_ended() {
                     self.outgoing.reset(Reason::INTERNAL_ERROR);
-                } else if !self.incoming.has_ended() && self.framing != Framing::Tunnel {
-                    Box::pin(self.take_the_rest()).await;
                 }
             }
             After::Close if self.outgoing.has_ended() => {}
@@ -68,28 +65,7 @@ impl Stream {
     async fn say_the_end(&mut self) {
         let _gone = timeout(LONGEST, self.shutdown()).await;
     }
-
-    /// Takes what little of its request the client is still sending. Some clients, curl 7.88 among them, take a stream that is
-    /// reset for one that failed, even where it is reset without an error and behind a whole answer: they would never know
-    /// that a password is asked for.
-    async fn take_the_rest(&mut self) {
-        let mut piece = vec![0; 4096];
-        let mut left = MOST_UNWANTED;
-        let rest = async {
-            while left > 0 && !self.incoming.has_ended() {
-                let mut taken = ReadBuf::new(&mut piece);
-                if poll_fn(|cx| self.incoming.poll_read(cx, &mut taken)).await.is_err() {
-                    break;
-                }
-                left = left.saturating_sub(taken.filled().len());
-            }
-        };
-        let _more = timeout(LONGEST, rest).await;
-    }
 }
-
-/// What is taken of a body that nobody wants: as much as a client may send before it hears anything, RFC 9113 §6.9.2.
-const MOST_UNWANTED: usize = 65_535;
 
 impl Carried for Stream {
     /// Its bytes are between others on their socket.
