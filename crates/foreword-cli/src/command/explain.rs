@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn an_unknown_code_is_met_with_the_nearest_one() {
         assert_eq!(nearest("FW118"), Some(Code::HeaderChain));
-        assert_eq!(nearest("fw412"), Some(Code::RefusedByRule));
+        assert_eq!(nearest("fw400"), Some(Code::MalformedHead));
         assert_eq!(nearest("help"), None);
     }
 }

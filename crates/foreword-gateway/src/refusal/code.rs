@@ -102,7 +102,7 @@ codes! {
     HeaderOverBounds      531 []            "a header to an endpoint longer than `max_header`",
     TlvsLeftOut           532 []            "TLVs left out of a header to an endpoint",
     EndpointHandshake     533 []            "a failed TLS handshake with an endpoint",
-    EndpointHttp2         534 []            "an HTTP/2 endpoint that breaks the rules, or sends frames that carry nothing",
+    EndpointHttp2         534 []            "an HTTP/2 endpoint that breaks the rules, or floods",
     FileUnreadable        601 []            "a configuration file that cannot be read",
     FileNotToml           602 []            "a configuration file that is not TOML",
     FileWrong             603 []            "a configuration that contradicts itself or the reference",
