@@ -325,8 +325,10 @@ struct Life {
 }
 
 impl Mortal {
+    /// At an address that nobody else has: while it is dead its port is free, and all that is bound or connects meanwhile
+    /// takes ports of 127.0.0.1.
     fn new() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = TcpListener::bind("127.0.0.3:0").unwrap().local_addr().unwrap();
         let mut mortal = Self { address, said: Arc::default(), life: None };
         mortal.live();
         mortal
