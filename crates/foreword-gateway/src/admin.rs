@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::admission::awaited::Awaited;
 use crate::observe::Observer;
@@ -138,14 +138,14 @@ impl Desk {
 
 /// One request, one answer, and the connection is closed.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, desk: &Desk) -> io::Result<()> {
-    let mut seat = desk.asking.sit(MAX_CONNECTIONS);
+    let mut seat = desk.asking.sit(Instant::now(), MAX_CONNECTIONS);
     let reply = tokio::select! {
         reply = ask(&mut stream, desk) => reply?,
         () = seat.evicted() => return Ok(()),
     };
     drop(seat);
     let Some(reply) = reply else { return Ok(()) };
-    let mut seat = desk.answered.sit(MAX_CONNECTIONS);
+    let mut seat = desk.answered.sit(Instant::now(), MAX_CONNECTIONS);
     let taken = async {
         stream.write_all(&reply.bytes()).await?;
         close_lingering(&mut stream).await;

@@ -53,8 +53,9 @@ async fn read<S: AsyncRead + Unpin>(
     buffer: &mut Vec<u8>,
     Due { trust, proxy, due }: Due<'_>,
 ) -> Result<Client, ServeError> {
-    let deadline = who.accepted + listener.header.deadline;
-    let mut reader = Reader { stream, plan: &listener.header, awaited, seat: None, deadline, buffer };
+    let (accepted, deadline) = (who.accepted, who.accepted + listener.header.deadline);
+    let mut reader =
+        Reader { stream, plan: &listener.header, awaited, seat: None, accepted, deadline, buffer };
     match reader.header(&proxy, due).await? {
         Some(header) => reader.follow_chain(trust, proxy, header, who).await,
         None => Ok(proxy.direct(*who.local)),
@@ -76,6 +77,7 @@ struct Reader<'c, S> {
     awaited: &'c Awaited,
     /// Taken by those who have to wait, and kept until the last header is there.
     seat: Option<Seat<'c>>,
+    accepted: Instant,
     deadline: Instant,
     buffer: &'c mut Vec<u8>,
 }
@@ -175,13 +177,13 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
         let room = self.plan.max_len.saturating_sub(self.buffer.len()).clamp(SMALLEST_READ, LARGEST_READ);
         self.buffer.reserve(room);
         // What came along with the connection is known after one turn: most connections never take a seat.
-        let (awaited, waiting) = (self.awaited, self.plan.waiting);
+        let (awaited, accepted, waiting) = (self.awaited, self.accepted, self.plan.waiting);
         let seat = &mut self.seat;
         let evicted = async {
             if seat.is_none() {
                 yield_now().await;
             }
-            seat.get_or_insert_with(|| awaited.sit(waiting)).evicted().await;
+            seat.get_or_insert_with(|| awaited.sit(accepted, waiting)).evicted().await;
         };
         let read = tokio::select! {
             biased;
