@@ -47,27 +47,16 @@ impl<'a> Scope<'a> {
 
     /// The same without the lists: for whoever outlives them.
     pub(crate) fn without_lists(&self) -> Scope<'static> {
-        let Self {
-            http,
-            tls,
-            client_certificate,
-            hello,
-            header,
-            forwarded,
-            passwords,
-            ignore_case,
-            lists: _,
-        } = *self;
         static NONE: BTreeMap<String, Arc<NamedList>> = BTreeMap::new();
         Scope {
-            http,
-            tls,
-            client_certificate,
-            hello,
-            header,
-            forwarded,
-            passwords,
-            ignore_case,
+            http: self.http,
+            tls: self.tls,
+            client_certificate: self.client_certificate,
+            passwords: self.passwords,
+            hello: self.hello,
+            header: self.header,
+            forwarded: self.forwarded,
+            ignore_case: self.ignore_case,
             lists: &NONE,
         }
     }

@@ -245,6 +245,9 @@ fn orders_that_make_no_sense_or_come_from_a_page_change_nothing() {
         let told = post(&socket, target, fields);
         assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {told}");
     }
+    let told = post(&socket, "/clusters/app/drain", "");
+    let why = "only GET and HEAD; POST is for /clusters/NAME/endpoints/ADDRESS/drain and …/undrain\n";
+    assert!(told.contains("Allow: GET, HEAD\r\n") && told.ends_with(why), "{told}");
     let told = get(&socket, &path);
     assert!(told.starts_with("HTTP/1.1 405 ") && told.contains("Allow: POST\r\n"), "{told}");
     assert!(!get(&socket, "/clusters").contains("draining"));

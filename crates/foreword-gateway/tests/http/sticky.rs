@@ -133,6 +133,25 @@ fn where_its_endpoint_fails_or_drains_a_client_gets_another_one_and_its_cookie()
 }
 
 #[test]
+fn where_its_endpoint_is_ejected_a_client_goes_elsewhere_without_asking_there() {
+    let endpoints = three();
+    let ejection = "ejection = { failures = 1, time = \"60s\", max_time = \"60s\" }\n";
+    let gateway = gateway(&file(&addresses(&endpoints), "cluster = \"app\"", &format!("{STICKY}{ejection}")));
+    let (first, cookie) = ask(&gateway, "");
+    let place = ["one", "two", "three"].iter().position(|name| *name == first).unwrap();
+    let cookie = cookie.unwrap();
+    endpoints[place].fails.store(true, Ordering::SeqCst);
+    assert_ne!(ask(&gateway, &cookie).0, first, "it failed, and was ejected for that");
+    endpoints[place].fails.store(false, Ordering::SeqCst);
+    let before = endpoints[place].endpoint.seen.connections();
+    for _ in 0..3 {
+        let (other, given) = ask(&gateway, &cookie);
+        assert!(other != first && given.is_some(), "{other}");
+    }
+    assert_eq!(endpoints[place].endpoint.seen.connections(), before);
+}
+
+#[test]
 fn connections_of_one_client_go_where_each_cookie_says_though_they_carry_its_header() {
     let endpoints = ["one", "two"].map(|name| {
         Endpoint::new(move |wire| {

@@ -1,5 +1,6 @@
 //! Answers of our own: short, and to a stranger no more than their status.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::SystemTime;
 
@@ -128,7 +129,7 @@ impl<'a> Local<'a> {
         out: &mut Vec<u8>,
     ) -> usize {
         out.clear();
-        let status = self.status;
+        let (status, content) = (self.status, self.content(asked));
         let replaced =
             |name: &str| asked.is_some_and(|asked| asked.changes.replace_in_response(name.as_bytes()));
         // Writing to a `Vec` cannot fail.
@@ -141,7 +142,7 @@ impl<'a> Local<'a> {
             let _ = write!(out, "Content-Type: {}\r\n", self.content_type);
         }
         if has_content(status) {
-            let _ = write!(out, "Content-Length: {}\r\n", self.body_len(asked));
+            let _ = write!(out, "Content-Length: {}\r\n", content.len());
         }
         if let Some(etag) = self.etag.filter(|_| !replaced("ETag")) {
             let _ = write!(out, "ETag: {etag}\r\n");
@@ -161,34 +162,25 @@ impl<'a> Local<'a> {
         }
         out.extend_from_slice(b"\r\n");
         let head = out.len();
-        if self.sends_content(asked) {
-            match self.body {
-                Content::Phrase => {
-                    let _ = writeln!(out, "{status} {}", phrase(status));
-                }
-                Content::Page(page) => page.write(status, id_of(asked), out),
-                Content::Bytes(_) => {}
-            }
+        // What is the `rest` follows from where it is.
+        if self.rest(asked).is_empty() && self.sends_content(asked) {
+            out.extend_from_slice(&content);
         }
         head
     }
 
-    fn body_len(&self, asked: Option<&Asked<'_>>) -> usize {
+    /// The whole body, whether it is sent or not.
+    fn content(&self, asked: Option<&Asked<'_>>) -> Cow<'a, [u8]> {
         match self.body {
-            // A page is a status of three digits, its phrase, and what is around them.
-            Content::Phrase => "000 \n".len() + phrase(self.status).len(),
+            Content::Phrase => format!("{} {}\n", self.status, phrase(self.status)).into_bytes().into(),
             Content::Page(page) => {
                 let mut written = Vec::new();
-                page.write(self.status, id_of(asked), &mut written);
-                written.len()
+                page.write(self.status, asked.map(|asked| asked.id.as_bytes()), &mut written);
+                written.into()
             }
-            Content::Bytes(bytes) => bytes.len(),
+            Content::Bytes(bytes) => bytes.into(),
         }
     }
-}
-
-fn id_of<'a>(asked: Option<&'a Asked<'_>>) -> Option<&'a [u8]> {
-    asked.map(|asked| asked.id.as_bytes())
 }
 
 /// Whether a tag of `If-None-Match` stands for this one; `W/` makes no difference there, RFC 9110 §8.8.3.2.
