@@ -17,7 +17,7 @@ use crate::admission::awaited::Awaited;
 use crate::observe::Observer;
 use crate::plan::{AdminPlan, Bind, Plan};
 use crate::sockets::{self, Beside, BindError, Socket, SocketFile};
-use crate::stream::linger::close_lingering;
+use crate::stream::linger::{LAST_WORDS, close_lingering};
 use crate::upstream::membership::{ClusterState, States};
 use crate::upstream::state::EndpointState;
 
@@ -148,7 +148,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, desk: &Desk) -
     let mut seat = desk.answered.sit(Instant::now(), MAX_CONNECTIONS);
     let taken = async {
         stream.write_all(&reply.bytes()).await?;
-        close_lingering(&mut stream).await;
+        close_lingering(&mut stream, LAST_WORDS).await;
         Ok(())
     };
     tokio::select! {

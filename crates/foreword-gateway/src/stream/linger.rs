@@ -10,14 +10,14 @@ pub(crate) async fn close(stream: &mut (impl AsyncWrite + Unpin)) {
     let _over = tokio::time::timeout(LONGEST, stream.shutdown()).await;
 }
 
-/// Ends our side, then reads and throws away what still comes, within bounds.
+/// Ends our side, then reads and throws away what still comes: so much, and not for long.
 ///
 /// A socket that is closed with bytes unread is reset, and a reset takes the answer away from whoever has not read it yet.
-pub(crate) async fn close_lingering(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+pub(crate) async fn close_lingering(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), most: usize) {
     let farewell = async {
         stream.shutdown().await?;
         let mut thrown_away = vec![0; CHUNK];
-        let mut left = MOST;
+        let mut left = most;
         while left > 0 {
             match stream.read(&mut thrown_away).await? {
                 0 => break,
@@ -29,8 +29,12 @@ pub(crate) async fn close_lingering(stream: &mut (impl AsyncRead + AsyncWrite + 
     let _over = tokio::time::timeout(LONGEST, farewell).await;
 }
 
+/// What is read of those who need not say anything more.
+pub(crate) const LAST_WORDS: usize = 64 * 1024;
+/// What is read of those whose request has its answer before it is whole: many listen only when all is said.
+pub(crate) const REST_OF_A_REQUEST: usize = 8 * 1024 * 1024;
+
 const CHUNK: usize = 4096;
-const MOST: usize = 64 * 1024;
 const LONGEST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -49,7 +53,7 @@ mod tests {
         let begun = Instant::now();
         close(&mut stream).await;
         assert_eq!(begun.elapsed(), LONGEST);
-        close_lingering(&mut stream).await;
+        close_lingering(&mut stream, LAST_WORDS).await;
         assert_eq!(begun.elapsed(), 2 * LONGEST);
     }
 }

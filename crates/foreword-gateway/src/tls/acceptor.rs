@@ -18,7 +18,7 @@ use super::challenges::Challenges;
 use super::{TlsPlan, clients};
 use crate::policy::facts::TlsFacts;
 use crate::refusal::Code;
-use crate::stream::linger::close_lingering;
+use crate::stream::linger::{LAST_WORDS, close_lingering};
 
 /// Why a handshake did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +126,7 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Err((refusal, stream))) => {
             // Our alert tells the client what was wrong, if it lives to read it.
             if let Some(mut stream) = stream {
-                close_lingering(&mut stream).await;
+                close_lingering(&mut stream, LAST_WORDS).await;
             }
             Err(refusal)
         }
@@ -193,7 +193,7 @@ pub(super) async fn look_first<S: AsyncRead + AsyncWrite + Unpin>(
             Looks::Http | Looks::Http2Preface => {
                 // Whether it arrives or not, the connection is refused.
                 let _gone = stream.write_all(PLAIN_HTTP).await;
-                close_lingering(stream).await;
+                close_lingering(stream, LAST_WORDS).await;
                 return Err(TlsRefusal::Http);
             }
             Looks::ProxyV1 | Looks::ProxyV2 => return Err(TlsRefusal::Header { second: headed }),

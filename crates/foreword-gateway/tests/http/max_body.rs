@@ -1,5 +1,6 @@
 //! How large a body may be: known beforehand or counted on its way, by the listener or by a rule.
 
+use std::io::Write as _;
 use std::sync::mpsc::channel;
 
 use bytes::Bytes;
@@ -100,6 +101,20 @@ fn once_the_answer_has_begun_a_body_that_becomes_too_long_ends_the_connection() 
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert_eq!(client.exactly(5).unwrap(), b"begun");
     client.write(b"b\r\nxxxxxxxxxxx\r\n");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_listens_only_when_all_is_said_hears_the_refusal() {
+    let endpoint = Endpoint::polite();
+    let gateway = limited(&endpoint, "");
+    let mut client = Wire::to(&gateway);
+    client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6000000\r\n\r\n");
+    // More than all buffers in between have room for: whoever is not read from cannot say it.
+    for _ in 0..6 {
+        client.stream.write_all(&vec![b'x'; 1_000_000]).expect("somebody reads it");
+    }
+    assert_eq!(client.answer("POST").unwrap().status, 413);
     assert!(client.is_closed());
 }
 

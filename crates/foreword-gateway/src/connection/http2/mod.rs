@@ -32,7 +32,7 @@ use crate::plan::Listener;
 use crate::refusal::Refusal;
 use crate::stream::http2::budget::{Budget, End, Reset};
 use crate::stream::http2::watched::Watched;
-use crate::stream::linger::close_lingering;
+use crate::stream::linger::{LAST_WORDS, close_lingering};
 use crate::stream::{Downstream, Duplex};
 
 pub(in crate::connection) use self::ask::Ask;
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
         Err(error) => Err(error),
     };
     // The client must live to read our last frame.
-    close_lingering(&mut stream).await;
+    close_lingering(&mut stream, LAST_WORDS).await;
     outcome
 }
 
