@@ -102,3 +102,46 @@ fn grpc_works_end_to_end_and_knows_its_client() {
     let access = foreword.access_with("/echo.Echo/Talk", 1);
     assert_eq!((access.get("http.version").as_str(), access.get("client.ip").as_str()), ("2", "127.0.0.1"));
 }
+
+#[test]
+fn curl_shows_the_refusal_of_what_it_is_still_sending() {
+    let ground = Ground::new();
+    if program::peer("curl").is_none() {
+        return;
+    }
+    let origin = Origin::start(&ground);
+    let (clear, plain) = (ground.address(), ground.address());
+    let terms = "max = { body = 1000 }\n\
+                 rule = [{ when = 'path.under(\"/no\")', then = { deny = 403 } }, { then = { forward = \"app\" } }]";
+    let text = format!(
+        "[listener.clear]\nbind = [\"{clear}\"]\nmode = \"http\"\n{CLEAR}\n{terms}\n\
+         [listener.plain]\nbind = [\"{plain}\"]\nmode = \"http\"\n{terms}\n\
+         [cluster.app]\nendpoints = [\"{}\"]\n",
+        origin.address
+    );
+    let foreword = Gateway::start(&ground, &text, &[clear, plain]);
+    for length in [2_000, 60_000, 200_000, 5_000_000] {
+        let body = ground.write("body", &"x".repeat(length));
+        for (version, address) in [("--http1.1", plain), ("--http2-prior-knowledge", clear)] {
+            for (path, status) in [("no", "403"), ("large", "413")] {
+                let mut curl = program::peer("curl").expect("it was there before");
+                let data = format!("@{}", body.display());
+                let run = program::run(curl.args([
+                    "--silent",
+                    "--show-error",
+                    version,
+                    "--header",
+                    "Expect:",
+                    "--data-binary",
+                    &data,
+                    "--write-out",
+                    "%{http_code}",
+                    &format!("http://{address}/{path}"),
+                ]));
+                let what = format!("{version} {path} {length}: {}", run.error);
+                assert!(run.status.success(), "{what}\n{}", foreword.program.transcript());
+                assert!(run.out.starts_with(status) && run.out.ends_with(status), "{what}: {}", run.out);
+            }
+        }
+    }
+}

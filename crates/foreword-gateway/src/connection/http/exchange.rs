@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use foreword::{ClientAddr, Signature, signature};
-use foreword_http1::{Framing, HeadEnd, NormalPath, Request, Version};
+use foreword_http1::{Framing, HeadEnd, Limits, NormalPath, Request, Version};
 use foreword_tokio::write_together;
 use tokio::time::Instant;
 
@@ -60,30 +60,48 @@ pub(super) async fn serve<S: Carried>(talk: &mut Talk<'_, S>, record: &Record) -
     after
 }
 
-/// Serves a request whose head `write_head` tells, as HTTP/1.1 would write it. It is parsed as if it had come so: what is
-/// refused there is refused here.
-pub(super) async fn serve_told<S: Carried>(
-    talk: &mut Talk<'_, S>,
-    write_head: impl FnOnce(&mut Vec<u8>) -> Result<(), Refused>,
-    record: &Record,
-) -> After {
-    let shelf = &talk.worker.shelf;
-    let mut desk = shelf.desk();
-    let mut note = record.request();
-    desk.head.clear();
-    let limits = limits(&talk.connection.listener);
-    let told = write_head(&mut desk.head).and_then(|()| {
-        HeadEnd::request().find(&desk.head, &limits)?;
-        Ok(desk.request.parse(&desk.head, &limits)?)
-    });
-    let after = match told {
-        Ok(()) => {
-            note.received(desk.head.len() as u64);
-            serve_at(&mut desk, talk, note).await
+/// A request whose head was told, with all that is known of it before anything has to be waited for.
+pub(in crate::connection) struct Told<'r> {
+    desk: Box<Desk>,
+    note: RequestRecord<'r>,
+    /// Boxed, since it is large and most requests have none.
+    refused: Option<Box<Refused>>,
+}
+
+impl<'r> Told<'r> {
+    /// Takes a head that `write_head` writes as HTTP/1.1 would. It is parsed as if it had come so: what is refused there is
+    /// refused here.
+    pub(super) fn take(
+        mut desk: Box<Desk>,
+        limits: &Limits,
+        write_head: impl FnOnce(&mut Vec<u8>) -> Result<(), Refused>,
+        record: &'r Record,
+    ) -> Self {
+        let mut note = record.request();
+        let Desk { head, request, .. } = &mut *desk;
+        head.clear();
+        let told = write_head(head).and_then(|()| {
+            if request.parse_at_once(head, limits) == Some(head.len()) {
+                return Ok(());
+            }
+            HeadEnd::request().find(head, limits)?;
+            Ok(request.parse(head, limits)?)
+        });
+        if told.is_ok() {
+            note.received(head.len() as u64);
         }
-        Err(refused) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
+        Self { desk, note, refused: told.err().map(Box::new) }
+    }
+}
+
+/// Serves a request whose head was told.
+pub(super) async fn serve_told<S: Carried>(talk: &mut Talk<'_, S>, told: Told<'_>) -> After {
+    let Told { mut desk, note, refused } = told;
+    let after = match refused {
+        None => serve_at(&mut desk, talk, note).await,
+        Some(refused) => refuse(talk, Unread, *refused, note, &mut desk.to_client).await,
     };
-    shelf.keep(desk);
+    talk.worker.shelf.keep(desk);
     after
 }
 

@@ -39,7 +39,7 @@ use crate::stream::linger::{REST_OF_A_REQUEST, close, close_lingering};
 use crate::stream::{Carried, Downstream};
 
 pub(in crate::connection) use self::carry::Body;
-pub(in crate::connection) use self::exchange::After;
+pub(in crate::connection) use self::exchange::{After, Told};
 pub(in crate::connection) use self::link::Own;
 pub(crate) use self::refused::Refused;
 pub(crate) use self::settled::{limits, settle};
@@ -122,18 +122,21 @@ impl<'c> Requests<'c> {
         }
     }
 
-    /// Serves one request whose head did not come as bytes: `write_head` writes the one that HTTP/1.1 would have.
-    ///
-    /// Its body is read from `stream`, in the framing that this head states; the answer is written there, in HTTP/1.1.
-    pub(in crate::connection) async fn serve(
-        self,
-        stream: &mut impl Carried,
+    /// Takes a request whose head did not come as bytes: `write_head` writes the one that HTTP/1.1 would have.
+    pub(in crate::connection) fn take<'r>(
+        &self,
         write_head: impl FnOnce(&mut Vec<u8>) -> Result<(), Refused>,
-        record: &Record,
-    ) -> After {
+        record: &'r Record,
+    ) -> Told<'r> {
+        Told::take(self.worker.shelf.desk(), &limits(&self.connection.listener), write_head, record)
+    }
+
+    /// Serves a request that was taken. Its body is read from `stream`, in the framing that its head states; the answer is
+    /// written there, in HTTP/1.1.
+    pub(in crate::connection) async fn serve(self, told: Told<'_>, stream: &mut impl Carried) -> After {
         // One of many that go on at once in this task, or in others.
         let alarm = self.worker.alarms.alarm();
-        exchange::serve_told(&mut self.over(stream, Spoken::Http2, &alarm), write_head, record).await
+        exchange::serve_told(&mut self.over(stream, Spoken::Http2, &alarm), told).await
     }
 }
 

@@ -124,10 +124,14 @@ fn trailers(lines: &[u8]) -> io::Result<HeaderMap> {
 }
 
 pub(super) fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) -> io::Result<()> {
-    let name = HeaderName::from_bytes(name).map_err(malformed)?;
-    let value = HeaderValue::from_bytes(value).map_err(malformed)?;
+    let (name, value) = field(name, value)?;
     map.try_append(name, value).map_err(malformed)?;
     Ok(())
+}
+
+pub(super) fn field(name: &[u8], value: &[u8]) -> io::Result<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name).map_err(malformed)?;
+    Ok((name, HeaderValue::from_bytes(value).map_err(malformed)?))
 }
 
 pub(super) fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {

@@ -41,6 +41,22 @@ impl Incoming {
         self.stage == Stage::Ended && self.unread_line().is_empty() && self.data.is_empty()
     }
 
+    /// The number of its stream.
+    pub(super) fn stream_id(&self) -> u32 {
+        self.body.stream_id().as_u32()
+    }
+
+    /// Whether all of it has come, read or not.
+    pub(super) fn has_come(&self) -> bool {
+        self.stage == Stage::Ended || self.body.is_end_stream()
+    }
+
+    /// Throws away what is left of the body, until it has ended or is broken off.
+    pub(super) fn poll_thrown_away(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(Ok(_unwanted)) = ready!(self.body.poll_data(cx)) {}
+        Poll::Ready(())
+    }
+
     fn unread_line(&self) -> &[u8] {
         self.line.get(self.read_of_line..).unwrap_or_default()
     }

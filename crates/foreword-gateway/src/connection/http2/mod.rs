@@ -1,5 +1,6 @@
 //! HTTP/2: many requests at once over one connection, each told as HTTP/1.1 and served as if it had come so.
 
+mod answers;
 mod ask;
 mod content;
 mod incoming;
@@ -9,6 +10,7 @@ mod told;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::answers::Answers;
 use self::stream::Stream;
 use self::told::Framing;
 use super::Connection;
@@ -93,11 +96,11 @@ async fn converse<S: Duplex>(
     budget: &Budget,
     record: &Record,
 ) -> Result<(), ServeError> {
+    let answers = Answers::default();
     let mut turns = Turns {
         running: FuturesUnordered::new(),
         open: Vec::new(),
-        // Each is large: in a place of its own from the beginning, it is not moved again on its way among the others.
-        serve: |request, respond| Box::pin(serve_one(request, respond, requests, record)),
+        serve: |request, respond| serve_one(request, respond, requests, &answers, record),
     };
     let drain = &connection.drain;
     let mut is_leaving = false;
@@ -140,21 +143,25 @@ async fn converse<S: Duplex>(
     outcome
 }
 
-/// Serves one request.
-async fn serve_one(
+/// Serves one request. Its head is taken at once, since what it came in is larger than what is made of it.
+///
+/// The story is large too: in a place of its own from the beginning, it is not moved again on its way among the others.
+fn serve_one<'c>(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    requests: Requests<'_>,
-    record: &Record,
-) -> u32 {
-    let id = respond.stream_id().as_u32();
+    requests: Requests<'c>,
+    answers: &'c Answers,
+    record: &'c Record,
+) -> Pin<Box<impl Future<Output = u32> + use<'c>>> {
     let (head, body) = request.into_parts();
     let framing = Framing::of(&head, body.is_end_stream());
-    let mut stream = Stream::new(body, respond, &head.method, framing);
-    let write_head = move |out: &mut Vec<u8>| told::write(&head, framing, out);
-    let after = requests.serve(&mut stream, write_head, record).await;
-    stream.end(after).await;
-    id
+    let told = requests.take(|out| told::write(&head, framing, out), record);
+    let mut stream = Stream::new(body, respond, head.method, framing, answers);
+    Box::pin(async move {
+        let after = requests.serve(told, &mut stream).await;
+        stream.end(after).await;
+        stream.id()
+    })
 }
 
 /// The requests of a connection, and how they are taken turns with.
@@ -306,3 +313,22 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// How long a client that goes, or is sent away, may take for it.
 const LONGEST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_within<A, F>(_: impl FnOnce(A) -> Pin<Box<F>>) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_among_many_is_small() {
+        type Parts =
+            (Request<RecvStream>, SendResponse<Bytes>, Requests<'static>, &'static Answers, &'static Record);
+        let request = size_within(|(request, respond, requests, answers, record): Parts| {
+            serve_one(request, respond, requests, answers, record)
+        });
+        assert!(request <= 4736, "{request} bytes");
+    }
+}

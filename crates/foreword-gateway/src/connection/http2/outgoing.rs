@@ -4,18 +4,20 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use foreword_http1::{HeadEnd, Name, Response, ResponseHead};
+use foreword_http1::{HeadEnd, Response, ResponseHead};
 use h2::Reason;
 use h2::server::SendResponse;
 
 use super::super::http::Body;
-use super::content::{Content, append, malformed};
+use super::answers::Answers;
+use super::content::{Content, malformed};
 use super::incoming::broken;
 
 /// The answer to one request.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct Outgoing<'c> {
     respond: SendResponse<Bytes>,
+    answers: &'c Answers,
     /// The method, as the framing of the answer depends on it.
     method: http::Method,
     /// The head, as far as it was written.
@@ -25,9 +27,9 @@ pub(super) struct Outgoing {
     content: Option<Content>,
 }
 
-impl Outgoing {
-    pub(super) fn new(respond: SendResponse<Bytes>, method: http::Method) -> Self {
-        Self { respond, method, head: Vec::new(), end: HeadEnd::response(), content: None }
+impl<'c> Outgoing<'c> {
+    pub(super) fn new(respond: SendResponse<Bytes>, method: http::Method, answers: &'c Answers) -> Self {
+        Self { respond, answers, method, head: Vec::new(), end: HeadEnd::response(), content: None }
     }
 
     /// Takes bytes of the answer.
@@ -72,7 +74,7 @@ impl Outgoing {
 
     /// Takes bytes of a head, up to its end.
     fn take_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut index = ResponseHead::default();
+        let mut index = self.answers.index();
         // Mostly it is written at once, and what was written last time was whole.
         if self.head.is_empty()
             && let Some(len) = index.parse_at_once(bytes, &ResponseHead::LIMITS)
@@ -96,29 +98,14 @@ impl Outgoing {
         let is_switch = response.status() == 101;
         if response.is_interim() && !is_switch {
             self.end = HeadEnd::response();
-            return self.respond.send_informational(told(response)?).map_err(broken);
+            let told = self.answers.told(response)?;
+            return self.respond.send_informational(told).map_err(broken);
         }
         let framing = response.framing(self.method.as_str());
         let body = if is_switch { Body::UntilClose } else { Body::unframed(framing) };
-        let stream = self.respond.send_response(told(response)?, body.is_done()).map_err(broken)?;
+        let told = self.answers.told(response)?;
+        let stream = self.respond.send_response(told, body.is_done()).map_err(broken)?;
         self.content = Some(Content::new(stream, body));
         Ok(())
     }
-}
-
-/// The head in the words of HTTP/2. What holds for one connection of HTTP/1.1 stays behind, RFC 9113 §8.2.2.
-fn told(response: &Response<'_>) -> io::Result<http::Response<()>> {
-    // Whoever opened a WebSocket by CONNECT is told of success, RFC 8441 §5.
-    let is_switch = response.status() == 101;
-    let status = if is_switch { 200 } else { response.status() };
-    let mut answer = http::Response::new(());
-    *answer.status_mut() = http::StatusCode::from_u16(status).map_err(malformed)?;
-    for field in response.fields() {
-        let passes = field.known == Name::ContentLength || !field.known.is_for_one_hop();
-        let is_accept = is_switch && field.is("sec-websocket-accept");
-        if passes && !is_accept && !response.is_named_in_connection(field.name) {
-            append(answer.headers_mut(), field.name, field.value)?;
-        }
-    }
-    Ok(answer)
 }

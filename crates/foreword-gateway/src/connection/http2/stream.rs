@@ -1,5 +1,6 @@
 //! One stream of an HTTP/2 connection, as a stream of HTTP/1.1: a request's body is read, an answer is written.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 
 use super::super::http::After;
 use super::LONGEST;
+use super::answers::Answers;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::told::Framing;
@@ -20,33 +22,43 @@ use crate::stream::{Carried, Stream as Socket};
 
 /// One request and its answer.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct Stream<'c> {
     incoming: Incoming,
-    outgoing: Outgoing,
+    outgoing: Outgoing<'c>,
     framing: Framing,
+    answers: &'c Answers,
 }
 
-impl Stream {
+impl<'c> Stream<'c> {
     pub(super) fn new(
         body: RecvStream,
         respond: SendResponse<Bytes>,
-        method: &Method,
+        method: Method,
         framing: Framing,
+        answers: &'c Answers,
     ) -> Self {
         // A tunnel is opened by what is GET in HTTP/1.1, and answered as such where it is not opened.
-        let method = if framing == Framing::Tunnel { Method::GET } else { method.clone() };
-        Self { incoming: Incoming::new(body, framing), outgoing: Outgoing::new(respond, method), framing }
+        let method = if framing == Framing::Tunnel { Method::GET } else { method };
+        let outgoing = Outgoing::new(respond, method, answers);
+        Self { incoming: Incoming::new(body, framing), outgoing, framing, answers }
     }
 
-    /// Ends the stream as its exchange ended. What the client still sends of its request is not waited for: that it is not
-    /// wanted, `h2` tells when the stream is dropped, RFC 9113 §8.1.
-    pub(super) async fn end(mut self, after: After) {
+    /// The number by which the client knows it.
+    pub(super) fn id(&self) -> u32 {
+        self.incoming.stream_id()
+    }
+
+    /// Ends the stream as its exchange ended. A client that is still sending its request is heard out a little; that the rest
+    /// is not wanted, `h2` tells when the stream is dropped, RFC 9113 §8.1.
+    pub(super) async fn end(&mut self, after: After) {
         match after {
             After::NextRequest | After::Linger => {
                 // The answer is written, and whoever wrote it has waited for its window.
                 self.say_the_end().await;
                 if !self.outgoing.has_ended() {
                     self.outgoing.reset(Reason::INTERNAL_ERROR);
+                } else if self.framing != Framing::Tunnel {
+                    self.hear_out().await;
                 }
             }
             After::Close if self.outgoing.has_ended() => {}
@@ -63,18 +75,33 @@ impl Stream {
 
     /// A client whose window has no room is not waited for long.
     async fn say_the_end(&mut self) {
-        let _gone = timeout(LONGEST, self.shutdown()).await;
+        if !self.outgoing.has_ended() {
+            let _gone = timeout(LONGEST, self.shutdown()).await;
+        }
+    }
+
+    /// Lets a client that has its answer end its request, or break it off. Some, such as curl 7.88, take a stream that is reset
+    /// for one that failed, even where nothing went wrong and the answer is whole: they would show no 401 and no 413.
+    ///
+    /// What comes is thrown away, and gives no window back: a client cannot send more than it had room for anyway.
+    async fn hear_out(&mut self) {
+        if self.incoming.has_come() {
+            return;
+        }
+        let Some(_seat) = self.answers.hear_one_out() else { return };
+        let incoming = &mut self.incoming;
+        let _more = timeout(LONGEST, poll_fn(|cx| incoming.poll_thrown_away(cx))).await;
     }
 }
 
-impl Carried for Stream {
+impl Carried for Stream<'_> {
     /// Its bytes are between others on their socket.
     fn bare(&self) -> Option<&Socket> {
         None
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for Stream<'_> {
     /// Reads the request's body. Behind its end nothing comes, and that is no reason to think that the client has left: it
     /// has when it resets the stream. A tunnel ends where its stream does.
     fn poll_read(
@@ -94,7 +121,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Stream<'_> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.outgoing.poll_write(cx, bytes)
     }

@@ -6,6 +6,7 @@ mod floods;
 mod records;
 mod requests;
 mod rules;
+mod unwanted;
 
 use std::net::TcpStream;
 use std::sync::Arc;
