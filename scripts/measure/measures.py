@@ -66,7 +66,7 @@ MEASURES = [
     Measure(
         "M7", "1 MB answers under TLS 1.3", "KB", "kilobytes", "https", "http",
         ("requests", "--header", "v2", "--connections", "8", "--path", f"/bytes/{KB * KB}", "--len", str(KB * KB)),
-        (10, 40), 0.60,
+        (16, 144), 0.60,
     ),
     Measure(
         "M8", "HTTP/2 request under TLS 1.3, 100 at once on each of 4 connections", "request", "units", "h2", "http",

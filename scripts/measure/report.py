@@ -17,6 +17,19 @@ def report_measure(measure, result):
     return lines
 
 
+def report_emulated(measure, rows):
+    """Lines for one measure whose instructions were all counted."""
+    lines = ["", f"{measure.id}  {measure.work}: instructions per {measure.unit}"]
+    for name, row in rows.items():
+        if "unavailable" in row:
+            lines.append(f"  {name:<24} not measured: {row['unavailable']}")
+            continue
+        summary = row["summary"]
+        lines.append(f"  {name:<24} {summary['instructions']:>12,.0f}   user {summary['user']:,.0f}, kernel {summary['kernel']:,.0f}   "
+                     f"spread {summary['spread']:.1%}" + ratio(rows.get(US), row, name, "instructions"))
+    return lines
+
+
 def tell(measure, row, ours, name):
     if "unavailable" in row:
         return f"not measured: {row['unavailable']}"
@@ -85,6 +98,18 @@ def summarise(measure, row):
         "counters": {
             event: median(sample["counters_per_unit"].get(event, 0) for sample in samples) for event in events
         },
+    }
+
+
+def summarise_emulated(row):
+    """The medians of a subject's counts."""
+    samples = row.get("samples")
+    if not samples:
+        return
+    all_of_it, user = ([sample[key] for sample in samples] for key in ("instructions", "user"))
+    row["summary"] = {
+        "instructions": median(all_of_it), "user": median(user), "kernel": median(all_of_it) - median(user),
+        "spread": (max(all_of_it) - min(all_of_it)) / median(all_of_it),
     }
 
 

@@ -33,6 +33,8 @@ class Bench:
     cpu_seconds: float
     idle: int
     counters: bool
+    # Seconds until a subject has to listen.
+    patience: int = 20
     origins: dict = field(default_factory=dict)
     warnings: list = field(default_factory=list)
 
@@ -72,7 +74,7 @@ def running(bench, subject, measure, stack_folder, wrapper=()):
     setup = Setup(measure.role, free_port(), bench.origin_of(measure), folder, bench.folder)
     command, logs_to_stdout = subject.command(subject, setup)
     with open(setup.log if logs_to_stdout else folder / "stdout", "ab") as out:
-        patience = 120 if wrapper else 20
+        patience = 120 if wrapper else bench.patience
         with started([*wrapper, *command], PROXY_CORE, stdout=out, patience=patience, cwd=folder) as process:
             await_listener(process, setup.port, patience, udp=setup.role == "udp")
             yield process, setup
@@ -275,6 +277,32 @@ def callgrind(bench, measure, subject, folder, units):
     if silent:
         raise Failed(f"{len(silent)} of {len(pids)} processes ended before valgrind wrote what it had counted")
     return units_of(measure, outcome), meter.callgrind_total(folder)
+
+
+def measure_marked(bench, measure, subject, mark):
+    """Samples between marks, at which somebody else counts: two loads each, which differ by a number of units only."""
+    samples, lines = [], 0
+    with running(bench, subject, measure, bench.folder / measure.id) as (process, setup):
+        def load(units):
+            nonlocal lines
+            outcome = apply_load(bench, measure, setup, "--units", str(units), patience=bench.patience)
+            lines += outcome[measure.lines]
+            return units_of(measure, outcome)
+
+        load(measure.callgrind[0])
+        for _ in range(bench.rounds):
+            marks, units = [], []
+            for asked in measure.callgrind:
+                before = mark()
+                units.append(load(asked))
+                marks.append((before, mark()))
+            samples.append({"marks": marks, "units": units[1] - units[0]})
+        if measure.lines == "connections":
+            await_lines(setup, lines)
+        end(process, bench.patience)
+        result = {"samples": samples}
+        count_lines(bench, measure, subject, setup, lines, result)
+    return result
 
 
 def progress(text):

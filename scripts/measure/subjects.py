@@ -60,6 +60,7 @@ class Subject:
     version: str
     binary: str
     command: object = field(repr=False)
+    splice: bool = False
     # What it is asked with to end in its own time, and all of its processes before it.
     farewell: signal.Signals = signal.SIGTERM
 
@@ -112,7 +113,8 @@ bind = ["127.0.0.1:{setup.port}"]
 mode = "http"
 trust = ["loopback"]
 {tls}
-timeout = {{ idle = "10m" }}
+timeout = {{ {'tls = "10m", ' if setup.secure else ""}head = "10m", idle = "10m" }}
+header = {{ deadline = "10m" }}
 [[listener.web.rule]]
 name = "admin is for the office"
 when = 'path.under("/admin") && !(client.ip in @office)'
@@ -132,14 +134,10 @@ def haproxy(binary, splice=False):
     # It comes with several, and they make a difference; Debian's is the usual one.
     name = f"haproxy {version}" + {"OpenSSL": "", "?": " no-tls"}.get(library, f" {library.lower()}")
     name += " splice" if splice else ""
-
-    def command(subject, setup):
-        return haproxy_command(subject, setup, splice)
-
-    return Subject(name, version, binary, command)
+    return Subject(name, version, binary, haproxy_command, splice)
 
 
-def haproxy_command(subject, setup, splice):
+def haproxy_command(subject, setup):
     """HAProxy never opens a file to log to: its standard output is one."""
     if setup.role == "udp":
         raise NotItsWork("it forwards no datagrams")
@@ -159,7 +157,7 @@ defaults
 """
     if setup.role == "tcp":
         text += f"""
-    {"option splice-auto" if splice else ""}
+    {"option splice-auto" if subject.splice else ""}
 frontend edge
     mode tcp
     option tcplog
@@ -193,7 +191,7 @@ backend origin
 def nginx(binary):
     version = version_of([binary, "-v"], r"nginx/(\S+)")
     # Asked with SIGTERM, it gives its worker a second and then kills it.
-    return Subject(f"nginx {version}", version, binary, nginx_command, signal.SIGQUIT)
+    return Subject(f"nginx {version}", version, binary, nginx_command, farewell=signal.SIGQUIT)
 
 
 def nginx_command(subject, setup):
