@@ -1,28 +1,35 @@
 //! Numbers and addresses as text without the formatting machinery, which would cost more than all that stands around them.
 
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Writes a number in decimal.
-pub(crate) fn number(mut number: u64, out: &mut Vec<u8>) {
-    if let Ok(digit @ 0..=9) = u8::try_from(number) {
-        out.push(b'0' + digit);
+pub(crate) fn number(number: u64, out: &mut Vec<u8>) {
+    if number >= EIGHT_DIGITS {
+        self::number(number / EIGHT_DIGITS, out);
+        let text = eight_digits(number % EIGHT_DIGITS) | ZEROS;
+        out.extend_from_slice(&text.to_le_bytes());
         return;
     }
-    // The digits end where `LONGEST` ends; what stands behind is there to be copied with them.
-    let mut digits = [b'0'; 2 * LONGEST];
-    let mut start = LONGEST;
-    while number > 0 {
-        start = start.saturating_sub(2);
-        if let Some(pair) = digits.get_mut(start..start + 2) {
-            pair.copy_from_slice(two_digits(number % 100));
-        }
-        number /= 100;
-    }
-    start += usize::from(digits.get(start) == Some(&b'0'));
-    let room = digits.get(start..).and_then(|digits| digits.first_chunk::<LONGEST>());
-    append(room.unwrap_or(&[b'0'; LONGEST]), LONGEST - start, out);
+    let digits = eight_digits(number);
+    let zeros = digits.trailing_zeros().min(7 * u8::BITS) & !7;
+    let text = (digits | ZEROS) >> zeros;
+    append(&text.to_le_bytes(), 8 - (zeros / u8::BITS) as usize, out);
 }
+
+/// The digits of a number below 10⁸, each in a byte, the first in the lowest: halves, quarters and eighths of it are divided
+/// side by side.
+const fn eight_digits(number: u64) -> u64 {
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let upper = ((fours * 5243) >> 19) & 0x7f_0000_007f;
+    let twos = upper | ((fours - 100 * upper) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
+}
+
+const EIGHT_DIGITS: u64 = 100_000_000;
+/// Eight times `0`.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
 
 /// Appends the first `length` bytes of `room`: all of it is copied, since a copy of a known length takes no call.
 #[inline]
@@ -58,25 +65,54 @@ const PAIRS: [u8; 200] = {
 
 /// Writes an address as RFC 5952 wants it.
 pub(crate) fn ip(ip: IpAddr, out: &mut Vec<u8>) {
-    let IpAddr::V4(address) = ip else {
-        // Writing to a `Vec` cannot fail.
-        let _ = write!(out, "{ip}");
-        return;
-    };
-    let mut text = [b'.'; LONGEST_V4 + 1];
-    let mut end = 0;
-    for octet in address.octets() {
-        let [digits @ .., length] = octet_digits(octet);
-        if let Some(place) = text.get_mut(end..end + 3) {
-            place.copy_from_slice(&digits);
+    out.extend_from_slice(IpText::of(ip).as_bytes());
+}
+
+/// An address as text, for whoever needs it more than once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IpText {
+    text: [u8; LONGEST_IP],
+    len: usize,
+}
+
+impl IpText {
+    /// The address as RFC 5952 wants it.
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
         }
-        end += usize::from(length);
-        if let Some(place) = text.get_mut(end) {
-            *place = b'.';
-        }
-        end += 1;
     }
-    append(&text, end - 1, out);
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        let mut text = [b'.'; LONGEST_IP];
+        let mut end = 0;
+        for octet in address.octets() {
+            let [digits @ .., length] = octet_digits(octet);
+            if let Some(place) = text.get_mut(end..end + 3) {
+                place.copy_from_slice(&digits);
+            }
+            end += usize::from(length);
+            if let Some(place) = text.get_mut(end) {
+                *place = b'.';
+            }
+            end += 1;
+        }
+        Self { text, len: end - 1 }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        let mut text = [0; LONGEST_IP];
+        let mut room = text.as_mut_slice();
+        // There is room for the longest.
+        let _ = write!(room, "{address}");
+        let len = LONGEST_IP - room.len();
+        Self { text, len }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// The digits of an octet, and how many there are.
@@ -101,10 +137,8 @@ const OCTETS: [[u8; 4]; 256] = {
     octets
 };
 
-/// `255.255.255.255` has so many bytes.
-const LONGEST_V4: usize = 15;
-/// `u64::MAX` has so many digits.
-const LONGEST: usize = 20;
+/// An IPv6 address has at most 39 bytes, or 45 where it ends in an IPv4 address; a dot is written behind each octet.
+const LONGEST_IP: usize = 46;
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +150,16 @@ mod tests {
             let mut out = Vec::new();
             millis(value, &mut out);
             assert_eq!(out, format!("{value:03}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn all_digits_of_a_number_are_written_and_none_before_them() {
+        let steps = [1, 7, 99, 1_001, 33_333, 9_999_991].into_iter();
+        for number in steps.flat_map(|step| (0..20_000).map(move |times| times * step)) {
+            let mut out = Vec::new();
+            super::number(number, &mut out);
+            assert_eq!(out, number.to_string().as_bytes());
         }
     }
 
@@ -152,7 +196,15 @@ mod tests {
             number(value, &mut out);
             assert_eq!(out, value.to_string().as_bytes());
         }
-        for address in ["0.0.0.0", "255.255.255.255", "203.0.113.7", "::", "2001:db8::1", "::ffff:1.2.3.4"] {
+        for address in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "203.0.113.7",
+            "::",
+            "2001:db8::1",
+            "::ffff:255.255.255.255",
+            "1111:2222:3333:4444:5555:6666:7777:8888",
+        ] {
             let mut out = Vec::new();
             ip(address.parse().unwrap(), &mut out);
             assert_eq!(out, address.as_bytes());

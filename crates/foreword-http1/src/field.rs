@@ -112,6 +112,20 @@ impl Name {
     }
 }
 
+/// Which of the names that matter to a proxy there are in a head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NameSet(u16);
+
+impl NameSet {
+    pub(crate) fn insert(&mut self, name: Name) {
+        self.0 |= 1 << name as u16;
+    }
+
+    pub(crate) fn has(self, name: Name) -> bool {
+        self.0 & 1 << name as u16 != 0
+    }
+}
+
 /// Whether some server could take one name for the other: case does not count, nor does `_` for `-`.
 pub fn read_alike(one: &[u8], other: &[u8]) -> bool {
     let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };

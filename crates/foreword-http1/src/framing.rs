@@ -26,10 +26,11 @@ pub(crate) struct FramingFields {
 impl FramingFields {
     /// Takes note of a `Content-Length`. A list, even of equal numbers, is a second opinion: refused.
     pub(crate) fn content_length(&mut self, value: &[u8]) -> Result<(), HeadFault> {
-        if self.length.is_some() || value.contains(&b',') {
+        let fault = || if value.contains(&b',') { HeadFault::SeveralLengths } else { HeadFault::Length };
+        if self.length.is_some() {
             return Err(HeadFault::SeveralLengths);
         }
-        self.length = Some(number(value).ok_or(HeadFault::Length)?);
+        self.length = Some(number(value).ok_or_else(fault)?);
         Ok(())
     }
 
@@ -56,9 +57,13 @@ impl FramingFields {
 
 /// A plain decimal number. 2^63 is where signed readers would begin to see negative ones.
 fn number(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    if value.is_empty() {
         return None;
     }
-    let number: u64 = str::from_utf8(value).ok()?.parse().ok()?;
+    let number = value.iter().try_fold(0, |number: u64, byte| {
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        (digit <= 9).then_some(())?;
+        number.checked_mul(10)?.checked_add(digit)
+    })?;
     i64::try_from(number).is_ok().then_some(number)
 }

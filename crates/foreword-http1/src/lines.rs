@@ -1,10 +1,10 @@
 //! Field lines: found one after the other, and written out again.
 
-use crate::field::{Field, FieldSpan, Name};
+use crate::field::{Field, FieldSpan, Name, NameSet};
 use crate::scan::{token_len, value_len};
 use crate::span::Span;
 
-/// Indexes the field lines of a head from `start` on, and tells where its empty line ends.
+/// Indexes the field lines of a head from `start` on, and tells where its empty line ends and which names there are.
 ///
 /// `None` where there is no whole field line or empty line, or where there are more fields than `most`. Each line must end
 /// in CR LF and hold no other control byte but tabs, and no white space may stand before the colon, RFC 9112 §5.
@@ -13,12 +13,13 @@ pub(crate) fn index_fields(
     start: usize,
     most: usize,
     index: &mut Vec<FieldSpan>,
-) -> Option<usize> {
+) -> Option<(usize, NameSet)> {
+    let mut names = NameSet::default();
     let mut rest = head.get(start..)?;
     loop {
         let at = head.len() - rest.len();
         if let [b'\r', b'\n', ..] = rest {
-            return Some(at + 2);
+            return Some((at + 2, names));
         }
         let (name, behind) = rest.split_at_checked(token_len(rest)).filter(|(name, _)| !name.is_empty())?;
         let value = behind.strip_prefix(b":").filter(|_| index.len() < most)?;
@@ -28,10 +29,12 @@ pub(crate) fn index_fields(
         let trimmed = blanks(value.iter().rev());
         let name_end = at + name.len();
         let value_at = name_end + 1 + blank.len();
+        let known = Name::of(name);
+        names.insert(known);
         index.push(FieldSpan {
             name: Span::new(at, name_end),
             value: Span::new(value_at, value_at + value.len() - trimmed),
-            known: Name::of(name),
+            known,
             is_usual: matches!(blank, [b' ']) && trimmed == 0,
         });
         rest = next;
@@ -79,7 +82,7 @@ mod tests {
 
     fn index(lines: &str) -> Option<(Vec<FieldSpan>, usize)> {
         let mut index = Vec::new();
-        let end = index_fields(lines.as_bytes(), 0, 100, &mut index)?;
+        let (end, _) = index_fields(lines.as_bytes(), 0, 100, &mut index)?;
         Some((index, end))
     }
 

@@ -3,7 +3,7 @@
 use crate::connection::ConnectionOptions;
 use crate::diagnose;
 use crate::error::{HeadError, HeadFault};
-use crate::field::{Field, FieldSpan, Name, list};
+use crate::field::{Field, FieldSpan, Name, NameSet, list};
 use crate::framing::{Framing, FramingFields};
 use crate::head_end::{Limits, MAX_METHOD, most_of_first_line};
 use crate::host::Host;
@@ -27,13 +27,18 @@ pub enum Version {
 pub struct RequestHead {
     method: Span,
     target: Span,
+    /// The first line up to the end of the target.
+    line: String,
     version: Version,
     fields: Vec<FieldSpan>,
+    known: NameSet,
     framing: FramingFields,
     connection: ConnectionOptions,
     expects_continue: bool,
     host_field: Option<Span>,
     host: String,
+    /// Whether `Host` says just that, without a port, in lower case.
+    host_is_as_written: bool,
 }
 
 impl RequestHead {
@@ -75,12 +80,14 @@ impl RequestHead {
 
     /// The head through this index; `head` is the one that was parsed.
     pub fn view<'b>(&'b self, head: &'b [u8]) -> Request<'b> {
-        Request { index: self, head, line: self.line(head) }
+        Request { index: self, head }
     }
 
     fn clear(&mut self) {
+        self.line.clear();
         self.fields.clear();
         self.host.clear();
+        self.host_is_as_written = false;
         self.framing = FramingFields::default();
         self.connection = ConnectionOptions::default();
         self.expects_continue = false;
@@ -102,7 +109,9 @@ impl RequestHead {
         };
         self.method = Span::new(0, method);
         self.target = Span::new(method + 1, method + 1 + target);
-        index_fields(bytes, bytes.len() - fields.len(), most_fields, &mut self.fields)
+        let (end, known) = index_fields(bytes, bytes.len() - fields.len(), most_fields, &mut self.fields)?;
+        self.known = known;
+        Some(end)
     }
 
     /// Settles what the parts mean.
@@ -138,15 +147,10 @@ impl RequestHead {
         self.framing.check(http10).map_err(|fault| HeadError::new(head.len(), fault))
     }
 
-    /// The first line up to its target, as text.
-    fn line<'b>(&self, head: &'b [u8]) -> &'b str {
-        Span::new(0, self.target.end()).text(head)
-    }
-
     /// Settles which host is meant: an absolute target says so as well, and must say the same, RFC 9112 §3.2.2.
     fn check_host(&mut self, head: &[u8]) -> Result<(), HeadError> {
-        let line = self.line(head);
-        let target = Target::parse(self.method.of_text(line), self.target.of_text(line))
+        self.line.push_str(Span::new(0, self.target.end()).text(head));
+        let target = Target::parse(self.method.of_text(&self.line), self.target.of_text(&self.line))
             .ok_or_else(|| HeadError::new(self.target.start(), HeadFault::TargetForm))?;
         let field = match self.host_field {
             Some(span) => {
@@ -171,6 +175,8 @@ impl RequestHead {
         if let Some(host) = in_target.or(field) {
             host.write_normal(&mut self.host);
         }
+        let written = self.host_field.map(|span| span.of(head));
+        self.host_is_as_written = written == Some(self.host.as_bytes());
         Ok(())
     }
 }
@@ -183,19 +189,17 @@ const VERSION_LEN: usize = b" HTTP/1.1\r\n".len();
 pub struct Request<'b> {
     index: &'b RequestHead,
     head: &'b [u8],
-    /// The first line up to its target, which the parser has found to be ASCII.
-    line: &'b str,
 }
 
 impl<'b> Request<'b> {
     /// The method: a token, case-sensitive.
     pub fn method(&self) -> &'b str {
-        self.index.method.of_text(self.line)
+        self.index.method.of_text(&self.index.line)
     }
 
     /// The target as it was written.
     pub fn raw_target(&self) -> &'b str {
-        self.index.target.of_text(self.line)
+        self.index.target.of_text(&self.index.line)
     }
 
     /// The target by its form.
@@ -213,6 +217,13 @@ impl<'b> Request<'b> {
     pub fn fields(&self) -> impl Iterator<Item = Field<'b>> + use<'b> {
         let head = self.head;
         self.index.fields.iter().map(move |field| field.of(head))
+    }
+
+    /// The fields with one of the names that matter to a proxy, in order. Where there are none, none are looked at.
+    pub fn fields_known(&self, name: Name) -> impl Iterator<Item = Field<'b>> + use<'b> {
+        let head = self.head;
+        let fields: &'b [FieldSpan] = if self.index.known.has(name) { &self.index.fields } else { &[] };
+        fields.iter().filter(move |field| field.known == name).map(move |field| field.of(head))
     }
 
     /// Writes the field lines that `passes` lets through, in order, as `Name: value`.
@@ -235,6 +246,9 @@ impl<'b> Request<'b> {
 
     /// The value of `Host` as it was written, or else the authority of an absolute target.
     pub fn authority(&self) -> Option<&'b str> {
+        if self.index.host_is_as_written {
+            return Some(&self.index.host);
+        }
         if let Some(span) = self.index.host_field {
             return Some(span.text(self.head));
         }

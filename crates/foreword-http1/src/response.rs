@@ -82,7 +82,7 @@ impl ResponseHead {
         let (start, end) = (bytes.len() - rest.len(), bytes.len() - rest.len() + phrase);
         self.reason = Span::new((start + 1).min(end), end);
         rest.get(phrase..)?.strip_prefix(b"\r\n")?;
-        index_fields(bytes, end + 2, most_fields, &mut self.fields)
+        index_fields(bytes, end + 2, most_fields, &mut self.fields).map(|(end, _)| end)
     }
 
     fn read_fields(&mut self, head: &[u8]) -> Result<(), HeadError> {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use foreword_http1::{Field, Host, Name, Request, list};
 
-use crate::digits;
+use crate::digits::{self, IpText};
 
 /// What earlier proxies say about a request, as far as they are believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<'r> Believed<'r> {
     /// it did not know, so the proxy next to it is as far as we see.
     pub(crate) fn read(request: &Request<'r>, is_ours: impl Fn(IpAddr) -> bool) -> Self {
         let mut believed = Self::default();
-        for field in request.fields() {
+        for field in request.fields_known(Name::XForwarded) {
             believed.read_field(&field);
         }
         believed.client = client(request, is_ours);
@@ -38,9 +38,6 @@ impl<'r> Believed<'r> {
 
     /// A field said twice is believed in its last word: proxies append.
     fn read_field(&mut self, field: &Field<'r>) {
-        if field.known != Name::XForwarded {
-            return;
-        }
         let Some(last) = list(field.value).last().and_then(|last| str::from_utf8(last).ok()) else { return };
         if field.is("X-Forwarded-Proto") {
             self.https = match last {
@@ -58,7 +55,7 @@ impl<'r> Believed<'r> {
 
 fn client(request: &Request<'_>, is_ours: impl Fn(IpAddr) -> bool) -> Option<(IpAddr, Option<u16>)> {
     // The fields in their order make one list; there is no walking it backwards without knowing how many there are.
-    let fields = || request.fields().filter(|field| field.known == Name::XForwardedFor && !is_forged(field));
+    let fields = || request.fields_known(Name::XForwardedFor).filter(|field| !is_forged(field));
     let mut farthest = None;
     for nth in (0..fields().count()).rev() {
         let value = fields().nth(nth).map(|field| field.value).unwrap_or_default();
@@ -108,41 +105,38 @@ pub(crate) struct Forwarded<'r> {
 impl Forwarded<'_> {
     /// Writes the field lines, but for those that rules set or remove.
     pub(crate) fn write(&self, is_replaced: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
-        let mut line = |name: &str, write: &dyn Fn(&mut Vec<u8>)| {
-            if !is_replaced(name) {
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b": ");
-                write(out);
-                out.extend_from_slice(b"\r\n");
-            }
-        };
-        if let Some(ip) = self.client {
-            line("X-Forwarded-For", &|out| digits::ip(ip, out));
-            line("X-Real-IP", &|out| digits::ip(ip, out));
+        let client = self.client.map(IpText::of);
+        if let Some(ip) = &client {
+            line("X-Forwarded-For", ip.as_bytes(), &is_replaced, out);
+            line("X-Real-IP", ip.as_bytes(), &is_replaced, out);
         }
-        line("X-Forwarded-Proto", &|out| out.extend_from_slice(self.proto().as_bytes()));
+        line("X-Forwarded-Proto", self.proto().as_bytes(), &is_replaced, out);
         if let Some(host) = self.host {
-            line("X-Forwarded-Host", &|out| out.extend_from_slice(host.as_bytes()));
+            line("X-Forwarded-Host", host.as_bytes(), &is_replaced, out);
         }
-        if let Some(port) = self.port {
-            line("X-Forwarded-Port", &|out| digits::number(port.into(), out));
+        if let Some(port) = self.port
+            && !is_replaced("X-Forwarded-Port")
+        {
+            out.extend_from_slice(b"X-Forwarded-Port: ");
+            digits::number(port.into(), out);
+            out.extend_from_slice(b"\r\n");
         }
-        line("Forwarded", &|out| self.write_rfc7239(out));
+        if !is_replaced("Forwarded") {
+            self.write_rfc7239(client, out);
+        }
     }
 
-    /// Writes the value of `Forwarded`, RFC 7239 §4.
-    fn write_rfc7239(&self, out: &mut Vec<u8>) {
-        match self.client {
-            Some(ip @ IpAddr::V4(_)) => {
-                out.extend_from_slice(b"for=");
-                digits::ip(ip, out);
+    /// Writes the line `Forwarded`, RFC 7239 §4.
+    fn write_rfc7239(&self, client: Option<IpText>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"Forwarded: for=");
+        match (&client, self.client) {
+            (Some(text), Some(IpAddr::V4(_))) => out.extend_from_slice(text.as_bytes()),
+            (Some(text), _) => {
+                for part in [b"\"[", text.as_bytes(), b"]\""] {
+                    out.extend_from_slice(part);
+                }
             }
-            Some(ip @ IpAddr::V6(_)) => {
-                out.extend_from_slice(b"for=\"[");
-                digits::ip(ip, out);
-                out.extend_from_slice(b"]\"");
-            }
-            None => out.extend_from_slice(b"for=unknown"),
+            (None, _) => out.extend_from_slice(b"unknown"),
         }
         if let Some(host) = self.host {
             // Whatever holds a colon is quoted. A host never holds what would need an escape.
@@ -153,10 +147,22 @@ impl Forwarded<'_> {
         }
         out.extend_from_slice(b";proto=");
         out.extend_from_slice(self.proto().as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
 
     fn proto(&self) -> &'static str {
         if self.https { "https" } else { "http" }
+    }
+}
+
+// A copy of a length that is known when this is compiled takes no call.
+#[inline(always)]
+fn line(name: &'static str, value: &[u8], is_replaced: &impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+    if !is_replaced(name) {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
     }
 }
 

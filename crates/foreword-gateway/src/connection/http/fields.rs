@@ -37,7 +37,7 @@ impl<'r> Asked<'r> {
         if !request.connection().upgrade || request.version() == Version::Http10 {
             return None;
         }
-        let mut upgrades = request.fields().filter(|field| field.known == Name::Upgrade);
+        let mut upgrades = request.fields_known(Name::Upgrade);
         let wanted = upgrades.next()?.value;
         let is_http2 = |name: &[u8]| {
             name.eq_ignore_ascii_case(b"h2c") || name.to_ascii_lowercase().starts_with(b"http/")
@@ -121,14 +121,12 @@ impl<'r> Asked<'r> {
 
     /// What holds for the hop to the endpoint: nothing, unless the protocol is to change or trailers are welcome.
     fn write_hop(&self, out: &mut Vec<u8>) {
-        let is_trailers = |field: &Field<'_>| {
-            field.known == Name::Te
-                && list(field.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
-        };
+        let wants_trailers =
+            |field: Field<'_>| list(field.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
         if let Some(protocol) = self.upgrade() {
             out.extend_from_slice(b"Connection: upgrade\r\n");
             write_field(b"Upgrade", protocol, out);
-        } else if self.request().fields().any(|field| is_trailers(&field)) {
+        } else if self.request().fields_known(Name::Te).any(wants_trailers) {
             out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n");
         }
     }

@@ -14,9 +14,9 @@ pub(super) enum RequestId<'r> {
 impl<'r> RequestId<'r> {
     /// Takes the id in `field` where the speaker is trusted to give one, and else makes one.
     pub(super) fn of(request: &Request<'r>, field: &str, is_trusted: bool) -> Self {
-        let mut given = request.field(field);
+        let mut given = is_trusted.then(|| request.field(field)).into_iter().flatten();
         match (given.next(), given.next()) {
-            (Some(id), None) if is_trusted && is_id(id) => Self::Given(id),
+            (Some(id), None) if is_id(id) => Self::Given(id),
             _ => Self::Made(made()),
         }
     }
@@ -30,15 +30,23 @@ impl<'r> RequestId<'r> {
 }
 
 fn made() -> [u8; 32] {
+    let mut random = fastrand::u128(..);
     let mut id = [0; 32];
-    for (digits, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
-        digits.copy_from_slice(&[hexadecimal(byte >> 4), hexadecimal(byte & 0xf)]);
+    let (eights, _) = id.as_chunks_mut();
+    for eight in eights {
+        *eight = eight_digits(random as u32).to_ne_bytes();
+        random >>= u32::BITS;
     }
     id
 }
 
-fn hexadecimal(digit: u8) -> u8 {
-    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+/// Eight hexadecimal digits for the bits of a random number, in any order.
+fn eight_digits(random: u32) -> u64 {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    let random = u64::from(random);
+    let fours = (random | (random << 28)) & (EACH * 0x0f);
+    let is_letter = ((fours + EACH * 6) >> 4) & EACH;
+    fours + EACH * u64::from(b'0') + is_letter * u64::from(b'a' - b'0' - 10)
 }
 
 /// Ids are copied into logs and into others' fields, so what an id may hold is narrow.
@@ -87,6 +95,15 @@ mod tests {
         let make = || with_request("", |request| RequestId::of(&request, "X", false).as_bytes().to_vec());
         assert!(make().iter().all(u8::is_ascii_hexdigit));
         assert_ne!(make(), make());
+    }
+
+    #[test]
+    fn each_hexadecimal_digit_stands_for_four_bits() {
+        for (random, digits) in [(0x0123_4567, b"01234567"), (0x89ab_cdef, b"89abcdef")] {
+            let mut made = eight_digits(random).to_ne_bytes();
+            made.sort_unstable();
+            assert_eq!(&made, digits);
+        }
     }
 
     #[test]
