@@ -34,6 +34,7 @@ impl Record {
             journal: Rc::clone(journal),
             known: Known {
                 opened,
+                number: journal.next_number(),
                 peer,
                 local,
                 client: peer.into(),

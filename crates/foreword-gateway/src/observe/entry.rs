@@ -36,6 +36,8 @@ pub(crate) struct ClientKnown {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) opened: Instant,
+    /// By which its worker tells it from the others.
+    pub(crate) number: u32,
     pub(crate) peer: PeerAddr,
     pub(crate) local: PeerAddr,
     /// Until a header was believed, the peer is all that is known of the client.
@@ -159,6 +161,11 @@ impl Exchange {
         self.text.extend_from_slice(bytes.get(..longest).unwrap_or(bytes));
         // A request has a few dozen texts, each bounded, so both ends fit.
         Span { start: start as u32, end: self.text.len() as u32 }
+    }
+
+    /// All that was copied.
+    pub(crate) fn all_texts(&self) -> &[u8] {
+        &self.text
     }
 
     pub(crate) fn text(&self, name: Name) -> Option<&[u8]> {
@@ -346,7 +353,7 @@ impl<'a> Entry<'a> {
             Name::Outcome => {
                 Value::Word(if self.closing == Closing::Complete { "success" } else { "failure" })
             }
-            Name::Listener => Value::Word(self.listener),
+            Name::Listener => Value::Text(self.listener.as_bytes()),
             Name::Status => number((exchange.status != 0).then_some(exchange.status)),
             Name::HttpVersion => {
                 exchange.version.map_or(Value::Absent, |version| Value::Word(version.as_str()))

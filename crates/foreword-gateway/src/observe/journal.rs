@@ -1,6 +1,6 @@
 //! Where records come from and end up: the observer of the process, the scribe of a worker, the journal of a listener.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -302,13 +302,21 @@ pub(crate) struct Scribe {
     spare: RefCell<Vec<Box<Exchange>>>,
     /// What the newest journals write lines with; one for all, since it remembers the time of day as text.
     desk: RefCell<Option<Rc<Desk>>>,
+    /// How many connections had a record; it begins anew after 2³².
+    numbered: Cell<u32>,
 }
 
 impl Scribe {
     /// Makes the scribe of the worker with this number, counted from zero; each number is given once.
     pub(crate) fn new(observer: Arc<Observer>, worker: usize) -> Rc<Self> {
         assert!(worker < observer.workers, "a worker that the observer was not told of");
-        Rc::new(Self { observer, worker, spare: RefCell::default(), desk: RefCell::default() })
+        Rc::new(Self {
+            observer,
+            worker,
+            spare: RefCell::default(),
+            desk: RefCell::default(),
+            numbered: Cell::default(),
+        })
     }
 
     /// Opens the journal of a listener: once for each plan, not for each connection.
@@ -450,6 +458,13 @@ impl Journal {
 
     pub(crate) fn exchange(&self, begun: Instant) -> Box<Exchange> {
         self.scribe.exchange(begun)
+    }
+
+    /// The number of the next connection that has a record.
+    pub(crate) fn next_number(&self) -> u32 {
+        let number = self.scribe.numbered.get();
+        self.scribe.numbered.set(number.wrapping_add(1));
+        number
     }
 
     pub(crate) fn give_back(&self, exchange: Box<Exchange>) {

@@ -67,7 +67,6 @@ names! {
     DestinationPort "destination.port" "The port there.",
     Trust "trust" "The trust group that the peer is in.",
     HeaderVersion "header.version" "The version of the PROXY header, 1 or 2. Absent where none came.",
-    ConnectionId "connection.id" "The `unique_id` that the cluster's servers were told: the one that came with the connection, else one of its own.",
     TlsVersion "tls.version" "The TLS version, as `TLSv1.3`.",
     TlsCipher "tls.cipher" "The cipher suite, as IANA names it.",
     TlsSni "tls.sni" "The name that the client asked for in its TLS handshake.",
@@ -75,6 +74,9 @@ names! {
     TlsClientCn "tls.client.cn" "The common name in the client's certificate, where it showed one and it was verified.",
     TlsClientSerial "tls.client.serial" "The serial number of that certificate, in hexadecimal.",
     TlsClientFingerprint "tls.client.fingerprint" "The SHA-256 of that certificate, in hexadecimal.",
+    TimeHeader "time.header" "From accept until the PROXY header was whole, in nanoseconds.",
+    TimeHandshake "time.handshake" "From there until the TLS handshake was done, in nanoseconds.",
+    ConnectionId "connection.id" "The `unique_id` that the cluster's servers were told: the one that came with the connection, else one of its own.",
     Method "http.request.method" "The method.",
     Target "url.original" "The target as it was received.",
     Path "url.path" "The normalised path, which the rules saw.",
@@ -98,8 +100,6 @@ names! {
     UpstreamReceived "upstream.bytes.received" "Bytes from the endpoint.",
     Retries "upstream.retries" "How many attempts came after the first.",
     Reused "upstream.reused" "Whether a kept connection to the endpoint was used.",
-    TimeHeader "time.header" "From accept until the PROXY header was whole, in nanoseconds.",
-    TimeHandshake "time.handshake" "From there until the TLS handshake was done, in nanoseconds.",
     TimeHead "time.head" "From the request's first byte until its head was whole, in nanoseconds.",
     TimeConnect "time.connect" "From there until a connection to an endpoint was ready, in nanoseconds.",
     TimeQueue "time.queue" "How much of that it waited since endpoints had as many connections as they may have, in nanoseconds. Absent where it did not.",
@@ -110,6 +110,13 @@ names! {
 }
 
 impl Name {
+    /// Whether it tells of the connection: as long as a request has no client of its own, all requests tell the same.
+    /// These names stand together.
+    #[inline]
+    pub(crate) const fn is_of_connection(self) -> bool {
+        Self::Listener as u8 <= self as u8 && self as u8 <= Self::TimeHandshake as u8
+    }
+
     /// Finds a name by its spelling.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|name| name.as_str() == text)
@@ -149,6 +156,16 @@ mod tests {
             assert_eq!(Name::parse(name.as_str()), Some(name));
         }
         assert_eq!(Name::parse("client_ip"), None);
+    }
+
+    #[test]
+    fn a_connection_tells_of_both_its_ends_and_a_request_of_itself() {
+        for name in [Name::Listener, Name::ClientIp, Name::Trust, Name::TlsSni, Name::TimeHandshake] {
+            assert!(name.is_of_connection(), "{name:?}");
+        }
+        for name in [Name::Outcome, Name::ConnectionId, Name::Method, Name::RefusalCode] {
+            assert!(!name.is_of_connection(), "{name:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use foreword_rule::Part;
 
 use super::clock::{Clock, write};
 use super::template::Column;
-use super::{AccessLogPlan, LogFormat, LogTarget, Redact, combined, escape, haproxy, json, redact};
+use super::{AccessLogPlan, LogFormat, LogTarget, Memory, Redact, combined, escape, haproxy, json, redact};
 use crate::digits;
 use crate::observe::Name;
 use crate::observe::entry::{Entry, Value};
@@ -44,9 +44,10 @@ impl Format {
     }
 
     /// Writes the line of `entry`, with its end.
-    pub(super) fn write(&self, entry: &Entry<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, entry: &Entry<'_>, memory: &mut Memory, out: &mut Vec<u8>) {
+        let clock = &mut memory.clock;
         match &self.format {
-            LogFormat::Json => json::line(entry, self.redact, clock, out),
+            LogFormat::Json => json::line(entry, self.redact, memory, out),
             LogFormat::Combined => combined::line(entry, self.redact, clock, out),
             LogFormat::Haproxy => {
                 if let Some(host) = &self.host {

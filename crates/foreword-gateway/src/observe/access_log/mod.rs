@@ -10,6 +10,7 @@ mod format;
 mod haproxy;
 mod json;
 mod queue;
+mod recent;
 mod redact;
 mod syslog;
 mod target;
@@ -29,6 +30,7 @@ use self::clock::Clock;
 pub(crate) use self::format::Format;
 use self::queue::Appended;
 pub(crate) use self::queue::LogCounters;
+use self::recent::Recent;
 pub use self::target::OpenError;
 pub use self::template::LogTemplate;
 use self::writer::Shared;
@@ -147,12 +149,20 @@ impl Drop for AccessLog {
 pub(crate) struct Desk {
     log: Arc<AccessLog>,
     worker: usize,
-    clock: RefCell<Clock>,
+    memory: RefCell<Memory>,
+}
+
+/// What a worker remembers of the lines before, so that the next ones need not make it text again.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    clock: Clock,
+    recent: Recent,
 }
 
 impl Desk {
     pub(crate) fn new(log: Arc<AccessLog>, worker: usize) -> Self {
-        Self { log, worker, clock: RefCell::new(Clock::new()) }
+        let memory = Memory { clock: Clock::new(), recent: Recent::new() };
+        Self { log, worker, memory: RefCell::new(memory) }
     }
 
     pub(crate) fn is_of(&self, log: &Arc<AccessLog>) -> bool {
@@ -174,8 +184,8 @@ impl Desk {
 
     /// Queues the line of `entry`, or counts it as lost. It never waits for the target.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let mut clock = self.clock.borrow_mut();
-        let write = |line: &mut Vec<u8>| self.log.format.write(entry, &mut clock, line);
+        let mut memory = self.memory.borrow_mut();
+        let write = |line: &mut Vec<u8>| self.log.format.write(entry, &mut memory, line);
         if self.log.shared.append(self.worker, write) == Appended::First {
             self.log.shared.wake();
         }

@@ -401,6 +401,42 @@ fn a_missing_folder_is_told_and_not_made() {
 }
 
 #[test]
+fn each_line_tells_of_its_own_connection_however_many_take_turns() {
+    let dir = TempDir::new().unwrap();
+    let ip = |number: u32| std::net::Ipv4Addr::from(0xcb00_7100 + number).to_string();
+    let log = told(&plan(file(&dir), LogFormat::Json), Unit::Request, |journal| {
+        let connect = |number| {
+            let mut record = open(journal);
+            let client = address(&format!("{}:4000", ip(number)));
+            record.client(client.into(), address("198.51.100.1:443"), Some(2));
+            record
+        };
+        let records: Vec<_> = (0..600).map(connect).collect();
+        for round in 0..3 {
+            for (number, record) in records.iter().enumerate() {
+                let mut request = record.request();
+                if round == 1 && number % 3 == 0 {
+                    request.client(address("192.0.2.1:0").into());
+                }
+                request.close(Outcome::Complete);
+            }
+        }
+    });
+    let mut lines = log.lines().map(parsed);
+    for round in 0..3 {
+        for number in 0..600 {
+            let line = lines.next().unwrap();
+            let (client, port) = match round == 1 && number % 3 == 0 {
+                true => ("192.0.2.1".to_owned(), None),
+                false => (ip(number), Some(4000)),
+            };
+            assert_eq!(line["client.ip"], *client);
+            assert_eq!(line.get("client.port").and_then(serde_json::Value::as_u64), port);
+        }
+    }
+}
+
+#[test]
 fn a_new_file_is_not_for_everyone_and_an_old_one_is_added_to() {
     let dir = TempDir::new().unwrap();
     let plan = plan(file(&dir), template("{listener}"));
