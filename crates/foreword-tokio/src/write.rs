@@ -1,8 +1,11 @@
 //! Puts a header on a stream, first and once.
 
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWrite;
 
 /// Writes a header, which leaves in one piece if the stream takes it in one (R-SEND-02).
 ///
@@ -35,39 +38,76 @@ where
 /// # Errors
 ///
 /// When the stream fails.
-pub async fn write_together<S, const N: usize>(stream: &mut S, pieces: [&[u8]; N]) -> io::Result<()>
+pub fn write_together<'p, S, const N: usize>(
+    stream: &'p mut S,
+    pieces: [&'p [u8]; N],
+) -> impl Future<Output = io::Result<()>>
 where
     S: AsyncWrite + Unpin,
 {
-    if stream.is_write_vectored() {
-        let mut slices = pieces.map(IoSlice::new);
-        write_all_vectored(stream, &mut slices).await?;
-    } else {
-        stream.write_all(&pieces.concat()).await?;
-    }
-    stream.flush().await
+    let mut left = Left { pieces, joined: Vec::new() };
+    // Whoever waits for it keeps no more than what is left, which an `async fn` would hold several times.
+    poll_fn(move |cx| {
+        while !left.is_empty() {
+            match ready!(left.poll_write(cx, Pin::new(&mut *stream)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => left.advance(written),
+            }
+        }
+        Pin::new(&mut *stream).poll_flush(cx)
+    })
 }
 
-async fn write_all_vectored<S>(stream: &mut S, mut left: &mut [IoSlice<'_>]) -> io::Result<()>
-where
-    S: AsyncWrite + Unpin,
-{
-    // Empty pieces at the beginning are gone with this.
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match stream.write_vectored(left).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut left, written),
+/// What is not written yet.
+struct Left<'p, const N: usize> {
+    pieces: [&'p [u8]; N],
+    /// The pieces as one, for a stream without vectored writes.
+    joined: Vec<u8>,
+}
+
+impl<const N: usize> Left<'_, N> {
+    fn is_empty(&self) -> bool {
+        self.joined.is_empty() && self.pieces.iter().all(|piece| piece.is_empty())
+    }
+
+    fn poll_write<S>(&mut self, cx: &mut Context<'_>, stream: Pin<&mut S>) -> Poll<io::Result<usize>>
+    where
+        S: AsyncWrite,
+    {
+        let filled = self.pieces.iter().position(|piece| !piece.is_empty()).unwrap_or(N);
+        let (first, more) = match self.pieces.get(filled..) {
+            Some([first, more @ ..]) => (*first, more),
+            _ => return stream.poll_write(cx, &self.joined),
+        };
+        // One piece costs less in a write of its own.
+        if more.iter().all(|piece| piece.is_empty()) {
+            return stream.poll_write(cx, first);
+        }
+        if stream.is_write_vectored() {
+            let slices = self.pieces.map(IoSlice::new);
+            return stream.poll_write_vectored(cx, slices.get(filled..).unwrap_or_default());
+        }
+        self.joined = self.pieces.concat();
+        self.pieces = [b"".as_slice(); N];
+        stream.poll_write(cx, &self.joined)
+    }
+
+    fn advance(&mut self, written: usize) {
+        if !self.joined.is_empty() {
+            self.joined.drain(..written.min(self.joined.len()));
+            return;
+        }
+        let mut written = written;
+        for piece in &mut self.pieces {
+            let (done, rest) = piece.split_at(written.min(piece.len()));
+            written -= done.len();
+            *piece = rest;
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
     use super::*;
 
     /// Keeps each write apart, and takes as many bytes of each as it is told; then as many as come.

@@ -42,7 +42,7 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     /// What the endpoint said and was not passed on yet.
     pub(super) buffer: &'a mut Buffer<'w>,
     pub(super) out: &'a mut Vec<u8>,
-    pub(super) exchange: Exchange<'a>,
+    pub(super) exchange: &'a Exchange<'a>,
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
     pub(super) encoders: &'a Seats,
@@ -212,18 +212,29 @@ impl Answering<'_, '_, '_, '_> {
                 compress::write_head(asked, &response, coding, sent_as, persistence, cookie, self.out);
             }
         }
+        let head_len = self.out.len();
+        // Of a short answer all leaves as one piece: to copy it costs less than a write of two.
+        let content = match body {
+            Body::Length(length @ 1..=SHORT) if coding.is_none() => content(self.buffer.bytes(), len, length),
+            _ => None,
+        };
+        if let Some(content) = content {
+            self.out.extend_from_slice(content);
+            body = Body::new(Framing::None);
+        }
+        let taken = len + content.map_or(0, <[u8]>::len);
         let meter = Final {
             downwards: Downwards(self.note),
             progress: self.exchange.progress,
             status: response.status(),
-            head: self.out.len(),
+            head: head_len,
         };
-        self.buffer.consume(len);
-        meter.moved(len, 0);
+        self.buffer.consume(taken);
+        meter.moved(taken, 0);
         let head = Head { head: self.out, ..Head::default() };
-        let pace = Pace::of_answer(self.exchange.progress, self.exchange.patience, self.exchange.idle);
+        let mut pace = Pace::of_answer(self.exchange.progress, self.exchange.patience, self.exchange.idle);
         let carried = match encoder {
-            None => carry(head, &mut body, source, self.buffer, target, pace, &meter).await,
+            None => carry(&head, &mut body, source, self.buffer, target, &mut pace, &meter).await,
             // Boxed, since few answers are coded here.
             Some(encoder) => {
                 let mut body = Body::unframed(framing);
@@ -301,6 +312,14 @@ impl Meter for Final<'_, '_> {
         self.downwards.moved(taken, written);
     }
 }
+
+/// All content of an answer, if it is at hand behind a head of this length.
+fn content(at_hand: &[u8], head: usize, length: u64) -> Option<&[u8]> {
+    at_hand.get(head..)?.get(..usize::try_from(length).ok()?)
+}
+
+/// So many bytes are copied for less than the kernel takes to look at a second piece.
+const SHORT: u64 = 2048;
 
 /// RFC 8297 hints and `102 Processing` come a few at a time.
 const MOST_INTERIM: usize = 100;

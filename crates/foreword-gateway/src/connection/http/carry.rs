@@ -141,28 +141,27 @@ pub(super) struct Head<'h> {
 ///
 /// `pace` bounds each wait, so that neither side can hold the other for ever.
 pub(super) async fn carry(
-    head: Head<'_>,
+    head: &Head<'_>,
     body: &mut Body,
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
     target: &mut (impl AsyncWrite + Unpin),
-    mut pace: Pace<'_>,
+    pace: &mut Pace<'_>,
     meter: &impl Meter,
 ) -> Result<(), CarryError> {
-    let mut head = head;
-    let mut has_begun = false;
+    let mut is_first = true;
     loop {
         let step = body.take(buffer.bytes_mut()).map_err(CarryError::Framing)?;
         if let Some(most) = body.bound_met() {
             return Err(CarryError::TooLong(most));
         }
         let piece = buffer.bytes().get(..step.kept).unwrap_or_default();
-        let is_first = !std::mem::replace(&mut has_begun, true);
+        let Head { introduction, head } = if is_first { *head } else { Head::default() };
         if is_first {
             meter.begins();
         }
-        if !head.head.is_empty() || !piece.is_empty() {
-            pace.write(pin!(write_together(target, [head.introduction, head.head, piece])))
+        if !head.is_empty() || !piece.is_empty() {
+            pace.write(pin!(write_together(target, [introduction, head, piece])))
                 .await
                 .map_err(|Over| CarryError::TargetIdle)?
                 .map_err(|_| CarryError::Target)?;
@@ -171,13 +170,13 @@ pub(super) async fn carry(
         if !(is_first && body.is_done()) {
             pace.moved();
         }
-        meter.moved(step.taken, head.head.len() + step.kept);
-        head = Head::default();
+        meter.moved(step.taken, head.len() + step.kept);
+        is_first = false;
         buffer.consume(step.taken);
         if body.is_done() {
             return Ok(());
         }
-        match (pace.fill(buffer, source).await?, &body) {
+        match (pace.fill(buffer, source).await?, &*body) {
             (0, Body::UntilClose) => return Ok(()),
             (0, _) => return Err(CarryError::Short),
             (_, _) => {}

@@ -1,6 +1,7 @@
 //! One request, from its first byte to the last of its answer.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -110,75 +111,82 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
     let request = request.view(head);
     note_head(&request, talk.spoken, &mut note);
     if let Err(refused) = settle(&request, path, &talk.connection.listener, talk.connection.tls.as_deref()) {
-        return refuse(talk, Unread, refused, note, to_client).await;
+        return Box::pin(refuse(talk, Unread, refused, note, to_client)).await;
     }
-    let mut facts = talk.facts(request, path);
-    let mut changes = Changes::default();
     let connection = talk.connection;
     if let Some(said) = talk.worker.challenges.on_path(request.target().path_and_query()) {
-        let id_field = &*connection.listener.request_id.field;
-        let id = RequestId::of(&request, id_field, talk.may_forward);
-        let asked = Asked { facts, changes, id, must_switch: false, id_field };
-        return answer(talk, &asked, Local::proof(&said), note, to_client).await;
+        let asked = talk.asked(talk.facts(request, path), Changes::default());
+        return Box::pin(answer(talk, &asked, Local::proof(&said), note, to_client)).await;
     }
     // Given back when the request is over.
     let mut seats = Vec::new();
-    let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
-    let mut decision = connection.listener.rules.decide(&facts, ask, &mut |change| changes.push(change));
-    let mut refused = None;
-    if let Ending::Authenticate(_) = decision.ending {
-        // Boxed, since few requests have to wait here.
-        let known = auth::settle(&connection.listener.rules, decision, &mut facts, &mut seats, &mut changes);
-        (decision, refused) = Box::pin(known).await;
-    }
-    let id_field = &*connection.listener.request_id.field;
-    let id = RequestId::of(&request, id_field, talk.may_forward);
-    let asked = {
-        // Over HTTP/2 nobody asks for another protocol but by CONNECT, RFC 8441 §4.
-        let must_switch = talk.spoken == Spoken::Http2 && request.connection().upgrade;
-        Asked { facts, changes, id, must_switch, id_field }
-    };
-    note_decision(&asked, decision.rule, &mut note);
-    note.log(asked.changes.terms().log.unwrap_or_default());
-    match End::of(&asked, decision, refused, location) {
-        End::Forward(cluster) => {
-            let tools = Tools { response, to_endpoint, to_client };
-            forward::forward(talk, &asked, cluster, tools, note).await
+    let asked;
+    // A block of its own: of what leads to a decision nothing is kept while the request is forwarded.
+    let cluster = {
+        let mut facts = talk.facts(request, path);
+        let mut changes = Changes::default();
+        let ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
+        let mut decision = connection.listener.rules.decide(&facts, ask, &mut |change| changes.push(change));
+        let mut refused = None;
+        if let Ending::Authenticate(_) = decision.ending {
+            // Boxed, since few requests have to wait here.
+            let rules = &connection.listener.rules;
+            let known = auth::settle(rules, decision, &mut facts, &mut seats, &mut changes);
+            (decision, refused) = Box::pin(known).await;
         }
+        asked = talk.asked(facts, changes);
+        note_decision(&asked, decision.rule, &mut note);
+        note.log(asked.changes.terms().log.unwrap_or_default());
+        match End::of(&asked, decision, refused, location) {
+            Continue(cluster) => cluster,
+            Break(end) => return Box::pin(end_here(talk, &asked, end, note, to_client)).await,
+        }
+    };
+    let tools = Tools { response, to_endpoint, to_client };
+    forward::forward(talk, &asked, cluster, tools, note).await
+}
+
+/// Ends a request that is not forwarded.
+async fn end_here<S: Carried>(
+    talk: &mut Talk<'_, S>,
+    asked: &Asked<'_>,
+    end: End<'_>,
+    note: RequestRecord<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let refused = match end {
+        End::Answer(local) => return answer(talk, asked, local, note, out).await,
         End::Close { rule } => {
             let told = format!("refused by rule `{rule}`");
             note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
-            After::Close
+            return After::Close;
         }
-        End::Answer(local) => answer(talk, &asked, local, note, to_client).await,
-        End::Refuse(refused) => {
-            let whom = Whom::unanswered(talk, &asked);
-            refuse(talk, whom, refused, note, to_client).await
-        }
-    }
+        End::Refuse(refused) => refused,
+    };
+    let whom = Whom::unanswered(talk, asked);
+    refuse(talk, whom, refused, note, out).await
 }
 
-/// What becomes of a request.
+/// What becomes of a request that is not forwarded.
 enum End<'a> {
-    Forward(&'a Arc<Cluster>),
     Close { rule: &'a str },
     Answer(Local<'a>),
     Refuse(Refused),
 }
 
 impl<'a> End<'a> {
-    /// What the rules decided. Where they asked who somebody is and that came to nothing, `refused` says why. A target that
-    /// is made from a template is written to `location`.
+    /// What the rules decided: a cluster to go on to, or an end. Where they asked who somebody is and that came to nothing,
+    /// `refused` says why. A target that is made from a template is written to `location`.
     fn of(
         asked: &'a Asked<'_>,
         decision: Decision<'a>,
         refused: Option<Refused>,
         location: &'a mut Vec<u8>,
-    ) -> Self {
+    ) -> ControlFlow<Self, &'a Arc<Cluster>> {
         let Decision { rule, ending, over, .. } = decision;
         let rule = rule.map_or("", |rule| &rule.name);
-        match ending {
-            Ending::Forward(cluster) => Self::Forward(cluster),
+        Break(match ending {
+            Ending::Forward(cluster) => return Continue(cluster),
             Ending::Close => Self::Close { rule },
             Ending::Limited { status } if let Some(over) = over => {
                 Self::Refuse(Refused::Limited { rule: rule.into(), status: *status, over })
@@ -194,7 +202,7 @@ impl<'a> End<'a> {
                 Self::Answer(Local::redirect(*status, location))
             }
             Ending::Respond(respond) => Self::Answer(Local::respond(respond, &asked.request())),
-        }
+        })
     }
 }
 
@@ -276,6 +284,19 @@ impl<'c, S> Talk<'c, S> {
         let connection = self.connection.facts();
         let forwarders = self.connection.listener.trust.as_ref().filter(|_| self.may_forward);
         RequestFacts::new(connection, request, path, forwarders, self.is_secure)
+    }
+
+    /// A request of which is known what it is, and what rules change about it.
+    fn asked<'r>(&self, facts: RequestFacts<'r>, changes: Changes<'r>) -> Asked<'r>
+    where
+        'c: 'r,
+    {
+        let request = facts.request;
+        let id_field = &*self.connection.listener.request_id.field;
+        let id = RequestId::of(&request, id_field, self.may_forward);
+        // Over HTTP/2 nobody asks for another protocol but by CONNECT, RFC 8441 §4.
+        let must_switch = self.spoken == Spoken::Http2 && request.connection().upgrade;
+        Asked { facts, changes, id, must_switch, id_field }
     }
 
     /// Whether what is left of the request can be passed over without reading: then the connection can go on.

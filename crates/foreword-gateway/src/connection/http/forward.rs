@@ -47,31 +47,28 @@ pub(super) async fn forward<S: Carried>(
     asked: &Asked<'_>,
     cluster: &Arc<Cluster>,
     mut tools: Tools<'_>,
-    mut note: RequestRecord<'_>,
+    note: RequestRecord<'_>,
 ) -> After {
+    // Both ways of an exchange write to it.
+    let mut note = RefCell::new(note);
     if let Some(refused) = too_long(talk, asked) {
         let whom = Whom::unanswered(talk, asked);
-        return Box::pin(refuse(talk, whom, refused, note, tools.to_client)).await;
+        return Box::pin(refuse(talk, whom, refused, note.into_inner(), tools.to_client)).await;
     }
     asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
     let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
     let named = cluster.sticky.as_ref().and_then(|sticky| asked.token(sticky));
     attempts.first_at(named.filter(|token| talk.worker.endpoints.takes(cluster, *token)));
     let mut kept_is_welcome = true;
-    loop {
-        let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, &mut note).await {
+    let error = loop {
+        let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, note.get_mut()).await {
             Ok(link) => link,
-            Err(error) => {
-                let whom = Whom::unanswered(talk, asked);
-                return Box::pin(refuse(talk, whom, error.into(), note, tools.to_client)).await;
-            }
+            Err(error) => break error,
         };
         let mut buffer = talk.worker.shelf.buffer();
-        let noted = RefCell::new(note);
         let progress = Progress::default();
         let outcome =
-            converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &noted).await;
-        note = noted.into_inner();
+            converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &note).await;
         if let Err(failed) = &outcome
             && !progress.answer_has_begun.get()
         {
@@ -80,10 +77,10 @@ pub(super) async fn forward<S: Carried>(
         match outcome {
             Ok(Answered::Switched) => {
                 // Boxed, since it is far larger than all else and few requests come to it.
-                return Box::pin(tunnel(talk, asked, cluster, link, &buffer, note)).await;
+                return Box::pin(tunnel(talk, asked, cluster, link, &buffer, note.into_inner())).await;
             }
             Ok(Answered::Whole { persistence, is_reusable }) => {
-                let ended = Instant::from_std(note.close(Outcome::Complete));
+                let ended = Instant::from_std(note.into_inner().close(Outcome::Complete));
                 talk.quiet_since = Some(ended);
                 if is_reusable {
                     link.keep(cluster, talk, ended);
@@ -94,26 +91,27 @@ pub(super) async fn forward<S: Carried>(
                 };
             }
             Err(Failed::Unanswered) if may_repeat(asked) && another(talk, cluster, &link, &mut attempts) => {
-                note.retried();
+                note.get_mut().retried();
                 link.chosen.account.replayed();
                 kept_is_welcome = false;
             }
             Err(failed) => {
                 let endpoint = link.chosen.name();
+                let note = note.into_inner();
                 let ended = give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client);
                 return Box::pin(ended).await;
             }
         }
-    }
+    };
+    let whom = Whom::unanswered(talk, asked);
+    Box::pin(refuse(talk, whom, error.into(), note.into_inner(), tools.to_client)).await
 }
 
 /// Why a request whose length is told is not forwarded, if it says that it is too long.
 fn too_long<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Option<Refused> {
-    let most = max_body(talk, asked)?;
-    match asked.request().framing() {
-        Framing::Length(told) if told > most => Some(Refused::BodyTooLong { most, told: Some(told) }),
-        _ => None,
-    }
+    let Framing::Length(told) = asked.request().framing() else { return None };
+    let most = max_body(talk, asked).filter(|&most| told > most)?;
+    Some(Refused::BodyTooLong { most, told: Some(told) })
 }
 
 fn max_body<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Option<u64> {
@@ -179,13 +177,13 @@ async fn converse<S: Carried>(
     let head = Head { introduction: &link.introduction, head: tools.to_endpoint };
     let (source, target) = (&mut from_client, &mut to_endpoint);
     let mut sending =
-        pin!(send(head, request.framing(), source, &mut talk.buffer, target, exchange, &upwards));
+        pin!(send(&head, request.framing(), source, &mut talk.buffer, target, &exchange, &upwards));
     let mut answering = Answering {
         asked,
         response: tools.response,
         buffer,
         out: tools.to_client,
-        exchange,
+        exchange: &exchange,
         chosen: &link.chosen,
         encoders: &talk.worker.shelf.encoders,
         cookie: new_cookie(asked, cluster, &link.chosen),

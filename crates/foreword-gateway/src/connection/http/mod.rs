@@ -229,6 +229,6 @@ mod tests {
         assert!(idle <= 640, "{idle} bytes between requests");
         type Busy = (&'static mut Talk<'static, Stream>, &'static Record);
         let busy = size_of_future(|(talk, record): Busy| exchange::serve(talk, record));
-        assert!(busy <= 4224, "{busy} bytes within one");
+        assert!(busy <= 3328, "{busy} bytes within one");
     }
 }

@@ -42,17 +42,17 @@ pub(super) enum Failed {
 
 /// Sends the request, then watches the client. It only ever ends by failing: the answer ends an exchange.
 pub(super) async fn send(
-    head: Head<'_>,
+    head: &Head<'_>,
     framing: Framing,
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
     target: &mut (impl AsyncWrite + Unpin),
-    exchange: Exchange<'_>,
+    exchange: &Exchange<'_>,
     meter: &impl Meter,
 ) -> Failed {
     let mut body = Body::of_request(framing, exchange.rules_changed_fields, exchange.max_body);
-    let pace = Pace::of_request(exchange.progress, exchange.patience, exchange.idle, exchange.body_rate);
-    let carried = carry(head, &mut body, source, buffer, target, pace, meter).await;
+    let mut pace = Pace::of_request(exchange.progress, exchange.patience, exchange.idle, exchange.body_rate);
+    let carried = carry(head, &mut body, source, buffer, target, &mut pace, meter).await;
     exchange.progress.answer_is_due.set(true);
     match carried {
         Ok(()) => {
@@ -75,7 +75,7 @@ pub(super) async fn send(
 }
 
 /// What both ways of an exchange know of it, and of each other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Exchange<'t> {
     pub(super) progress: &'t Progress,
     pub(super) patience: &'t Patience<'t>,
@@ -171,7 +171,7 @@ mod tests {
             }
         };
         let sending =
-            send(head, Framing::Length(4), &mut source, &mut buffer, &mut target, exchange, &Unmetered);
+            send(&head, Framing::Length(4), &mut source, &mut buffer, &mut target, &exchange, &Unmetered);
         let sending = timeout(Duration::from_secs(3600), sending);
         let (failed, ()) = tokio::join!(sending, answer);
         assert!(progress.request_is_whole.get());

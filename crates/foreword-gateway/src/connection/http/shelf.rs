@@ -1,7 +1,7 @@
 //! What a worker's HTTP connections borrow while something moves: one that is idle owns no buffer.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,6 +15,8 @@ use super::date::Date;
 /// Buffers and desks that nobody uses at the moment. One per worker, so nothing is locked.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
+    /// The buffer that came back last, and is most often lent next.
+    last: RefCell<Box<[u8]>>,
     buffers: RefCell<Vec<Box<[u8]>>>,
     // Boxed, since a desk is far larger than what it costs to pass a pointer on.
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
@@ -67,16 +69,38 @@ impl Shelf {
         Buffer { shelf: self, bytes: Box::default(), start: 0, end: 0 }
     }
 
+    #[inline]
     fn lend(&self) -> Box<[u8]> {
+        let last = self.last.take();
+        if last.is_empty() { self.lend_another() } else { last }
+    }
+
+    #[cold]
+    fn lend_another(&self) -> Box<[u8]> {
         self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into())
     }
 
     /// Takes a buffer back. One that had to grow is let go: few heads need it.
+    #[inline]
     fn take_back(&self, bytes: Box<[u8]>) {
+        if bytes.len() == BUFFER {
+            let before = self.last.replace(bytes);
+            if !before.is_empty() {
+                self.put_behind(before);
+            }
+        }
+    }
+
+    fn put_behind(&self, bytes: Box<[u8]>) {
         let mut buffers = self.buffers.borrow_mut();
-        if bytes.len() == BUFFER && buffers.len() < MOST_KEPT {
+        if buffers.len() < MOST_KEPT {
             buffers.push(bytes);
         }
+    }
+
+    #[cfg(test)]
+    fn kept(&self) -> usize {
+        usize::from(!self.last.borrow().is_empty()) + self.buffers.borrow().len()
     }
 }
 
@@ -137,12 +161,12 @@ impl Buffer<'_> {
     /// Reads what comes, growing no further than to `most` bytes; 0 is the end of the stream.
     ///
     /// While nothing comes and nothing is at hand, no memory is held: it is on loan for the turn of each poll.
-    pub(super) async fn fill(
+    pub(super) fn fill(
         &mut self,
         reader: &mut (impl AsyncRead + Unpin),
         most: usize,
-    ) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_fill(cx, reader, most)).await
+    ) -> impl Future<Output = io::Result<usize>> {
+        poll_fn(move |cx| self.poll_fill(cx, reader, most))
     }
 
     fn poll_fill(
@@ -151,7 +175,11 @@ impl Buffer<'_> {
         reader: &mut (impl AsyncRead + Unpin),
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        self.make_room(most);
+        if self.bytes.is_empty() {
+            self.bytes = self.shelf.lend();
+        } else if self.end == self.bytes.len() {
+            self.make_room(most);
+        }
         let mut room = ReadBuf::new(self.bytes.get_mut(self.end..).unwrap_or_default());
         if room.remaining() == 0 {
             // The end of a stream must never be seen where only the room ended.
@@ -167,19 +195,19 @@ impl Buffer<'_> {
         Poll::Ready(Ok(came))
     }
 
+    #[cold]
     fn make_room(&mut self, most: usize) {
-        if self.bytes.is_empty() {
-            self.bytes = self.shelf.lend();
-        } else if self.end == self.bytes.len() && self.start > 0 {
+        if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
-        } else if self.end == self.bytes.len() && self.bytes.len() < most {
+        } else if self.bytes.len() < most {
             let mut larger = vec![0; (self.bytes.len() * 2).min(most)];
             larger.splice(..self.end, self.bytes.iter().copied());
             self.shelf.take_back(std::mem::replace(&mut self.bytes, larger.into()));
         }
     }
 
+    #[inline]
     fn release(&mut self) {
         (self.start, self.end) = (0, 0);
         if !self.bytes.is_empty() {
@@ -211,12 +239,12 @@ mod tests {
         assert_eq!(buffer.fill(&mut b"hello".as_slice(), BUFFER).await.unwrap(), 5);
         assert_eq!(buffer.bytes(), b"hello");
         buffer.consume(2);
-        assert!(!buffer.bytes.is_empty() && shelf.buffers.borrow().is_empty());
+        assert!(!buffer.bytes.is_empty() && shelf.kept() == 0);
         buffer.consume(3);
         assert!(buffer.bytes.is_empty());
-        assert_eq!(shelf.buffers.borrow().len(), 1);
+        assert_eq!(shelf.kept(), 1);
         assert_eq!(buffer.fill(&mut b"".as_slice(), BUFFER).await.unwrap(), 0);
-        assert_eq!(shelf.buffers.borrow().len(), 1);
+        assert_eq!(shelf.kept(), 1);
     }
 
     #[tokio::test]
