@@ -43,7 +43,8 @@ fn is_plain(char: char) -> bool {
         && !matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Whether nothing has to be escaped, but by HAProxy's format. Eight bytes are looked at as one number, the last eight perhaps twice.
+/// Whether nothing has to be escaped, but for HAProxy's format. Eight bytes are looked at as one number, the last eight
+/// perhaps twice.
 pub(super) fn is_all_plain(bytes: &[u8]) -> bool {
     let Some(last) = bytes.last_chunk::<8>() else {
         return bytes.iter().all(|&byte| is_plain_ascii(byte));
