@@ -111,11 +111,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 pub(crate) trait Carried: Duplex {
     /// The socket, if what it carries are the bytes of this stream; under TLS they are not.
     fn bare(&self) -> Option<&Stream>;
+
+    /// Takes notice of what has come while nobody reads, where that is dear to leave.
+    fn gather(&mut self, _cx: &mut Context<'_>) {}
 }
 
 impl<S: Carried> Carried for &mut S {
     fn bare(&self) -> Option<&Stream> {
         (**self).bare()
+    }
+
+    fn gather(&mut self, cx: &mut Context<'_>) {
+        (**self).gather(cx);
     }
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, Request, Response};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::http2::*;
@@ -138,6 +139,17 @@ async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
             }
             stream.send_data(Bytes::new(), true).unwrap();
         }
+        "/stall" => {
+            // Until then nothing is taken, and no window given.
+            GO_ON.notified().await;
+            let mut len = 0;
+            while let Some(Ok(data)) = body.data().await {
+                let _ = body.flow_control().release_capacity(data.len());
+                len += data.len();
+            }
+            let mut stream = respond.send_response(answer(&[]), false).unwrap();
+            stream.send_data(len.to_string().into(), true).unwrap();
+        }
         "/early" => {
             // It needs no more of the request to answer; that nobody reads on is told by a reset, RFC 9113 §8.1.
             respond.send_response(answer(&[("content-length", "0")]), true).unwrap();
@@ -147,6 +159,10 @@ async fn serve(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
             stream.send_data(Bytes::from_static(b"half"), false).unwrap();
             while body.data().await.is_some() {}
             stream.send_reset(Reason::INTERNAL_ERROR);
+        }
+        "/go-on" => {
+            GO_ON.notify_one();
+            respond.send_response(answer(&[]), true).unwrap();
         }
         "/head" => {
             let text = format!("{} {} {:?}", head.method, head.uri, head.headers);
@@ -369,6 +385,30 @@ async fn say(stream: &mut h2::SendStream<Bytes>, message: &'static [u8]) {
         std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.unwrap().unwrap();
     }
     stream.send_data(Bytes::from_static(message), false).unwrap();
+}
+
+/// Told to the endpoint of one test, who waits for it at `/stall`.
+static GO_ON: Notify = Notify::const_new();
+/// All that an endpoint has room for which gives no window, RFC 9113 §6.9.2.
+static FILL: [u8; 65_535] = [0; 65_535];
+
+#[test]
+fn messages_that_a_slow_endpoint_leaves_do_not_end_the_connection_however_short_they_are() {
+    let endpoint = Multiplexed::new(Manner::default());
+    let gateway = endpoint.gateway(CLEAR, "");
+    tell(&gateway, |client| async move {
+        let mut client = client.ready().await.unwrap();
+        let (response, mut stream) = client.send_request(post("/stall"), false).unwrap();
+        say(&mut stream, &FILL).await;
+        for _ in 0..MANY / 2 {
+            say(&mut stream, TINY).await;
+        }
+        stream.send_data(Bytes::new(), true).unwrap();
+        // It comes behind all of them.
+        assert_eq!(ask(&mut client, get("/go-on"), b"").await.unwrap().status(), 200);
+        let taken = content(&mut response.await.unwrap().into_body()).await.unwrap();
+        assert_eq!(taken, (FILL.len() + MANY / 2 * TINY.len()).to_string().as_bytes());
+    });
 }
 
 #[test]

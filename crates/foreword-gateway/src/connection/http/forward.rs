@@ -203,6 +203,10 @@ async fn converse<S: Carried>(
         if is_whole && let Poll::Ready(failed) = sending.as_mut().poll(cx) {
             return Poll::Ready(Err(failed));
         }
+        if !is_whole {
+            // It may be the endpoint that takes nothing.
+            down.gather(cx);
+        }
         Poll::Pending
     })
     .await

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::stream::Carried;
+
 /// Shares a stream between whoever reads it and whoever writes it.
 ///
 /// Both are polled by the same task, one after the other, so a cell is enough where `tokio::io::split` would lock.
@@ -24,6 +26,14 @@ pub(super) struct Writer<'h, 's, S>(&'h Shared<'s, S>);
 impl<'s, S> Shared<'s, S> {
     pub(super) fn new(stream: &'s mut S) -> Self {
         Self(RefCell::new(stream))
+    }
+
+    /// Has the stream gather what has come while its reader is busy elsewhere.
+    pub(super) fn gather(&self, cx: &mut Context<'_>)
+    where
+        S: Carried,
+    {
+        self.0.borrow_mut().gather(cx);
     }
 
     pub(super) fn halves(&self) -> (Reader<'_, 's, S>, Writer<'_, 's, S>) {

@@ -1,5 +1,6 @@
 //! The body of an HTTP/2 request, told as HTTP/1.1 frames it: read no faster than it is taken.
 
+use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::task::{Context, Poll, ready};
 
@@ -21,6 +22,8 @@ pub(super) struct Incoming {
     read_of_line: usize,
     /// Then this, as it came.
     data: Bytes,
+    /// And then these, which were gathered.
+    gathered: VecDeque<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +36,15 @@ enum Stage {
 impl Incoming {
     pub(super) fn new(body: RecvStream, framing: Framing) -> Self {
         let stage = if framing == Framing::None { Stage::Ended } else { Stage::Data };
-        Self { body, framing, stage, line: Vec::new(), read_of_line: 0, data: Bytes::new() }
+        Self {
+            body,
+            framing,
+            stage,
+            line: Vec::new(),
+            read_of_line: 0,
+            data: Bytes::new(),
+            gathered: VecDeque::new(),
+        }
     }
 
     /// Whether there is nothing more to read.
@@ -55,6 +66,18 @@ impl Incoming {
     pub(super) fn poll_thrown_away(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(Ok(_unwanted)) = ready!(self.body.poll_data(cx)) {}
         Poll::Ready(())
+    }
+
+    /// Takes what has come from `h2`, which keeps a quarter of a kilobyte for the smallest piece, and ends connections on which many
+    /// wait: those of somebody who streams short messages to a slow endpoint do. The window bounds them as before, since none of
+    /// it is given back here.
+    pub(super) fn gather(&mut self, cx: &mut Context<'_>) {
+        if self.stage == Stage::Data {
+            // The end, and whatever went wrong, comes again.
+            while let Poll::Ready(Some(Ok(piece))) = self.body.poll_data(cx) {
+                self.gathered.push_back(piece);
+            }
+        }
     }
 
     fn unread_line(&self) -> &[u8] {
@@ -87,6 +110,10 @@ impl Incoming {
 
     /// Waits for the next piece, or for the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(piece) = self.gathered.pop_front() {
+            self.take(piece);
+            return Poll::Ready(Ok(()));
+        }
         match self.stage {
             Stage::Data => match ready!(self.body.poll_data(cx)) {
                 Some(data) => self.take(data.map_err(broken)?),

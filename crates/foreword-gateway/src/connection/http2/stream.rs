@@ -99,6 +99,10 @@ impl Carried for Stream<'_> {
     fn bare(&self) -> Option<&Socket> {
         None
     }
+
+    fn gather(&mut self, cx: &mut Context<'_>) {
+        self.incoming.gather(cx);
+    }
 }
 
 impl AsyncRead for Stream<'_> {

@@ -6,7 +6,8 @@ use foreword_http1::Name;
 use h2::ext::Protocol;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::super::http::Refused;
 
@@ -78,7 +79,9 @@ pub(super) fn write(head: &Parts, framing: Framing, out: &mut Vec<u8>) -> Result
         return Err(ToldFault::Protocol.into());
     }
     write_line(head, framing, out)?;
-    write_host(head, out)?;
+    write_host(head, out);
+    let mut hosts = 0;
+    let mut has_cookies = false;
     for (name, value) in &head.headers {
         match Name::of(name.as_str().as_bytes()) {
             known @ (Name::Connection | Name::TransferEncoding | Name::Upgrade) => {
@@ -89,11 +92,20 @@ pub(super) fn write(head: &Parts, framing: Framing, out: &mut Vec<u8>) -> Result
             }
             // A tunnel has no length, whatever is claimed.
             Name::ContentLength if framing == Framing::Tunnel => return Err(ToldFault::Length.into()),
-            _ if *name == HOST || *name == COOKIE => {}
+            _ if *name == HOST => {
+                hosts += 1;
+                // Where both pseudo-field and field name it, they must not differ, RFC 9113 §8.3.1.
+                if hosts > 1 || differs(head.uri.authority(), value) {
+                    return Err(ToldFault::Host.into());
+                }
+            }
+            _ if *name == COOKIE => has_cookies = true,
             _ => write_field(name.as_str().as_bytes(), value.as_bytes(), out),
         }
     }
-    write_cookies(&head.headers, out);
+    if has_cookies {
+        write_cookies(&head.headers, out);
+    }
     match framing {
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Framing::Tunnel => write_upgrade(out),
@@ -125,20 +137,17 @@ fn write_line(head: &Parts, framing: Framing, out: &mut Vec<u8>) -> Result<(), T
     Ok(())
 }
 
-/// Writes one `Host`. Where both pseudo-field and field name it, they must not differ, RFC 9113 §8.3.1.
-fn write_host(head: &Parts, out: &mut Vec<u8>) -> Result<(), ToldFault> {
-    let mut hosts = head.headers.get_all(HOST).iter().map(|host| host.as_bytes());
-    match (head.uri.authority(), hosts.next(), hosts.next()) {
-        (_, _, Some(_)) => return Err(ToldFault::Host),
-        (Some(authority), Some(host), None) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host) => {
-            return Err(ToldFault::Host);
-        }
-        (Some(authority), _, None) => write_field(b"Host", authority.as_str().as_bytes(), out),
-        (None, Some(host), None) => write_field(b"Host", host, out),
-        // The parser misses it.
-        (None, None, None) => {}
+/// Writes one `Host`. Where nobody names it, the parser misses it.
+fn write_host(head: &Parts, out: &mut Vec<u8>) {
+    if let Some(authority) = head.uri.authority() {
+        write_field(b"Host", authority.as_str().as_bytes(), out);
+    } else if let Some(host) = head.headers.get(HOST) {
+        write_field(b"Host", host.as_bytes(), out);
     }
-    Ok(())
+}
+
+fn differs(authority: Option<&Authority>, host: &HeaderValue) -> bool {
+    authority.is_some_and(|authority| !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
 /// Joins the crumbs into which HTTP/2 may cut cookies, RFC 9113 §8.2.3.
