@@ -65,7 +65,7 @@ impl Passwords {
         let user = self.users.get_key_value(credentials.user()).map(|(name, _)| &**name);
         let stored = Arc::clone(self.stored_for(&credentials));
         let checked = match self.queue.ask(mark, client, stored, credentials) {
-            Some(checked) => checked.await.ok(),
+            Some(checked) => queue::heard(checked).await,
             None => None,
         };
         match (checked, user) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot::{self, Receiver, Sender};
+use tokio::time::timeout;
 
 use super::{Credentials, Mark, Stored};
 use crate::threads;
@@ -92,7 +93,7 @@ impl Queue {
     fn next(&self) -> Option<Job> {
         let mut state = self.state();
         state.idle += 1;
-        let waited = self.came.wait_timeout_while(state, PATIENCE, |state| state.line.is_empty());
+        let waited = self.came.wait_timeout_while(state, PATIENCE, |state| !state.is_asked());
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.idle -= 1;
         let job = state.line.pop_front();
@@ -105,6 +106,25 @@ impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    /// Whether there is something to do, once those are left out whose askers have all gone.
+    fn is_asked(&mut self) -> bool {
+        while let Some(job) = self.line.front() {
+            match self.pending.get(&job.mark) {
+                Some(pending) if pending.waiting.iter().any(|waiting| !waiting.is_closed()) => return true,
+                _ => _ = self.pending.remove(&job.mark),
+            }
+            self.line.pop_front();
+        }
+        false
+    }
+}
+
+/// What came of it; `None` where it takes too long to be waited for.
+pub(super) async fn heard(answer: Receiver<bool>) -> Option<bool> {
+    timeout(LONGEST, answer).await.ok()?.ok()
 }
 
 /// Whoever has one address of a /64 has them all.
@@ -128,6 +148,9 @@ const MOST: usize = 64;
 
 /// A browser asks for many things at once, with the same credentials; several people behind one address, with few others.
 const MOST_OF_CLIENT: usize = 8;
+
+/// How long an asker waits. On a machine that has no time for hashes the line is longer than it seems.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long a thread waits for more to do.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -166,6 +189,22 @@ mod tests {
             assert_eq!(checked.await, Ok(true));
         }
         assert!(queue.state().pending.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_and_what_nobody_waits_for_is_left_out() {
+        let stored = Arc::new(Stored::parse(&bcrypt::hash("secret", 4).unwrap()).unwrap());
+        let queue = Arc::new(Queue::default());
+        // No thread takes anything out while this one is counted as idle.
+        (queue.state().idle, queue.state().threads) = (1, 1);
+        let [gone, late, waits] = [0, 1, 2].map(|number| ask(&queue, number, "192.0.2.1", &stored).unwrap());
+        drop(gone);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(heard(late).await, None);
+        assert_eq!(begun.elapsed(), LONGEST);
+        assert_eq!(queue.next().map(|job| job.mark), Some([2; 32]));
+        assert_eq!(queue.state().pending.len(), 1, "those who left hold no place");
+        drop(waits);
     }
 
     #[test]
