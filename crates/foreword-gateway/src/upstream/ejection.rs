@@ -141,16 +141,17 @@ mod tests {
     use crate::upstream::membership::{ClusterState, States};
     use crate::upstream::state::{Admission, Condition, Finding};
 
-    /// Short, since an ejection ends when a real clock says so.
-    const TIME: Duration = Duration::from_millis(20);
-
+    /// An ejection ends when a real clock says so: this one after all tests.
     const EJECTION: Ejection = Ejection {
         failures: 3,
         server_errors: true,
-        time: TIME,
-        max_time: Duration::from_secs(60),
+        time: Duration::from_secs(3600),
+        max_time: Duration::from_secs(3600),
         max_share: 50,
     };
+
+    /// One whose end is waited for.
+    const SHORT: Ejection = Ejection { time: Duration::from_millis(20), ..EJECTION };
 
     fn cluster(count: u16) -> (Arc<ClusterState>, Vec<Reports>) {
         let cluster = States::new(Observer::new(1)).cluster("app");
@@ -180,13 +181,7 @@ mod tests {
 
     #[test]
     fn only_failures_in_a_row_eject() {
-        let (_cluster, mut all) = cluster(2);
-        // Longer than any test lasts.
-        all[0].ejection = Some(Ejection {
-            time: Duration::from_secs(3600),
-            max_time: Duration::from_secs(3600),
-            ..EJECTION
-        });
+        let (_cluster, all) = cluster(2);
         fail(&all[0], 2);
         all[0].connected();
         fail(&all[0], 2);
@@ -212,19 +207,23 @@ mod tests {
 
     #[test]
     fn after_its_time_one_connection_tries_it_and_decides() {
-        let (_cluster, all) = cluster(2);
-        fail(&all[0], 3);
-        trial(&all[0]);
-        assert!(!all[0].state.is_usable(), "nobody else comes while it is tried");
-        assert_eq!(all[0].state.admit(), None);
-        all[0].connect_failed(true, &"connection refused");
-        assert_eq!(condition(&all[0]), Condition::Ejected);
-        trial(&all[0]);
-        all[0].answered(true);
-        assert_eq!(condition(&all[0]), Condition::Up);
-        assert_eq!(all[0].state.why(), None);
-        assert_eq!(all[0].state.admit(), Some(Admission::Usual));
-        assert!(all[0].state.usable_for().is_some(), "it may start slowly");
+        let (_cluster, mut all) = cluster(4);
+        all.iter_mut().take(2).for_each(|reports| reports.ejection = Some(SHORT));
+        let [good, bad, ..] = &mut all[..] else { panic!("four endpoints") };
+        for reports in [&*good, &*bad] {
+            fail(reports, 3);
+            trial(reports);
+            assert!(!reports.state.is_usable(), "nobody else comes while it is tried");
+            assert_eq!(reports.state.admit(), None);
+        }
+        bad.ejection = Some(EJECTION);
+        bad.connect_failed(true, &"connection refused");
+        assert_eq!(condition(bad), Condition::Ejected);
+        good.answered(true);
+        assert_eq!(condition(good), Condition::Up);
+        assert_eq!(good.state.why(), None);
+        assert_eq!(good.state.admit(), Some(Admission::Usual));
+        assert!(good.state.usable_for().is_some(), "it may start slowly");
     }
 
     #[test]
@@ -241,8 +240,8 @@ mod tests {
         state.found(Finding::Down("away".into()));
         state.found(Finding::Up);
         state.ejections.store(2, Ordering::Relaxed);
-        sleep(TIME * 3);
-        assert_eq!(next_duration(state, &EJECTION), TIME, "it has been good for longer than two times");
+        sleep(SHORT.time * 3);
+        assert_eq!(next_duration(state, &SHORT), SHORT.time, "it has been good for longer than two times");
     }
 
     #[test]
