@@ -136,10 +136,10 @@ fn tcp_and_udp_share_an_address() {
 #[test]
 fn an_endpoint_where_nobody_listens_ends_the_flow_and_another_one_is_tried() {
     let echo = Echo::new();
-    let nobody = {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap()
-    };
+    // Connected elsewhere it keeps the port, and hears nobody: the kernel says to all others that nobody is there.
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+    elsewhere.connect("127.0.0.1:9").unwrap();
+    let nobody = elsewhere.local_addr().unwrap();
     let running = Running::start(&file("", "", &[nobody, echo.address]));
     for _ in 0..8 {
         let client = client(running.address("dns"));
