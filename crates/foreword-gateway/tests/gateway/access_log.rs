@@ -9,7 +9,7 @@ use foreword_gateway::Gateway;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
-use crate::support::{Endpoint, Running, client, plan, read_all, wait_until};
+use crate::support::{Endpoint, Running, client, nobody, plan, read_all, wait_until};
 
 const PROXY: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 40000 443\r\n";
 
@@ -184,7 +184,6 @@ fn a_tcp_connection_has_one_line_with_its_bytes() {
 #[test]
 fn a_request_that_no_endpoint_took_names_the_cluster_and_the_last_endpoint() {
     let dir = TempDir::new().unwrap();
-    let nobody = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (one, other) = (nobody(), nobody());
     for mode in ["http", "tcp"] {
         let file = format!(

@@ -15,7 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use crate::bulk::{hear, say};
-use crate::support::{Endpoint, PATIENCE, Running, client, read_all};
+use crate::support::{Endpoint, PATIENCE, Running, client, read_all, say_all};
 use crate::tls::{builder, certificate, tls};
 
 /// Certificates of endpoints that sign themselves, and those who believe them.
@@ -147,8 +147,7 @@ fn file(mode: &str, cluster: &str, endpoint: &TlsEndpoint) -> String {
 /// Sends a word through an echoing endpoint.
 fn echo(running: &Running) -> Vec<u8> {
     let mut stream = client(running.address("web"));
-    stream.write_all(b"hello").unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
+    say_all(&mut stream, b"hello");
     read_all(&mut stream)
 }
 

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use crate::support::{Endpoint, PATIENCE, Running, client, client_from, drip, read_all};
+use crate::support::{Endpoint, PATIENCE, Running, client, client_from, drip, read_all, say_all};
 
 /// The four ways in which a listener can look at a peer, each on a listener of its own.
 fn file(endpoint: &Endpoint, header: &str) -> String {
@@ -210,8 +210,7 @@ fn a_longer_header_is_taken_where_the_file_allows_it_and_else_the_longest_tlv_is
     for (max, is_taken) in [(header.len(), true), (header.len() - 1, false)] {
         let running = Running::start(&file(&endpoint, &format!("max = {max}")));
         let mut peer = client(running.address("require"));
-        peer.write_all(&[&header, PAYLOAD].concat()).unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
+        say_all(&mut peer, &[&header, PAYLOAD].concat());
         assert_eq!(read_all(&mut peer), b"");
         if is_taken {
             assert!(heard.recv_timeout(PATIENCE).unwrap().ends_with(PAYLOAD));
@@ -299,7 +298,7 @@ fn silence_ends_at_the_deadline_where_a_header_is_due_and_means_direct_where_it_
 #[test]
 fn a_direct_client_may_pause_within_what_could_still_become_a_header_but_not_behind_a_signature() {
     let (endpoint, heard) = Endpoint::recording();
-    let running = Running::start(&file(&endpoint, "deadline = \"200ms\""));
+    let running = Running::start(&file(&endpoint, "deadline = \"1s\""));
     let mut slow = client(running.address("optional"));
     slow.write_all(b"P").unwrap();
     let mut late = client(running.address("optional"));
@@ -407,8 +406,7 @@ fn each_header_of_a_chain_is_judged_by_the_address_before_it() {
     let running = Running::start(&file);
     let send = |headers: &str| {
         let mut peer = client_from([127, 0, 0, 2].into(), running.address("edge"));
-        peer.write_all(headers.as_bytes()).unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
+        say_all(&mut peer, headers.as_bytes());
         assert_eq!(read_all(&mut peer), b"");
     };
     let (far, client) =

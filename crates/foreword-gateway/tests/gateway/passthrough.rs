@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 
 use crate::bulk::{hear, say};
 use crate::endpoint_tls::Folder;
-use crate::support::{Endpoint, Running, client, client_from, drip, read_all};
+use crate::support::{Endpoint, Running, client, client_from, drip, read_all, say_all};
 use crate::tls::{builder, tls};
 
 fn file(listener: &str, cluster: &str, endpoint: &Endpoint) -> String {
@@ -104,9 +104,9 @@ fn what_is_no_tls_is_named_and_reaches_nobody() {
     ] {
         let before = running.log.all().len();
         let mut stream = client(running.address("web"));
-        stream.write_all(bytes).unwrap();
-        if ends {
-            stream.shutdown(Shutdown::Write).unwrap();
+        match ends {
+            true => say_all(&mut stream, bytes),
+            false => stream.write_all(bytes).unwrap(),
         }
         let answer = read_all(&mut stream);
         assert_eq!(answer.starts_with(b"HTTP/1.1 400"), code == "FW301", "{code}: {answer:?}");

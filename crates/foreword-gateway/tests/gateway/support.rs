@@ -1,7 +1,7 @@
 //! Endpoint, gateway, client: the three nouns that the tests of the gateway are told with.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex};
@@ -164,7 +164,7 @@ impl Endpoint {
             let mut reads = stream.try_clone().unwrap();
             // Whoever resets the connection wants nothing back.
             if io::copy(&mut reads, &mut stream).is_ok() {
-                let _gone = stream.shutdown(std::net::Shutdown::Write);
+                let _gone = stream.shutdown(Shutdown::Write);
             }
         })
     }
@@ -187,6 +187,16 @@ impl Endpoint {
     }
 }
 
+/// An address where nobody listens, and nobody can until this process ends: its port is bound, so that it is given to no one else.
+pub(crate) fn nobody() -> SocketAddr {
+    static HELD: Mutex<Vec<socket2::Socket>> = Mutex::new(Vec::new());
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    HELD.lock().unwrap().push(socket);
+    address
+}
+
 /// Connects from 127.0.0.1.
 pub(crate) fn client(address: SocketAddr) -> TcpStream {
     client_from(Ipv4Addr::LOCALHOST.into(), address)
@@ -207,6 +217,12 @@ pub(crate) fn client_from(source: IpAddr, address: SocketAddr) -> TcpStream {
 /// Writes byte by byte, each in a segment of its own.
 pub(crate) fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     bytes.iter().try_for_each(|byte| stream.write_all(&[*byte]))
+}
+
+/// Says all that it has to say. Whoever is refused may find that the other side is gone already.
+pub(crate) fn say_all(stream: &mut TcpStream, bytes: &[u8]) {
+    let _refused = stream.write_all(bytes);
+    let _refused = stream.shutdown(Shutdown::Write);
 }
 
 /// Reads to the end; a reset is an end too.

@@ -1,12 +1,12 @@
 //! tcp mode: bytes both ways, and the header that introduces the client.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 
 use foreword::{Header, HeaderBuf, Parse};
 
-use crate::support::{Endpoint, Running, client, client_from, read_all};
+use crate::support::{Endpoint, Running, client, client_from, nobody, read_all, say_all};
 
 fn file(listener: &str, endpoints: &str, cluster: &str) -> String {
     format!(
@@ -124,7 +124,7 @@ fn local_stays_local_and_unknown_unknown() {
 #[test]
 fn another_endpoint_is_tried_when_the_first_refuses() {
     let endpoint = Endpoint::echo();
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = nobody();
     let running = Running::start(&file("", &format!("\"{refusing}\", {}", to(&endpoint)), ""));
     for _ in 0..4 {
         let mut stream = client(running.address("edge"));
@@ -176,7 +176,7 @@ fn each_endpoint_has_its_turn_or_the_one_with_fewer_connections() {
 
 #[test]
 fn where_no_endpoint_answers_the_connection_is_closed_and_the_cause_named() {
-    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refusing = nobody();
     let running = Running::start(&file("", &format!("\"{refusing}\""), ""));
     let mut stream = client(running.address("edge"));
     stream.write_all(b"hello").unwrap();
@@ -327,8 +327,7 @@ fn rules_decide_by_the_clients_address_once() {
     let running = Running::start(&file);
     for (source, passes) in [("203.0.113.9", false), ("203.0.113.7", true)] {
         let mut stream = client_from([127, 0, 0, 2].into(), running.address("edge"));
-        stream.write_all(format!("PROXY TCP4 {source} 192.0.2.1 1 2\r\nhello").as_bytes()).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
+        say_all(&mut stream, format!("PROXY TCP4 {source} 192.0.2.1 1 2\r\nhello").as_bytes());
         assert_eq!(read_all(&mut stream), b"");
         if passes {
             assert_eq!(heard.recv().unwrap(), b"hello");

@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
-use crate::support::{Endpoint, Running, client, client_from, drip, read_all};
+use crate::support::{Endpoint, Running, client, client_from, drip, read_all, say_all};
 
 /// A certificate that signs itself, for these names, in `NAME.pem`.
 pub(crate) fn certificate(folder: &Path, file: &str, names: &[&str], roots: &mut RootCertStore) {
@@ -167,7 +167,7 @@ fn plain_http_is_told_in_plain_http() {
         let mut plain = client(running.address("web"));
         let request = b"GET / HTTP/1.1\r\nHost: www.example.test\r\n\r\n";
         let _refused = if dripped { drip(&mut plain, request) } else { plain.write_all(request) };
-        plain.shutdown(Shutdown::Write).unwrap();
+        let _refused = plain.shutdown(Shutdown::Write);
         let answer = String::from_utf8(read_all(&mut plain)).unwrap();
         let (head, content) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
@@ -191,9 +191,8 @@ fn what_is_no_handshake_is_named() {
     ] {
         let before = running.log.all().len();
         let mut stream = client_from(source.into(), running.address("web"));
-        stream.write_all(bytes).unwrap();
         // An alert may be the answer, and a reset its end.
-        let _reset = stream.shutdown(Shutdown::Write);
+        say_all(&mut stream, bytes);
         let answer = read_all(&mut stream);
         assert!(answer.is_empty() || answer.starts_with(b"\x15\x03"), "{code}: {answer:?}");
         running.log.line_with_after(before, code);
@@ -212,8 +211,7 @@ fn a_health_check_that_resets_after_its_header_is_no_refusal() {
     drop(check);
     // What comes after it is told after it.
     let mut other = client(running.address("web"));
-    other.write_all(b"SSH-2.0-x and a bit more of it\r\n").unwrap();
-    other.shutdown(Shutdown::Write).unwrap();
+    say_all(&mut other, b"SSH-2.0-x and a bit more of it\r\n");
     read_all(&mut other);
     running.log.line_with("FW302");
     assert!(!running.log.holds("FW305"), "{}", running.log.all());

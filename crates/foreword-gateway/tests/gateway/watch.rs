@@ -1,8 +1,7 @@
 //! Certificates are exchanged while they are in use: no handshake fails, and what is broken changes nothing.
 
 use std::fs;
-use std::io::Write;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::endpoint_tls::Folder;
-use crate::support::{Endpoint, Running, client, read_all};
+use crate::support::{Endpoint, Running, client, read_all, say_all};
 use crate::tls::{builder, echo, tls};
 
 /// Signs certificates for `localhost`, each with a number.
@@ -200,8 +199,7 @@ fn who_signs_the_certificates_of_endpoints_can_be_exchanged() {
     );
     let hear = || {
         let mut stream = client(running.address("app"));
-        stream.write_all(b"hello").unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
+        say_all(&mut stream, b"hello");
         read_all(&mut stream)
     };
     assert_eq!(hear(), b"hello");

@@ -31,11 +31,6 @@ fn responding(keys: &str) -> String {
     format!("rule = [{{ then = {{ respond = {{ {keys} }} }} }}]")
 }
 
-/// No endpoint: nobody listens at an address that was just let go.
-fn nobody() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]

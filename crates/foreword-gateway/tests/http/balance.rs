@@ -190,7 +190,7 @@ fn weights_are_honoured_and_backups_wait() {
 #[test]
 fn a_backup_is_asked_when_the_others_cannot_be() {
     let backup = named("backup");
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = nobody();
     let endpoints =
         format!("endpoints = [\"{nobody}\", {{ address = \"{}\", backup = true }}]", backup.address);
     let gateway = gateway(&file(&[], "cluster = \"app\"", "").replace("endpoints = []", &endpoints));
@@ -241,6 +241,8 @@ fn reload(gateway: &Gateway, text: &str) {
 /// Clients that ask all the time, until they are told to stop: what they got, by status; and which requests were said.
 struct Crowd {
     stop: Arc<AtomicBool>,
+    /// How many requests were begun.
+    number: Arc<AtomicU64>,
     clients: Vec<thread::JoinHandle<Got>>,
 }
 
@@ -263,7 +265,17 @@ impl Crowd {
             thread::spawn(move || ask_until(&stop, &number, address))
         };
         let clients = (0..count).map(client).collect();
-        Self { stop, clients }
+        Self { stop, number, clients }
+    }
+
+    /// Waits for so long, and until so many more were asked: on a busy machine that is what takes time.
+    fn has_asked(&self, more: u64, pause: Duration) {
+        let (deadline, before) = (Instant::now() + PATIENCE, self.number.load(Ordering::SeqCst));
+        thread::sleep(pause);
+        while self.number.load(Ordering::SeqCst) < before + more {
+            assert!(Instant::now() < deadline, "nobody asks any more");
+            thread::yield_now();
+        }
     }
 
     fn stop(self) -> Got {
@@ -379,9 +391,9 @@ fn endpoints_that_are_killed_and_started_again_cost_no_get_and_repeat_no_post() 
     let crowd = Crowd::of(6, &gateway);
     for round in 0..12 {
         let mortal = &mut all[round % 3];
-        thread::sleep(Duration::from_millis(150));
+        crowd.has_asked(50, Duration::from_millis(150));
         mortal.die();
-        thread::sleep(Duration::from_millis(150));
+        crowd.has_asked(50, Duration::from_millis(150));
         mortal.live();
     }
     let got = crowd.stop();
@@ -408,7 +420,7 @@ fn a_set_that_changes_under_load_loses_nothing() {
     let gateway = gateway(&text(&[0, 1]));
     let crowd = Crowd::of(4, &gateway);
     for round in 0..20 {
-        thread::sleep(Duration::from_millis(50));
+        crowd.has_asked(50, Duration::from_millis(50));
         reload(&gateway, &text([&[1, 2][..], &[2, 0], &[0, 1]][round % 3]));
     }
     let got = crowd.stop();

@@ -2,16 +2,19 @@
 
 use crate::support::*;
 
-fn limited() -> (Endpoint, foreword_gateway::Gateway) {
+/// A gateway that takes little, within `head`.
+fn limited(head: &str) -> (Endpoint, foreword_gateway::Gateway) {
     let endpoint = Endpoint::polite();
-    let keys = "cluster = \"app\"\ntimeout = { head = \"150ms\", idle = \"10s\" }\nmax = { head = \"2KiB\", fields = 10 }";
-    let gateway = gateway(&file(&[endpoint.address], keys, ""));
+    let keys = format!(
+        "cluster = \"app\"\ntimeout = {{ head = \"{head}\", idle = \"10s\" }}\nmax = {{ head = \"2KiB\", fields = 10 }}"
+    );
+    let gateway = gateway(&file(&[endpoint.address], &keys, ""));
     (endpoint, gateway)
 }
 
 #[test]
 fn a_head_that_is_not_whole_in_time_is_408_however_it_drips() {
-    let (endpoint, gateway) = limited();
+    let (endpoint, gateway) = limited("1s");
     let mut client = Wire::to(&gateway);
     client.write(b"GET / HTTP/1.1\r\n");
     let mut dripping = Wire::new(client.stream.try_clone().unwrap());
@@ -30,13 +33,13 @@ fn a_head_that_is_not_whole_in_time_is_408_however_it_drips() {
 
 #[test]
 fn a_client_that_never_speaks_is_closed_at_the_deadline_of_its_head() {
-    let (_, gateway) = limited();
+    let (_, gateway) = limited("1s");
     assert!(Wire::to(&gateway).is_closed());
 }
 
 #[test]
 fn heads_targets_and_fields_over_their_limits_have_their_statuses() {
-    let (endpoint, gateway) = limited();
+    let (endpoint, gateway) = limited("20s");
     for (request, status) in [
         (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(3000)), 431),
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(11)), 431),
@@ -54,7 +57,7 @@ fn heads_targets_and_fields_over_their_limits_have_their_statuses() {
 
 #[test]
 fn an_error_reaches_a_client_that_is_still_sending() {
-    let (_, gateway) = limited();
+    let (_, gateway) = limited("20s");
     for _ in 0..20 {
         let mut client = Wire::to(&gateway);
         client.write(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(40_000)).as_bytes());

@@ -150,8 +150,8 @@ fn no_answer_goes_to_another_stream() {
     let gateway = gateway(&file(&[endpoint.address], &format!("{CLEAR}\ncluster = \"app\""), ""));
     let tally = Arc::new(Mutex::new(Tally::default()));
     let ids: Vec<usize> = (0..count).collect();
-    // Each share over a connection of its own.
-    for share in ids.chunks(5_000) {
+    // Each share over a connection of its own, and within a patience of its own.
+    for share in ids.chunks(500) {
         tell(&gateway, |client| multiplex(client, share.to_vec(), Arc::clone(&tally)));
     }
     check(std::slice::from_ref(&*tally.lock().unwrap()), count);

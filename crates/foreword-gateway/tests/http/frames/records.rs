@@ -19,7 +19,7 @@ fn each_request_has_one_line_and_each_refusal_its_code() {
     let connect = || Frames::in_clear(Wire::to(&gateway).stream).greeted();
     let mut client = connect();
     client.get(1, ROOT);
-    client.wait(|frame| frame.kind == HEADERS).unwrap();
+    client.wait(|frame| frame.kind == DATA && frame.flags & END_STREAM != 0).unwrap();
     client.get(3, &with(&[("connection", "close")]));
     client.wait(|frame| frame.kind == RST_STREAM).unwrap();
     client.post(5, &with(&[("content_length", "5")]));
