@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The lines of this process. Until [`start`] they have no thread.
@@ -64,7 +65,7 @@ pub(crate) struct WrittenAtEnd;
 
 impl Drop for WrittenAtEnd {
     fn drop(&mut self) {
-        LINES.flush(LAST_WORDS);
+        LINES.flush(LAST_WORDS, is_taken);
     }
 }
 
@@ -131,11 +132,26 @@ impl Lines {
         }
     }
 
-    /// Waits until all is written, but no longer than `patience`.
-    fn flush(&self, patience: Duration) {
+    /// Waits until all is written: for as long as somebody takes it, and for `patience` where nobody does.
+    fn flush(&self, patience: Duration, is_taken: impl Fn() -> bool) {
         let unwritten = |state: &mut State| state.started && (state.writing || !state.text.is_empty());
-        drop(self.done.wait_timeout_while(self.state(), patience, unwritten));
+        for _ in 0..MOST_WAITS {
+            let waited = self.done.wait_timeout_while(self.state(), patience, unwritten);
+            let late = waited.unwrap_or_else(PoisonError::into_inner).1;
+            // Where there is room, it is only that the thread which writes has not had its turn: a machine may be busy.
+            if !late.timed_out() || !is_taken() {
+                return;
+            }
+        }
     }
+}
+
+/// Whether standard error has room for more.
+fn is_taken() -> bool {
+    let stderr = io::stderr();
+    let mut asked = [PollFd::new(&stderr, PollFlags::OUT)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
 /// Writes all of it. If nobody is there to read it, there is nobody to tell.
@@ -158,10 +174,14 @@ const MAX_WAITING: usize = 1024 * 1024;
 /// How long a process that ends waits for a standard error that takes nothing.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How many times that it waits in all.
+const MOST_WAITS: u32 = 20;
+
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::mpsc::{self, Receiver, SyncSender};
     use std::time::Instant;
 
@@ -229,14 +249,31 @@ mod tests {
     #[test]
     fn a_flush_ends_when_all_is_written_or_its_time_is_up() {
         let (lines, taken) = stalled();
-        lines.flush(PATIENCE);
+        lines.flush(PATIENCE, || false);
         lines.push(b"last words\n");
         let began = Instant::now();
-        lines.flush(Duration::from_millis(20));
+        lines.flush(Duration::from_millis(20), || false);
         assert!(began.elapsed() >= Duration::from_millis(20));
         let reader = thread::spawn(move || taken.recv_timeout(PATIENCE).unwrap());
-        lines.flush(PATIENCE);
+        lines.flush(PATIENCE, || false);
         assert!(reader.is_finished() || reader.join().is_ok_and(|text| text == b"last words\n"));
         assert!(began.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn whoever_is_late_to_write_is_waited_for_where_somebody_takes_it() {
+        let lines: &'static Lines = Box::leak(Box::new(Lines::new()));
+        lines.state().started = true;
+        lines.push(b"last words\n");
+        let (hand, taken) = mpsc::sync_channel(1);
+        // The thread gets its turn only now that it was waited for.
+        let writer = Cell::new(Some(hand));
+        lines.flush(Duration::from_millis(20), || {
+            if let Some(hand) = writer.take() {
+                thread::spawn(move || lines.write_to(Handed(hand), |_| ()));
+            }
+            true
+        });
+        assert_eq!(taken.try_recv().unwrap(), b"last words\n");
     }
 }
