@@ -61,6 +61,35 @@ fn curl_speaks_http_2_with_the_gateway_under_tls_and_in_the_clear() {
 }
 
 #[test]
+fn h2spec_finds_nothing_wrong_under_tls_and_in_the_clear_twenty_times() {
+    if std::env::var_os("FOREWORD_NIGHTLY").is_none() {
+        // Few machines have it; `scripts/check nightly` says how to come by it.
+        return;
+    }
+    let ground = Ground::new();
+    let Some(_) = program::peer("h2spec") else { return };
+    let origin = Origin::start(&ground);
+    let (secure, clear) = (ground.address(), ground.address());
+    let certificate = ground.certificate(&["www.example.com"]);
+    let listeners = format!(
+        "tls = {{ certificates = [{{ certificate = \"{0}\", key = \"{0}\" }}] }}\n\
+         [listener.clear]\nbind = [\"{clear}\"]\nmode = \"http\"\ncluster = \"app\"\n{CLEAR}",
+        certificate.file.display()
+    );
+    let _foreword = Gateway::start(&ground, &file(secure, &listeners, origin.address, ""), &[secure, clear]);
+    for round in 1..=20 {
+        for (address, more) in [(clear, &["--strict"][..]), (secure, &["--strict", "--tls", "--insecure"])] {
+            let mut h2spec = program::peer("h2spec").expect("it was there before");
+            let (ip, port) = (address.ip().to_string(), address.port().to_string());
+            let run = program::run(h2spec.args(["--host", &ip, "--port", &port]).args(more));
+            let last = run.out.lines().last().unwrap_or_default();
+            let is_good = last.ends_with(" 0 skipped, 0 failed") && !last.starts_with("0 ");
+            assert!(run.status.success() && is_good, "round {round}, {more:?}\n{}\n{}", run.out, run.error);
+        }
+    }
+}
+
+#[test]
 fn h2load_gets_every_answer() {
     let ground = Ground::new();
     let Some(mut h2load) = program::peer("h2load") else { return };

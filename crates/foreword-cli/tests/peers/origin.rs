@@ -96,9 +96,10 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 return Ok(());
             }
         }
-        let mut body =
-            vec![0; field(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
-        reader.read_exact(&mut body)?;
+        let body = match field(&head, "transfer-encoding") {
+            Some(_) => chunked(&mut reader)?,
+            None => exactly(&mut reader, field(&head, "content-length").map_or(Ok(0), str::parse))?,
+        };
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         shared.heads.lock().expect("the heads").push(head);
         if target.starts_with("/held") {
@@ -110,6 +111,37 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: text/plain\r\n\r\n{text}",
             text.len()
         )?;
+    }
+}
+
+fn exactly<E>(reader: &mut impl Read, len: Result<usize, E>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len.map_err(|_| io::ErrorKind::InvalidData)?];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A body to its very end: whoever answers before it is asked for the rest no more.
+fn chunked(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim(), 16);
+        let is_last = size == Ok(0);
+        body.extend(exactly(reader, size)?);
+        // Behind a chunk there is an empty line, and behind the last one there may be trailers before it.
+        loop {
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        if is_last {
+            return Ok(body);
+        }
     }
 }
 

@@ -138,8 +138,13 @@ impl Drop for Program {
 
 /// Runs a command that ends by itself, and returns what it wrote and how it ended.
 pub(crate) fn run(command: &mut Command) -> Run {
+    run_within(command, PATIENCE)
+}
+
+/// The same for a program that has much to do.
+pub(crate) fn run_within(command: &mut Command, patience: Duration) -> Run {
     let mut program = Program::start(&format!("{:?}", command.get_program()), command);
-    let status = program.ended(PATIENCE);
+    let status = program.ended(patience);
     program.said.closed();
     let of = |stream| program.said.matching(|line| line.stream == stream).join("\n");
     Run { status, out: of(Stream::Out), error: of(Stream::Error) }

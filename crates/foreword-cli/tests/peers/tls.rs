@@ -76,7 +76,8 @@ fn the_profiles_are_those_that_mozilla_recommends() {
         let found = ground.path(&format!("{profile}.json"));
         scanner.args(["--mozilla_config", profile, "--sni", "localhost", "--certinfo_ca_file"]).arg(&ca);
         scanner.arg("--json_out").arg(&found).arg(address.to_string());
-        let said = program::run(&mut scanner);
+        // A scan is hundreds of handshakes.
+        let said = program::run_within(&mut scanner, 4 * program::PATIENCE);
         assert!(
             said.status.success() && said.out.contains(": OK - Compliant."),
             "{}\n{}\n{}",
