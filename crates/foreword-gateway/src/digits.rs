@@ -5,6 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Writes a number in decimal.
 pub(crate) fn number(number: u64, out: &mut Vec<u8>) {
+    if let Ok(digit @ 0..=9) = u8::try_from(number) {
+        out.push(b'0' + digit);
+        return;
+    }
     if number >= EIGHT_DIGITS {
         self::number(number / EIGHT_DIGITS, out);
         let text = eight_digits(number % EIGHT_DIGITS) | ZEROS;
@@ -12,7 +16,7 @@ pub(crate) fn number(number: u64, out: &mut Vec<u8>) {
         return;
     }
     let digits = eight_digits(number);
-    let zeros = digits.trailing_zeros().min(7 * u8::BITS) & !7;
+    let zeros = digits.trailing_zeros() & !7;
     let text = (digits | ZEROS) >> zeros;
     append(&text.to_le_bytes(), 8 - (zeros / u8::BITS) as usize, out);
 }

@@ -22,6 +22,11 @@ const MOST_NAMED: u16 = 32;
 
 impl ConnectionOptions {
     pub(crate) fn read(&mut self, value: &[u8]) -> Result<(), HeadFault> {
+        // Nothing else is said as often, and this way it is read once.
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return Ok(());
+        }
         for option in list(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;

@@ -23,10 +23,10 @@ pub(crate) fn index_fields(
         }
         let (name, behind) = rest.split_at_checked(token_len(rest)).filter(|(name, _)| !name.is_empty())?;
         let value = behind.strip_prefix(b":").filter(|_| index.len() < most)?;
-        let (blank, value) = value.split_at_checked(blanks(value.iter()))?;
+        let (blank, value) = value.split_at_checked(blanks_before(value))?;
         let (value, end) = value.split_at_checked(value_len(value))?;
         let [b'\r', b'\n', next @ ..] = end else { return None };
-        let trimmed = blanks(value.iter().rev());
+        let trimmed = blanks_behind(value);
         let name_end = at + name.len();
         let value_at = name_end + 1 + blank.len();
         let known = Name::of(name);
@@ -41,8 +41,24 @@ pub(crate) fn index_fields(
     }
 }
 
-fn blanks<'b>(bytes: impl Iterator<Item = &'b u8>) -> usize {
-    bytes.take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+/// How many blanks a value begins with: nearly always one.
+fn blanks_before(value: &[u8]) -> usize {
+    match value {
+        [b' ', next, ..] if !is_blank(next) => 1,
+        _ => value.iter().take_while(|byte| is_blank(byte)).count(),
+    }
+}
+
+/// How many blanks it ends with: nearly always none.
+fn blanks_behind(value: &[u8]) -> usize {
+    match value {
+        [.., last] if !is_blank(last) => 0,
+        _ => value.iter().rev().take_while(|byte| is_blank(byte)).count(),
+    }
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Writes the field lines that `passes` lets through, in order, as `Name: value`.

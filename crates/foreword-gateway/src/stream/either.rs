@@ -33,6 +33,10 @@ macro_rules! stream_of_either {
                 cx: &mut std::task::Context<'_>,
                 slices: &[std::io::IoSlice<'_>],
             ) -> std::task::Poll<std::io::Result<usize>> {
+                // TLS writes its records so, most often one alone: a plain write costs the kernel less.
+                if let [only] = slices {
+                    return self.poll_write(cx, only);
+                }
                 match self.get_mut() {
                     Self::$one(stream) => std::pin::Pin::new(stream).poll_write_vectored(cx, slices),
                     Self::$other(stream) => std::pin::Pin::new(stream).poll_write_vectored(cx, slices),

@@ -102,8 +102,8 @@ impl Tiers {
         self.tiers.iter_mut().for_each(Tier::look_now_and_then);
         let found = self.next(cluster, wish);
         // Somebody may have come back since: it must not be said of those that none is up.
-        let somebody_is_away = self.tiers.iter().any(|tier| tier.look_at.is_some());
-        if !matches!(found, Found::Nobody) || !somebody_is_away {
+        let somebody_is_away = || self.tiers.iter().any(|tier| tier.look_at.is_some());
+        if !matches!(found, Found::Nobody) || !somebody_is_away() {
             return found;
         }
         self.tiers.iter_mut().for_each(Tier::look);

@@ -114,7 +114,7 @@ async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note:
         return Box::pin(refuse(talk, Unread, refused, note, to_client)).await;
     }
     let connection = talk.connection;
-    if let Some(said) = talk.worker.challenges.on_path(request.target().path_and_query()) {
+    if let Some(said) = talk.worker.challenges.on_path(path.target()) {
         let asked = talk.asked(talk.facts(request, path), Changes::default());
         return Box::pin(answer(talk, &asked, Local::proof(&said), note, to_client)).await;
     }
