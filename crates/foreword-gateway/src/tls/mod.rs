@@ -11,6 +11,7 @@ pub(crate) mod hello;
 pub(crate) mod issued;
 mod key_log;
 mod resolver;
+mod schedule;
 mod staple;
 mod store;
 
@@ -208,7 +209,11 @@ impl fmt::Debug for TlsPlan {
 /// The provider of every handshake. It is named here and nowhere chosen by feature.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
+    Arc::clone(PROVIDER.get_or_init(|| {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        schedule::lighten(&mut provider);
+        Arc::new(provider)
+    }))
 }
 
 /// The session tickets of this process: one for all workers and every plan, so that a client resumes wherever the kernel
