@@ -12,7 +12,7 @@ use rcgen::{
 };
 use rustls::RootCertStore;
 
-use crate::support::{Endpoint, Running};
+use crate::support::{Endpoint, Running, wait_until};
 use crate::tls::certificate;
 
 /// Whoever signs certificates of clients.
@@ -149,8 +149,10 @@ fn what_a_clients_certificate_says_is_known_to_rules_templates_and_the_log() {
         let told = format!("alice {serial} {fingerprint}");
         assert!(answer.lines().any(|line| line.to_lowercase() == format!("x-client: {told}")), "{answer}");
     }
+    let log = || fs::read_to_string(scene.path().join("access.log")).unwrap();
+    wait_until("both lines are written", || log().matches('\n').count() == 2);
     drop(running);
-    let log = fs::read_to_string(scene.path().join("access.log")).unwrap();
+    let log = log();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     for line in lines {
