@@ -37,4 +37,4 @@ mod write;
 pub use listener::{Accept, Connection, Incoming, Listener, Refused};
 pub use read::{FIRST_BYTES, ReadError, read_header, read_header_buffered, read_header_if_any};
 pub use rewind::Rewind;
-pub use write::{write_header, write_header_with, write_together};
+pub use write::{write_header, write_header_with, write_together, write_unflushed};

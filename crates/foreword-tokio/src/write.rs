@@ -48,14 +48,26 @@ where
     let mut left = Left { pieces, joined: Vec::new() };
     // Whoever waits for it keeps no more than what is left, which an `async fn` would hold several times.
     poll_fn(move |cx| {
-        while !left.is_empty() {
-            match ready!(left.poll_write(cx, Pin::new(&mut *stream)))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => left.advance(written),
-            }
-        }
+        ready!(left.poll_write_all(cx, &mut *stream))?;
         Pin::new(&mut *stream).poll_flush(cx)
     })
+}
+
+/// Writes pieces as [`write_together`] does, and leaves it to the caller to flush them. Where the stream keeps what it takes,
+/// as TLS does, the pieces are not needed any more from then on.
+///
+/// # Errors
+///
+/// When the stream fails.
+pub fn write_unflushed<'p, S, const N: usize>(
+    stream: &'p mut S,
+    pieces: [&'p [u8]; N],
+) -> impl Future<Output = io::Result<()>>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut left = Left { pieces, joined: Vec::new() };
+    poll_fn(move |cx| left.poll_write_all(cx, &mut *stream))
 }
 
 /// What is not written yet.
@@ -68,6 +80,19 @@ struct Left<'p, const N: usize> {
 impl<const N: usize> Left<'_, N> {
     fn is_empty(&self) -> bool {
         self.joined.is_empty() && self.pieces.iter().all(|piece| piece.is_empty())
+    }
+
+    fn poll_write_all<S>(&mut self, cx: &mut Context<'_>, stream: &mut S) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        while !self.is_empty() {
+            match ready!(self.poll_write(cx, Pin::new(&mut *stream)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write<S>(&mut self, cx: &mut Context<'_>, stream: Pin<&mut S>) -> Poll<io::Result<usize>>

@@ -1,11 +1,12 @@
 //! Carries a message across: its head and body, checked on the way, no faster than the other side takes it.
 
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use foreword_http1::{ChunkError, Chunked, Framing, Step};
-use foreword_tokio::write_together;
-use tokio::io::{AsyncRead, AsyncWrite};
+use foreword_tokio::write_unflushed;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::pace::Pace;
 use super::patience::Over;
@@ -73,6 +74,11 @@ impl Body {
             Self::Chunked(chunked) | Self::Bounded(chunked, _) => chunked.is_done(),
             Self::UntilClose => false,
         }
+    }
+
+    /// Whether all that is left of it is in `buffer`, as far as can be told without a look inside.
+    pub(super) fn is_at_hand(&self, buffer: &Buffer<'_>) -> bool {
+        matches!(self, Self::Length(left) if *left <= buffer.bytes().len() as u64)
     }
 
     /// The bound that its content has gone over, if it has.
@@ -160,19 +166,27 @@ pub(super) async fn carry(
         if is_first {
             meter.begins();
         }
-        if !head.is_empty() || !piece.is_empty() {
-            pace.write(pin!(write_together(target, [introduction, head, piece])))
-                .await
-                .map_err(|Over| CarryError::TargetIdle)?
-                .map_err(|_| CarryError::Target)?;
+        let mut keeps_up = true;
+        let says_something = !head.is_empty() || !piece.is_empty();
+        if says_something {
+            let writing = pin!(write_unflushed(target, [introduction, head, piece]));
+            let written = pace.write(pin!(noting_waits(writing, &mut keeps_up))).await;
+            written.map_err(|Over| CarryError::TargetIdle)?.map_err(|_| CarryError::Target)?;
         }
+        // What TLS has taken need not lie here too while the other side takes none of it.
+        let comes_fast = buffer.comes_fast();
+        buffer.consume(step.taken);
+        if says_something {
+            let flushed = pace.write(pin!(noting_waits(pin!(target.flush()), &mut keeps_up))).await;
+            flushed.map_err(|Over| CarryError::TargetIdle)?.map_err(|_| CarryError::Target)?;
+        }
+        buffer.expect_much(comes_fast && keeps_up);
         // Of what went over in one piece nobody waits for more.
         if !(is_first && body.is_done()) {
             pace.moved();
         }
         meter.moved(step.taken, head.len() + step.kept);
         is_first = false;
-        buffer.consume(step.taken);
         if body.is_done() {
             return Ok(());
         }
@@ -181,5 +195,92 @@ pub(super) async fn carry(
             (0, _) => return Err(CarryError::Short),
             (_, _) => {}
         }
+    }
+}
+
+/// Says in `keeps_up` that `future` had to wait, if it had.
+fn noting_waits<F: Future>(mut future: Pin<&mut F>, keeps_up: &mut bool) -> impl Future<Output = F::Output> {
+    poll_fn(move |cx| {
+        let polled = future.as_mut().poll(cx);
+        *keeps_up &= polled.is_ready();
+        polled
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connection::http::patience::tests::patiently;
+    use crate::connection::http::sending::Progress;
+    use crate::connection::http::shelf::{BUFFER, Shelf};
+
+    /// Takes whatever it is given, at once or at the second try.
+    struct Taker {
+        hesitates: bool,
+        is_asked_again: bool,
+        took: usize,
+    }
+
+    impl AsyncWrite for Taker {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.is_asked_again = !self.is_asked_again;
+            if self.hesitates && self.is_asked_again {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.took += bytes.len();
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The most that moved at once.
+    #[derive(Default)]
+    struct Most(Cell<usize>);
+
+    impl Meter for Most {
+        fn moved(&self, taken: usize, _written: usize) {
+            self.0.set(self.0.get().max(taken));
+        }
+    }
+
+    /// Carries a long body, and tells the most that lay here at once.
+    async fn most_at_once(hesitates: bool) -> usize {
+        let long = vec![7; 40 * BUFFER];
+        let most = Most::default();
+        patiently(async |patience| {
+            let (progress, shelf) = (Progress::default(), Shelf::default());
+            let (mut buffer, mut source) = (shelf.buffer(), long.as_slice());
+            let mut target = Taker { hesitates, is_asked_again: false, took: 0 };
+            let mut body = Body::Length(long.len() as u64);
+            let mut pace = Pace::of_answer(&progress, patience, Duration::from_secs(1));
+            let head = Head::default();
+            let carried = carry(&head, &mut body, &mut source, &mut buffer, &mut target, &mut pace, &most);
+            carried.await.unwrap();
+            assert_eq!(target.took, long.len());
+        })
+        .await;
+        most.0.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_is_read_at_once_for_those_who_keep_up_and_for_no_others() {
+        assert_eq!(most_at_once(false).await, 4 * BUFFER);
+        assert_eq!(most_at_once(true).await, BUFFER);
     }
 }

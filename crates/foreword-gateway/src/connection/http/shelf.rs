@@ -18,6 +18,8 @@ pub(crate) struct Shelf {
     /// The buffer that came back last, and is most often lent next.
     last: RefCell<Box<[u8]>>,
     buffers: RefCell<Vec<Box<[u8]>>>,
+    /// For those of whom much comes at once.
+    wide: RefCell<Vec<Box<[u8]>>>,
     // Boxed, since a desk is far larger than what it costs to pass a pointer on.
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
     desks: RefCell<Vec<Box<Desk>>>,
@@ -66,7 +68,7 @@ impl Shelf {
 
     /// A buffer that owns nothing until something comes.
     pub(super) fn buffer(&self) -> Buffer<'_> {
-        Buffer { shelf: self, bytes: Box::default(), start: 0, end: 0 }
+        Buffer { shelf: self, bytes: Box::default(), start: 0, end: 0, is_wide: false }
     }
 
     #[inline]
@@ -80,6 +82,10 @@ impl Shelf {
         self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into())
     }
 
+    fn lend_wide(&self) -> Box<[u8]> {
+        self.wide.borrow_mut().pop().unwrap_or_else(|| vec![0; WIDE].into())
+    }
+
     /// Takes a buffer back. One that had to grow is let go: few heads need it.
     #[inline]
     fn take_back(&self, bytes: Box<[u8]>) {
@@ -88,6 +94,8 @@ impl Shelf {
             if !before.is_empty() {
                 self.put_behind(before);
             }
+        } else if bytes.len() == WIDE && self.wide.borrow().len() < MOST_WIDE_KEPT {
+            self.wide.borrow_mut().push(bytes);
         }
     }
 
@@ -111,6 +119,8 @@ pub(super) struct Buffer<'w> {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Whether much is expected at once.
+    is_wide: bool,
 }
 
 impl Buffer<'_> {
@@ -126,6 +136,16 @@ impl Buffer<'_> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Whether the last read brought so much that more has probably come.
+    pub(super) fn comes_fast(&self) -> bool {
+        self.end >= BUFFER
+    }
+
+    /// Says whether much is expected at once, from when nothing is at hand: fewer turns carry it then.
+    pub(super) fn expect_much(&mut self, is_wide: bool) {
+        self.is_wide = is_wide;
     }
 
     /// Whether [`fill`](Self::fill) could read anything, growing no further than to `most` bytes.
@@ -176,7 +196,7 @@ impl Buffer<'_> {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         if self.bytes.is_empty() {
-            self.bytes = self.shelf.lend();
+            self.bytes = if self.is_wide { self.shelf.lend_wide() } else { self.shelf.lend() };
         } else if self.end == self.bytes.len() {
             self.make_room(most);
         }
@@ -225,6 +245,13 @@ impl Drop for Buffer<'_> {
 /// A default head at its limit, and one TLS record of content.
 pub(super) const BUFFER: usize = 16 * 1024;
 
+/// Four TLS records, which leave in one write: what costs most is to send and to wake, not to copy. It is for those alone who
+/// keep up with what is sent to them, since of each who stops taking it so much may lie here.
+const WIDE: usize = 4 * BUFFER;
+
+/// 1 MiB of them: of many who take much at once each has one for no longer than a turn.
+const MOST_WIDE_KEPT: usize = 16;
+
 /// What a worker keeps when a wave of connections is over: 8 MiB of buffers, and three times that in desks at the worst.
 const MOST_KEPT: usize = 512;
 
@@ -260,6 +287,24 @@ mod tests {
         assert!(buffer.fill(&mut source, 2 * BUFFER).await.is_err());
         buffer.consume(1);
         assert_eq!(buffer.fill(&mut source, 2 * BUFFER).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn where_much_is_expected_much_is_read_at_once() {
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        let long = vec![7; 2 * WIDE];
+        let mut source = long.as_slice();
+        assert_eq!(buffer.fill(&mut source, BUFFER).await.unwrap(), BUFFER);
+        assert!(buffer.comes_fast());
+        buffer.expect_much(true);
+        buffer.consume(BUFFER);
+        assert_eq!(buffer.fill(&mut source, BUFFER).await.unwrap(), WIDE);
+        buffer.expect_much(false);
+        buffer.consume(WIDE);
+        assert_eq!((shelf.kept(), shelf.wide.borrow().len()), (1, 1));
+        assert_eq!(buffer.fill(&mut source, BUFFER).await.unwrap(), BUFFER);
+        assert_eq!((shelf.kept(), shelf.wide.borrow().len()), (0, 1));
     }
 
     #[test]
