@@ -1,6 +1,7 @@
 //! A stream socket, TCP or unix: one type for what came and for what we open.
 
 mod either;
+pub(crate) mod gathering;
 pub(crate) mod http2;
 pub(crate) mod linger;
 pub(crate) mod outgoing;
@@ -9,13 +10,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
 
-use foreword_tokio::Rewind;
+use rustix::net::SendFlags;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use self::either::stream_of_either;
+use self::gathering::{Ends, Gathering};
 use crate::policy::cluster::Keepalive;
 
 /// A connected stream socket.
@@ -96,6 +98,14 @@ impl Stream {
 
 stream_of_either!(Stream { Tcp, Unix });
 
+impl Ends for Stream {
+    /// TCP has the last bytes and the end of a stream in one segment, where it knows that they belong together.
+    fn poll_write_last(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        self.poll_writing(cx, |socket| Ok(rustix::net::send(socket, bytes, flags)?))
+    }
+}
+
 /// Has the kernel ask whether the other end of a socket, or of those that it accepts, is still there.
 pub(crate) fn ask_for_life(socket: &SockRef<'_>, keepalive: Keepalive) -> io::Result<()> {
     let asked = TcpKeepalive::new().with_time(keepalive.idle).with_interval(keepalive.interval);
@@ -114,6 +124,11 @@ pub(crate) trait Carried: Duplex {
 
     /// Takes notice of what has come while nobody reads, where that is dear to leave.
     fn gather(&mut self, _cx: &mut Context<'_>) {}
+
+    /// Keeps what is written from here on for the end of the stream, which is to follow at once; `false` if it does not.
+    fn gather_for_the_end(&mut self) -> bool {
+        false
+    }
 }
 
 impl<S: Carried> Carried for &mut S {
@@ -124,6 +139,10 @@ impl<S: Carried> Carried for &mut S {
     fn gather(&mut self, cx: &mut Context<'_>) {
         (**self).gather(cx);
     }
+
+    fn gather_for_the_end(&mut self) -> bool {
+        (**self).gather_for_the_end()
+    }
 }
 
 impl Carried for Stream {
@@ -132,9 +151,14 @@ impl Carried for Stream {
     }
 }
 
-impl Carried for Box<TlsStream<Rewind<Stream>>> {
+impl Carried for Box<TlsStream<Gathering<Stream>>> {
     fn bare(&self) -> Option<&Stream> {
         None
+    }
+
+    fn gather_for_the_end(&mut self) -> bool {
+        self.get_mut().0.gather();
+        true
     }
 }
 
@@ -150,7 +174,7 @@ impl Downstream for Stream {
     }
 }
 
-impl Downstream for Box<TlsStream<Rewind<Stream>>> {
+impl Downstream for Box<TlsStream<Gathering<Stream>>> {
     fn socket(&self) -> &Stream {
         self.get_ref().0.get_ref()
     }

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use foreword::{Client, PeerAddr, Transport, Version};
-use foreword_tokio::Rewind;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
@@ -41,6 +40,7 @@ use crate::drain::Drain;
 use crate::plan::{Http2, Listener, Mode};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};
 use crate::policy::seats::Seat;
+use crate::stream::gathering::Gathering;
 use crate::stream::{Downstream, Stream};
 use crate::tls::{acceptor, hello};
 use crate::upstream::header::Introduced;
@@ -171,7 +171,7 @@ struct Arrived {
 /// The client's side of a connection, with TLS or without.
 enum Arriving {
     Plain(Stream),
-    Tls(Box<TlsStream<Rewind<Stream>>>),
+    Tls(Box<TlsStream<Gathering<Stream>>>),
 }
 
 async fn arrive(
@@ -211,7 +211,8 @@ async fn arrive(
     };
     // It is many times larger than what others need to arrive.
     let means = (&**plan, &*worker.challenges);
-    let handshake = Box::pin(acceptor::accept(means, stream, leftover, headed, deadline()));
+    let answers = listener.mode == Mode::Http;
+    let handshake = Box::pin(acceptor::accept(means, stream, leftover, headed, answers, deadline()));
     let (stream, facts) = handshake.await?;
     record.tls(|| known(&facts));
     connection.tls = Some(Box::new(facts));

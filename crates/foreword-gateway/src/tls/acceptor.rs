@@ -3,7 +3,6 @@
 use std::io;
 
 use foreword::Looks;
-use foreword_tokio::Rewind;
 use rustls::server::Acceptor;
 use rustls::{
     AlertDescription, CertificateError, CipherSuite, HandshakeKind, NamedGroup, PeerIncompatible,
@@ -18,6 +17,7 @@ use super::challenges::Challenges;
 use super::{TlsPlan, clients};
 use crate::policy::facts::TlsFacts;
 use crate::refusal::Code;
+use crate::stream::gathering::{Ends, Gathering};
 use crate::stream::linger::{LAST_WORDS, close_lingering};
 
 /// Why a handshake did not come about.
@@ -97,26 +97,30 @@ impl TlsRefusal {
 /// Makes the handshake over a stream of which `first` was read already, until `deadline` at the latest.
 ///
 /// The stream is boxed, since a session is large and the futures of connections without TLS hold room for whatever those with
-/// TLS do. `headed` says whether a PROXY header was read before, for the name of what comes if it is no TLS.
-pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+/// TLS do. `headed` says whether a PROXY header was read before, for the name of what comes if it is no TLS; `answers`, whether
+/// whoever speaks first gets an answer.
+pub(crate) async fn accept<S: Ends>(
     (plan, challenges): (&TlsPlan, &Challenges),
     mut stream: S,
     mut first: Vec<u8>,
     headed: bool,
+    answers: bool,
     deadline: Instant,
-) -> Result<(Box<TlsStream<Rewind<S>>>, TlsFacts), TlsRefusal> {
+) -> Result<(Box<TlsStream<Gathering<S>>>, TlsFacts), TlsRefusal> {
     match timeout_at(deadline, look_first(&mut stream, &mut first, headed)).await {
         Ok(looked) => looked?,
         Err(_) if first.is_empty() => return Err(TlsRefusal::Deadline { begun: false }),
         Err(_) => return Err(TlsRefusal::bytes(&first)),
     }
-    let stream = Rewind::new(stream, first);
+    let stream = Gathering::new(stream, first);
     let made = async {
-        if plan.must_know_the_name() || challenges.may_come_by_tls() {
-            accept_named(plan, challenges, stream).await
+        let mut stream = if plan.must_know_the_name() || challenges.may_come_by_tls() {
+            accept_named(plan, challenges, stream).await?
         } else {
-            accept_any(plan, stream).await
-        }
+            accept_any(plan, stream).await?
+        };
+        give_tickets(&mut stream, answers).await.map_err(|error| (TlsRefusal::Io(error), None))?;
+        Ok(stream)
     };
     match timeout_at(deadline, made).await {
         Ok(Ok(stream)) => {
@@ -137,20 +141,32 @@ pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 /// Why there is no session, and the stream over which the client was told.
 type Unmade<S> = (TlsRefusal, Option<S>);
 
-async fn accept_any<S: AsyncRead + AsyncWrite + Unpin>(
+async fn accept_any<S: Ends>(
     plan: &TlsPlan,
-    stream: S,
-) -> Result<TlsStream<S>, Unmade<S>> {
+    stream: Gathering<S>,
+) -> Result<TlsStream<Gathering<S>>, Unmade<Gathering<S>>> {
     let made = TlsAcceptor::from(plan.config()).accept(stream).into_fallible().await;
     made.map_err(|(error, stream)| (refusal(error), Some(stream)))
 }
 
+/// Sends the tickets: with the answer where the client has asked already, since a packet of their own costs more than they
+/// do, else at once.
+async fn give_tickets<S: Ends>(stream: &mut TlsStream<Gathering<S>>, answers: bool) -> io::Result<()> {
+    let (ground, session) = stream.get_mut();
+    ground.give_with_next();
+    // It wants nothing more from the socket while it has something for us.
+    if answers && !session.wants_read() {
+        return Ok(());
+    }
+    stream.flush().await
+}
+
 /// Goes on only with who asks for a name that is served. A CA that looks whose a name is is shown.
-async fn accept_named<S: AsyncRead + AsyncWrite + Unpin>(
+async fn accept_named<S: Ends>(
     plan: &TlsPlan,
     challenges: &Challenges,
-    stream: S,
-) -> Result<TlsStream<S>, Unmade<S>> {
+    stream: Gathering<S>,
+) -> Result<TlsStream<Gathering<S>>, Unmade<Gathering<S>>> {
     let mut begun = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let mut started = match (&mut begun).await {
         Ok(started) => started,

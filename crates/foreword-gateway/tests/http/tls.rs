@@ -82,6 +82,62 @@ fn requests_and_large_bodies_come_across_inside_tls() {
     assert_eq!(endpoint.seen.connections(), 1);
 }
 
+/// A handshake up to where the client has yet to say that it is finished.
+fn almost_agreed(gateway: &foreword_gateway::Gateway, config: &Arc<ClientConfig>) -> Tls {
+    let mut tls = connect(gateway, config);
+    tls.conn.write_tls(&mut tls.sock).unwrap();
+    while tls.conn.is_handshaking() {
+        tls.conn.read_tls(&mut tls.sock).unwrap();
+        tls.conn.process_new_packets().unwrap();
+    }
+    assert!(tls.conn.wants_write());
+    tls
+}
+
+/// Sends all that the session has to say in one write, and takes what comes with one read.
+fn exchange(tls: &mut Tls) {
+    let mut said = Vec::new();
+    while tls.conn.wants_write() {
+        tls.conn.write_tls(&mut said).unwrap();
+    }
+    tls.sock.write_all(&said).unwrap();
+    let mut came = vec![0; 1 << 16];
+    let len = tls.sock.read(&mut came).unwrap();
+    let mut came = &came[..len];
+    while !came.is_empty() {
+        tls.conn.read_tls(&mut came).unwrap();
+        tls.conn.process_new_packets().unwrap();
+    }
+}
+
+#[test]
+fn tickets_the_last_answer_and_the_end_leave_in_one_piece() {
+    let endpoint = Endpoint::polite();
+    let folder = tempfile::tempdir().unwrap();
+    let (gateway, config) = secure(folder.path(), &endpoint);
+    let mut client = almost_agreed(&gateway, &config);
+    client.conn.writer().write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    exchange(&mut client);
+    assert_eq!(client.conn.tls13_tickets_received(), 2);
+    let mut answered = String::new();
+    // It says that this was the end, too.
+    client.conn.reader().read_to_string(&mut answered).unwrap();
+    assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+    assert_eq!(client.sock.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn tickets_wait_for_no_request() {
+    let endpoint = Endpoint::polite();
+    let folder = tempfile::tempdir().unwrap();
+    let (gateway, config) = secure(folder.path(), &endpoint);
+    let mut client = almost_agreed(&gateway, &config);
+    exchange(&mut client);
+    assert_eq!(client.conn.tls13_tickets_received(), 2);
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(answer(&mut client).0.starts_with("HTTP/1.1 200 "));
+}
+
 #[test]
 fn an_error_inside_tls_ends_with_the_alert_that_says_so() {
     let endpoint = Endpoint::polite();

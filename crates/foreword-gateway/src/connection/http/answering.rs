@@ -6,12 +6,13 @@ use std::pin::pin;
 
 use foreword_http1::{Framing, HeadEnd, Limits, ResponseHead, Version};
 use foreword_tokio::write_together;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::compress::{self, Encoder, Seats, carry_coded, negotiate};
 use super::fields::{Asked, NewCookie, Persistence, write_answer, write_interim};
+use super::halves::Target;
 use super::pace::Pace;
 use super::patience::Over;
 use super::refused::Refused;
@@ -57,7 +58,7 @@ impl Answering<'_, '_, '_, '_> {
     pub(super) async fn run(
         &mut self,
         source: &mut (impl AsyncRead + Unpin),
-        target: &mut (impl AsyncWrite + Unpin),
+        target: &mut impl Target,
     ) -> Result<Answered, Failed> {
         // Whoever sends more interim answers than this sends nothing else.
         for _ in 0..MOST_INTERIM {
@@ -184,7 +185,7 @@ impl Answering<'_, '_, '_, '_> {
         &mut self,
         len: usize,
         source: &mut (impl AsyncRead + Unpin),
-        target: &mut (impl AsyncWrite + Unpin),
+        target: &mut impl Target,
     ) -> Result<Answered, Failed> {
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         let response = self.response.view(head);
@@ -233,6 +234,9 @@ impl Answering<'_, '_, '_, '_> {
         meter.moved(taken, 0);
         let head = Head { head: self.out, ..Head::default() };
         let mut pace = Pace::of_answer(self.exchange.progress, self.exchange.patience, self.exchange.idle);
+        // The last answer of a connection and its end are one, if the answer is at hand.
+        let ends =
+            persistence == Persistence::Close && body.is_at_hand(self.buffer) && target.gather_for_the_end();
         let carried = match encoder {
             None => carry(&head, &mut body, source, self.buffer, target, &mut pace, &meter).await,
             // Boxed, since few answers are coded here.
@@ -243,10 +247,22 @@ impl Answering<'_, '_, '_, '_> {
             }
         };
         carried.map_err(|error| self.broken(error))?;
+        if ends {
+            self.end(target).await?;
+        }
         // Bytes behind the answer belong to nothing that was asked.
         let is_reusable =
             is_reusable && self.buffer.is_empty() && self.exchange.progress.request_is_whole.get();
         Ok(Answered::Whole { persistence, is_reusable })
+    }
+
+    /// Ends our side of the connection, and with it sends what gathered for that.
+    async fn end(&self, target: &mut (impl AsyncWrite + Unpin)) -> Result<(), Failed> {
+        match self.exchange.patience.within(self.exchange.idle, pin!(target.shutdown())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Failed::ClientGone),
+            Err(Over) => Err(Failed::ClientStalls),
+        }
     }
 
     /// An answer that comes before the request is whole ends the connection: nobody knows what the client still sends.

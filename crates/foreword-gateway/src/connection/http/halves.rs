@@ -23,6 +23,12 @@ pub(super) struct Reader<'h, 's, S>(&'h Shared<'s, S>);
 #[derive(Debug)]
 pub(super) struct Writer<'h, 's, S>(&'h Shared<'s, S>);
 
+/// Where an answer goes.
+pub(super) trait Target: AsyncWrite + Unpin {
+    /// Keeps what is written from here on for the end of the stream, which is to follow at once; `false` if it does not.
+    fn gather_for_the_end(&mut self) -> bool;
+}
+
 impl<'s, S> Shared<'s, S> {
     pub(super) fn new(stream: &'s mut S) -> Self {
         Self(RefCell::new(stream))
@@ -38,6 +44,12 @@ impl<'s, S> Shared<'s, S> {
 
     pub(super) fn halves(&self) -> (Reader<'_, 's, S>, Writer<'_, 's, S>) {
         (Reader(self), Writer(self))
+    }
+}
+
+impl<S: Carried> Target for Writer<'_, '_, S> {
+    fn gather_for_the_end(&mut self) -> bool {
+        self.0.0.borrow_mut().gather_for_the_end()
     }
 }
 
