@@ -12,6 +12,7 @@ pub(crate) mod issued;
 mod key_log;
 mod resolver;
 mod schedule;
+mod sealing;
 mod staple;
 mod store;
 
@@ -31,6 +32,7 @@ use self::certificates::CertificateStore;
 use self::clients::{Clients, ClientsSource};
 use self::key_log::KeyLogFile;
 use self::resolver::Resolver;
+use self::sealing::Sealer;
 use crate::watch::{FromFiles, Look};
 
 /// What a listener needs to end TLS: settled before anyone connects, but for what its files hold.
@@ -211,6 +213,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| {
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        Sealer::of_this_processor().seal_for(&mut provider);
         schedule::lighten(&mut provider);
         Arc::new(provider)
     }))

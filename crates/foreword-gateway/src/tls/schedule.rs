@@ -3,35 +3,32 @@
 //! A handshake derives some twenty-five secrets from a dozen others. The provider's own way begins each time from the bytes of
 //! the key, which is most of the work; that made one part in twenty of a handshake.
 
-use std::sync::OnceLock;
-
 use aws_lc_rs::hmac;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::crypto::hmac::Tag;
 use rustls::crypto::tls13::{Hkdf, HkdfExpander, OkmBlock, OutputLengthError};
-use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use rustls::{SupportedCipherSuite, Tls13CipherSuite};
 
-/// Has the provider's suites of TLS 1.3 derive their secrets so.
+use super::sealing::same;
+
+/// Has the provider's suites of TLS 1.3 derive their secrets so. They live as long as the process, as a provider ought to.
 pub(super) fn lighten(provider: &mut CryptoProvider) {
-    static SUITES: OnceLock<Box<[Tls13CipherSuite]>> = OnceLock::new();
-    let own = SUITES.get_or_init(|| provider.cipher_suites.iter().filter_map(lightened).collect());
     for suite in &mut provider.cipher_suites {
-        if let Some(lighter) = own.iter().find(|own| own.common.suite == suite.suite()) {
-            *suite = SupportedCipherSuite::Tls13(lighter);
+        if let Some(lighter) = lightened(suite) {
+            *suite = SupportedCipherSuite::Tls13(Box::leak(Box::new(lighter)));
         }
     }
 }
 
 fn lightened(suite: &SupportedCipherSuite) -> Option<Tls13CipherSuite> {
     let suite = suite.tls13()?;
-    let CipherSuiteCommon { suite: name, hash_provider, confidentiality_limit } = suite.common;
-    let hkdf_provider = match hash_provider.algorithm() {
+    let common = same(&suite.common);
+    let hkdf_provider = match common.hash_provider.algorithm() {
         HashAlgorithm::SHA256 => &SHA256,
         HashAlgorithm::SHA384 => &SHA384,
         _ => return None,
     };
-    let common = CipherSuiteCommon { suite: name, hash_provider, confidentiality_limit };
     Some(Tls13CipherSuite { common, hkdf_provider, aead_alg: suite.aead_alg, quic: suite.quic })
 }
 
