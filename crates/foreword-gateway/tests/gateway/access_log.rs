@@ -9,7 +9,8 @@ use foreword_gateway::Gateway;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
-use crate::support::{Endpoint, Running, client, nobody, plan, read_all, wait_until};
+use crate::nobody::nobody;
+use crate::support::{Endpoint, Running, client, plan, read_all, wait_until};
 
 const PROXY: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.1 40000 443\r\n";
 

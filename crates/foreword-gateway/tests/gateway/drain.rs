@@ -144,9 +144,9 @@ fn a_cut_ends_a_drain_at_once() {
 #[test]
 fn with_nobody_there_a_drain_is_over_at_once() {
     let endpoint = Endpoint::echo();
-    // A busy machine may take its time, but not each time.
-    let is_quick = |_| drain(&Running::start(&file("tcp", &endpoint, "20s"))) < Duration::from_secs(1);
-    assert!((0..5).any(is_quick));
+    // A busy machine may take its time, but not half of what a drain may take.
+    let took = drain(&Running::start(&file("tcp", &endpoint, "20s")));
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use crate::admin::get;
-use crate::support::{Running, client, nobody, read_all, wait_until};
+use crate::nobody::nobody;
+use crate::support::{Running, client, read_all, wait_until};
 
 /// A web server that answers checks with one status and everybody else with its number, and can be told otherwise.
 struct Web {

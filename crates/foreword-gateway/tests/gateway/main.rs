@@ -12,6 +12,7 @@ mod killed;
 mod limits;
 mod lists;
 mod metrics;
+mod nobody;
 mod ocsp;
 mod passthrough;
 mod reload;

@@ -6,7 +6,8 @@ use std::thread;
 
 use foreword::{Header, HeaderBuf, Parse};
 
-use crate::support::{Endpoint, Running, client, client_from, nobody, read_all, say_all};
+use crate::nobody::nobody;
+use crate::support::{Endpoint, Running, client, client_from, read_all, say_all};
 
 fn file(listener: &str, endpoints: &str, cluster: &str) -> String {
     format!(

@@ -7,6 +7,7 @@ use foreword_gateway::{Gateway, config};
 use tempfile::TempDir;
 
 use crate::http2::{CLEAR, ask, get, tell, text};
+use crate::nobody::nobody;
 use crate::support::*;
 
 /// A folder with these files.

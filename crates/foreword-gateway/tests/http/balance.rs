@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use foreword_gateway::{Gateway, config};
 use socket2::SockRef;
 
+use crate::nobody::nobody;
 use crate::support::*;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -17,6 +17,8 @@ mod http2_websocket;
 mod keep_alive;
 mod limits;
 mod max_body;
+#[path = "../gateway/nobody.rs"]
+mod nobody;
 mod passwords;
 mod rates;
 mod reloads;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foreword_gateway::plan::Bind;
 use foreword_gateway::{Gateway, config};
@@ -25,6 +25,21 @@ pub(crate) fn gateway(text: &str) -> Gateway {
     let configuration = config::parse(text, "test.toml", Path::new("."))
         .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
     Gateway::start(configuration.plan).unwrap()
+}
+
+/// Tries what a client has a second for, by the product's own clock. A failure after that second shows only that the machine
+/// paused, and the next attempt is to show it; any other is one.
+pub(crate) fn within_its_second(attempt: impl Fn() -> Result<(), String>) {
+    let mut late = Vec::new();
+    while late.len() < 5 {
+        let begun = Instant::now();
+        match attempt() {
+            Ok(()) => return,
+            Err(error) if begun.elapsed() < Duration::from_secs(1) => panic!("{error}"),
+            Err(error) => late.push(error),
+        }
+    }
+    panic!("late each time: {late:?}");
 }
 
 /// A file with the listener `web` in front of `endpoints`; `listener` and `cluster` are more keys of both.
@@ -62,16 +77,6 @@ fn inet(bind: Option<Bind>) -> SocketAddr {
         Some(Bind::Inet(address)) => address,
         other => panic!("expected an address, found {other:?}"),
     }
-}
-
-/// An address where nobody listens, and nobody can until this process ends: its port is bound, so that it is given to no one else.
-pub(crate) fn nobody() -> SocketAddr {
-    static HELD: Mutex<Vec<socket2::Socket>> = Mutex::new(Vec::new());
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    HELD.lock().unwrap().push(socket);
-    address
 }
 
 /// A server that does with each connection what it is told to, and remembers what came.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 
 use super::*;
-use crate::http2::{ask, content, get, tell};
+use crate::http2::{ask, content, get, tell_within};
 
 /// An endpoint that says the number back, each time in another way of those that HTTP/1.1 has.
 fn endpoint() -> Endpoint {
@@ -150,9 +150,9 @@ fn no_answer_goes_to_another_stream() {
     let gateway = gateway(&file(&[endpoint.address], &format!("{CLEAR}\ncluster = \"app\""), ""));
     let tally = Arc::new(Mutex::new(Tally::default()));
     let ids: Vec<usize> = (0..count).collect();
-    // Each share over a connection of its own, and within a patience of its own.
-    for share in ids.chunks(500) {
-        tell(&gateway, |client| multiplex(client, share.to_vec(), Arc::clone(&tally)));
+    // A connection carries thousands, since what one stream leaves behind serves the next: that takes a while.
+    for share in ids.chunks(5_000) {
+        tell_within(&gateway, 10 * PATIENCE, |client| multiplex(client, share.to_vec(), Arc::clone(&tally)));
     }
     check(std::slice::from_ref(&*tally.lock().unwrap()), count);
 }
