@@ -54,7 +54,7 @@ impl Queue {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state();
         if let Some(pending) = state.pending.get_mut(&mark) {
-            pending.waiting.push(sender);
+            pending.add(sender);
             return Some(receiver);
         }
         let of_client = state.pending.values().filter(|pending| pending.client == client).count();
@@ -105,6 +105,18 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// Those who left make room before more is taken, and there is as much of it as there are others, so that nobody who
+    /// comes and goes has all of them looked at each time.
+    fn add(&mut self, sender: Sender<bool>) {
+        if self.waiting.len() == self.waiting.capacity() {
+            self.waiting.retain(|waiting| !waiting.is_closed());
+            self.waiting.reserve(self.waiting.len().max(1));
+        }
+        self.waiting.push(sender);
     }
 }
 
@@ -205,6 +217,23 @@ mod tests {
         assert_eq!(queue.next().map(|job| job.mark), Some([2; 32]));
         assert_eq!(queue.state().pending.len(), 1, "those who left hold no place");
         drop(waits);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_for_the_same_and_leaves_holds_nothing() {
+        let stored = Arc::new(Stored::parse(&bcrypt::hash("secret", 4).unwrap()).unwrap());
+        let queue = Arc::new(Queue::default());
+        // No thread takes anything out while this one is counted as idle.
+        (queue.state().idle, queue.state().threads) = (1, 1);
+        let stays = ask(&queue, 0, "192.0.2.1", &stored).unwrap();
+        for _ in 0..100 {
+            drop(ask(&queue, 0, "192.0.2.1", &stored).unwrap());
+        }
+        let held = queue.state().pending[&[0; 32]].waiting.capacity();
+        assert!(held < 10, "room for {held}");
+        let working = Arc::clone(&queue);
+        threads::spawn("test".to_owned(), move || working.work()).unwrap();
+        assert_eq!(stays.await, Ok(true));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::PasswordsWaiting,
         meaning: "A request gave a password that had to be checked, and 64 others were waiting for that, or 8 of the same client, \
-                  or its turn had not come after ten seconds. Answered 503 with `Retry-After`. Whoever was found right within \
+                  or its hash was not there after ten seconds. Answered 503 with `Retry-After`. Whoever was found right within \
                   five minutes is not affected.",
         cause: "Somebody who tries many passwords, or many users who come at once after a restart or reload, with \
                 hashes that take long.",
