@@ -268,7 +268,7 @@ mod tests {
         let (hand, taken) = mpsc::sync_channel(1);
         // The thread gets its turn only now that it was waited for.
         let writer = Cell::new(Some(hand));
-        lines.flush(Duration::from_millis(20), || {
+        lines.flush(LAST_WORDS, || {
             if let Some(hand) = writer.take() {
                 thread::spawn(move || lines.write_to(Handed(hand), |_| ()));
             }

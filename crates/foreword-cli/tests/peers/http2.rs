@@ -1,6 +1,8 @@
 //! HTTP/2 with real clients and servers: curl, nghttp2's, and gRPC's own.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::gateway::Gateway;
 use crate::ground::Ground;
@@ -132,6 +134,21 @@ fn grpc_works_end_to_end_and_knows_its_client() {
     assert_eq!((access.get("http.version").as_str(), access.get("client.ip").as_str()), ("2", "127.0.0.1"));
 }
 
+/// Whether curl, which sends this body, shows this status and ends well.
+fn curl_is_shown(status: &str, version: &str, body: &Path, url: &str) -> Result<(), String> {
+    let mut curl = program::peer("curl").expect("it was there before");
+    let data = format!("@{}", body.display());
+    let run = program::run(curl.args(["--silent", "--show-error", version, "--header", "Expect:"]).args([
+        "--data-binary",
+        &data,
+        "--write-out",
+        "%{http_code}",
+        url,
+    ]));
+    let is_shown = run.status.success() && run.out.starts_with(status) && run.out.ends_with(status);
+    if is_shown { Ok(()) } else { Err(format!("{version} {url}: {}\n{}", run.error, run.out)) }
+}
+
 #[test]
 fn curl_shows_the_refusal_of_what_it_is_still_sending() {
     let ground = Ground::new();
@@ -153,23 +170,19 @@ fn curl_shows_the_refusal_of_what_it_is_still_sending() {
         let body = ground.write("body", &"x".repeat(length));
         for (version, address) in [("--http1.1", plain), ("--http2-prior-knowledge", clear)] {
             for (path, status) in [("no", "403"), ("large", "413")] {
-                let mut curl = program::peer("curl").expect("it was there before");
-                let data = format!("@{}", body.display());
-                let run = program::run(curl.args([
-                    "--silent",
-                    "--show-error",
-                    version,
-                    "--header",
-                    "Expect:",
-                    "--data-binary",
-                    &data,
-                    "--write-out",
-                    "%{http_code}",
-                    &format!("http://{address}/{path}"),
-                ]));
-                let what = format!("{version} {path} {length}: {}", run.error);
-                assert!(run.status.success(), "{what}\n{}", foreword.program.transcript());
-                assert!(run.out.starts_with(status) && run.out.ends_with(status), "{what}: {}", run.out);
+                let url = format!("http://{address}/{path}");
+                let is_shown = |late: &mut Vec<String>| {
+                    let (begun, shown) = (Instant::now(), curl_is_shown(status, version, &body, &url));
+                    // The gateway's own bound: behind it, what a machine that paused did not send is not heard out.
+                    match shown {
+                        Err(error) if begun.elapsed() < Duration::from_secs(1) => {
+                            panic!("{length}: {error}\n{}", foreword.program.transcript())
+                        }
+                        shown => shown.map_err(|error| late.push(error)).is_ok(),
+                    }
+                };
+                let mut late = Vec::new();
+                assert!((0..5).any(|_| is_shown(&mut late)), "late each time: {late:?}");
             }
         }
     }
