@@ -405,6 +405,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_gathers_leaves_with_the_end_although_nobody_gave_it() {
+        let mut ground = after_the_handshake().await;
+        ground.shutdown().await.unwrap();
+        assert_eq!(ground.stream.writes, [b"flight"]);
+        assert_eq!(ground.stream.last, b"tickets");
+        assert!(ground.stream.is_ended);
+    }
+
+    #[tokio::test]
     async fn bytes_that_were_read_come_first_however_small_the_reads() {
         let mut ground = ground(b"hello ");
         ground.give_with_next();

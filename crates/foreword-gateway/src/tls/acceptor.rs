@@ -154,8 +154,10 @@ async fn accept_any<S: Ends>(
 async fn give_tickets<S: Ends>(stream: &mut TlsStream<Gathering<S>>, answers: bool) -> io::Result<()> {
     let (ground, session) = stream.get_mut();
     ground.give_with_next();
+    // Before TLS 1.3 it is the end of the handshake that waits here, and the client may wait for that alone.
+    let are_tickets = session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
     // It wants nothing more from the socket while it has something for us.
-    if answers && !session.wants_read() {
+    if answers && are_tickets && !session.wants_read() {
         return Ok(());
     }
     stream.flush().await
@@ -175,9 +177,15 @@ async fn accept_named<S: Ends>(
     let hello = started.client_hello();
     let asked = hello.alpn().and_then(|protocols| challenges.by_tls(hello.server_name(), protocols));
     if let Some(config) = asked {
-        // What the CA came for is the certificate. Whether it saw it, it tells whoever asked for one.
-        let _seen = started.into_stream(config).await;
-        return Err((TlsRefusal::Challenged, None));
+        // What the CA came for is the certificate. Whether it saw it, it tells whoever asked for one; but it believes none
+        // without the end of the handshake, which may still be ours to say.
+        return match started.into_stream(config).into_fallible().await {
+            Ok(mut seen) => {
+                close_lingering(&mut seen, LAST_WORDS).await;
+                Err((TlsRefusal::Challenged, None))
+            }
+            Err((_, stream)) => Err((TlsRefusal::Challenged, Some(stream))),
+        };
     }
     if let Some(refusal) = plan.refusal(hello.server_name()) {
         // Whether it arrives or not, the connection is refused.
@@ -380,3 +388,180 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Content-Length: 45\r\n\
     Connection: close\r\n\r\n\
     client sent an HTTP request to an HTTPS port\n";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+    use tokio_rustls::TlsConnector;
+
+    use super::super::certificates::{CertificateSource, load};
+    use super::super::{Terms, provider};
+    use super::*;
+    use crate::stream::Stream;
+
+    const NAME: &str = "www.example.test";
+
+    /// Only what fails takes so long.
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn plan() -> TlsPlan {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.pem");
+        std::fs::write(&file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        let source = CertificateSource::Directory(folder.path().to_owned());
+        let store = load(&source.into(), SystemTime::now()).unwrap();
+        TlsPlan::new(store, &[], Terms::default()).unwrap()
+    }
+
+    /// Believes anyone. What rustls would look at signatures with refuses the certificate of a challenge, as RFC 8737 means
+    /// it to.
+    #[derive(Debug)]
+    struct Anyone;
+
+    impl ServerCertVerifier for Anyone {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, rustls::Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    /// Speaks TLS 1.2 alone.
+    fn older(protocols: &[&[u8]]) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone))
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
+    fn name() -> ServerName<'static> {
+        NAME.try_into().unwrap()
+    }
+
+    async fn ends() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, Stream::Tcp(listener.accept().await.unwrap().0))
+    }
+
+    /// Sends what the session has to say.
+    async fn say(session: &mut ClientConnection, stream: &mut TcpStream) {
+        let mut said = Vec::new();
+        while session.wants_write() {
+            session.write_tls(&mut said).unwrap();
+        }
+        stream.write_all(&said).await.unwrap();
+    }
+
+    /// Has the session hear what comes next.
+    async fn hear(session: &mut ClientConnection, stream: &mut TcpStream) {
+        let mut came = vec![0; 1 << 14];
+        let len = timeout(LONG, stream.read(&mut came)).await.expect("something comes").unwrap();
+        assert!(len > 0, "the stream ended inside the handshake");
+        let mut came = &came[..len];
+        while !came.is_empty() {
+            session.read_tls(&mut came).unwrap();
+            session.process_new_packets().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ca_that_speaks_tls_1_2_sees_the_handshake_end() {
+        let (plan, challenges) = (plan(), Arc::<Challenges>::default());
+        let _open = challenges.answer_tls(NAME, &[7; 32]).unwrap();
+        let (stream, ours) = ends().await;
+        let accepting = accept((&plan, &challenges), ours, Vec::new(), false, false, Instant::now() + LONG);
+        let looking = async {
+            let connector = TlsConnector::from(older(&[b"acme-tls/1"]));
+            let mut seen = connector.connect(name(), stream).await.unwrap();
+            assert_eq!(seen.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_2));
+            assert_eq!(seen.get_ref().1.alpn_protocol(), Some(&b"acme-tls/1"[..]));
+            assert_eq!(seen.read(&mut [0]).await.unwrap(), 0, "it ends with the alert that says so");
+        };
+        let (accepted, ()) = tokio::join!(accepting, looking);
+        assert!(matches!(accepted, Err(TlsRefusal::Challenged)), "{accepted:?}");
+    }
+
+    #[tokio::test]
+    async fn a_ca_that_breaks_the_handshake_off_course_is_told() {
+        let (plan, challenges) = (plan(), Arc::<Challenges>::default());
+        let _open = challenges.answer_tls(NAME, &[7; 32]).unwrap();
+        let (mut stream, ours) = ends().await;
+        let accepting = accept((&plan, &challenges), ours, Vec::new(), false, false, Instant::now() + LONG);
+        let looking = async {
+            let mut session = ClientConnection::new(older(&[b"acme-tls/1"]), name()).unwrap();
+            say(&mut session, &mut stream).await;
+            hear(&mut session, &mut stream).await;
+            // A ServerHelloDone, which is not for clients to say.
+            stream.write_all(&[HANDSHAKE, 3, 3, 0, 4, 14, 0, 0, 0]).await.unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.unwrap();
+            drop(stream);
+            rest
+        };
+        let (accepted, rest) = tokio::join!(accepting, looking);
+        assert!(matches!(accepted, Err(TlsRefusal::Challenged)), "{accepted:?}");
+        assert!(rest.ends_with(&[0x15, 3, 3, 0, 2, 2, 10]), "no `unexpected_message` in {rest:?}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_handshake_of_tls_1_2_waits_for_no_answer() {
+        let (plan, challenges) = (plan(), Challenges::default());
+        let (mut stream, ours) = ends().await;
+        let accepting = accept((&plan, &challenges), ours, Vec::new(), false, true, Instant::now() + LONG);
+        let agreeing = async {
+            let mut session = ClientConnection::new(older(&[]), name()).unwrap();
+            say(&mut session, &mut stream).await;
+            while !session.wants_write() {
+                hear(&mut session, &mut stream).await;
+            }
+            // As with a false start, there is more for us behind the end of its handshake.
+            session.send_close_notify();
+            say(&mut session, &mut stream).await;
+            while session.is_handshaking() {
+                hear(&mut session, &mut stream).await;
+            }
+        };
+        let (accepted, ()) = tokio::join!(accepting, agreeing);
+        assert_eq!(accepted.unwrap().1.version, "TLSv1.2");
+    }
+}
