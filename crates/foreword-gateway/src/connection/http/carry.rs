@@ -180,7 +180,8 @@ pub(super) async fn carry(
             let flushed = pace.write(pin!(noting_waits(pin!(target.flush()), &mut keeps_up))).await;
             flushed.map_err(|Over| CarryError::TargetIdle)?.map_err(|_| CarryError::Target)?;
         }
-        buffer.expect_much(comes_fast && keeps_up);
+        // Of what comes behind the body nothing is known yet, and how long it may lie here.
+        buffer.expect_much(comes_fast && keeps_up && !body.is_done());
         // Of what went over in one piece nobody waits for more.
         if !(is_first && body.is_done()) {
             pace.moved();
@@ -282,5 +283,25 @@ mod tests {
     async fn more_is_read_at_once_for_those_who_keep_up_and_for_no_others() {
         assert_eq!(most_at_once(false).await, 4 * BUFFER);
         assert_eq!(most_at_once(true).await, BUFFER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_behind_a_fast_body_is_read_as_what_comes_before_it() {
+        let long = vec![7; 60 * BUFFER];
+        patiently(async |patience| {
+            let (progress, shelf) = (Progress::default(), Shelf::default());
+            let (mut buffer, mut source) = (shelf.buffer(), long.as_slice());
+            let mut target = Taker { hesitates: false, is_asked_again: false, took: 0 };
+            // It ends inside of what was read at once.
+            let mut body = Body::Length(40 * BUFFER as u64);
+            let mut pace = Pace::of_answer(&progress, patience, Duration::from_secs(1));
+            let (head, most) = (Head::default(), Most::default());
+            let carried = carry(&head, &mut body, &mut source, &mut buffer, &mut target, &mut pace, &most);
+            carried.await.unwrap();
+            assert_eq!(buffer.bytes().len(), BUFFER);
+            buffer.consume(BUFFER);
+            assert_eq!(buffer.fill(&mut source, BUFFER).await.unwrap(), BUFFER);
+        })
+        .await;
     }
 }

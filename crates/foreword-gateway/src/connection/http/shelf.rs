@@ -1,6 +1,6 @@
 //! What a worker's HTTP connections borrow while something moves: one that is idle owns no buffer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -20,6 +20,8 @@ pub(crate) struct Shelf {
     buffers: RefCell<Vec<Box<[u8]>>>,
     /// For those of whom much comes at once.
     wide: RefCell<Vec<Box<[u8]>>>,
+    /// How many of these are on loan.
+    wide_lent: Cell<usize>,
     // Boxed, since a desk is far larger than what it costs to pass a pointer on.
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
     desks: RefCell<Vec<Box<Desk>>>,
@@ -68,7 +70,7 @@ impl Shelf {
 
     /// A buffer that owns nothing until something comes.
     pub(super) fn buffer(&self) -> Buffer<'_> {
-        Buffer { shelf: self, bytes: Box::default(), start: 0, end: 0, is_wide: false }
+        Buffer { shelf: self, bytes: Box::default(), start: 0, end: 0, is_wide: false, holds_wide: false }
     }
 
     #[inline]
@@ -82,8 +84,14 @@ impl Shelf {
         self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into())
     }
 
-    fn lend_wide(&self) -> Box<[u8]> {
-        self.wide.borrow_mut().pop().unwrap_or_else(|| vec![0; WIDE].into())
+    /// `None` if so many are on loan that whoever asks must do with less.
+    fn lend_wide(&self) -> Option<Box<[u8]>> {
+        let lent = self.wide_lent.get();
+        if lent >= MOST_WIDE_LENT {
+            return None;
+        }
+        self.wide_lent.set(lent + 1);
+        Some(self.wide.borrow_mut().pop().unwrap_or_else(|| vec![0; WIDE].into()))
     }
 
     /// Takes a buffer back. One that had to grow is let go: few heads need it.
@@ -94,8 +102,14 @@ impl Shelf {
             if !before.is_empty() {
                 self.put_behind(before);
             }
-        } else if bytes.len() == WIDE && self.wide.borrow().len() < MOST_WIDE_KEPT {
-            self.wide.borrow_mut().push(bytes);
+        }
+    }
+
+    fn take_back_wide(&self, bytes: Box<[u8]>) {
+        self.wide_lent.set(self.wide_lent.get().saturating_sub(1));
+        let mut wide = self.wide.borrow_mut();
+        if wide.len() < MOST_WIDE_KEPT {
+            wide.push(bytes);
         }
     }
 
@@ -121,6 +135,8 @@ pub(super) struct Buffer<'w> {
     end: usize,
     /// Whether much is expected at once.
     is_wide: bool,
+    /// Whether its memory is one of the wide ones.
+    holds_wide: bool,
 }
 
 impl Buffer<'_> {
@@ -144,8 +160,24 @@ impl Buffer<'_> {
     }
 
     /// Says whether much is expected at once, from when nothing is at hand: fewer turns carry it then.
+    ///
+    /// If it is not, little that is at hand moves to where it takes less: it may lie there long.
     pub(super) fn expect_much(&mut self, is_wide: bool) {
         self.is_wide = is_wide;
+        if !is_wide && self.holds_wide && self.bytes().len() <= BUFFER {
+            self.narrow();
+        }
+    }
+
+    #[cold]
+    fn narrow(&mut self) {
+        let mut narrow = self.shelf.lend();
+        let len = self.bytes().len();
+        if let Some(place) = narrow.get_mut(..len) {
+            place.copy_from_slice(self.bytes());
+            self.exchange(narrow);
+            (self.start, self.end) = (0, len);
+        }
     }
 
     /// Whether [`fill`](Self::fill) could read anything, growing no further than to `most` bytes.
@@ -196,7 +228,7 @@ impl Buffer<'_> {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         if self.bytes.is_empty() {
-            self.bytes = if self.is_wide { self.shelf.lend_wide() } else { self.shelf.lend() };
+            self.borrow();
         } else if self.end == self.bytes.len() {
             self.make_room(most);
         }
@@ -215,6 +247,24 @@ impl Buffer<'_> {
         Poll::Ready(Ok(came))
     }
 
+    #[inline]
+    fn borrow(&mut self) {
+        let wide = if self.is_wide { self.shelf.lend_wide() } else { None };
+        self.holds_wide = wide.is_some();
+        self.bytes = wide.unwrap_or_else(|| self.shelf.lend());
+    }
+
+    /// Owns `bytes` from here on, and gives back what it owned.
+    #[inline]
+    fn exchange(&mut self, bytes: Box<[u8]>) {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        if std::mem::take(&mut self.holds_wide) {
+            self.shelf.take_back_wide(before);
+        } else {
+            self.shelf.take_back(before);
+        }
+    }
+
     #[cold]
     fn make_room(&mut self, most: usize) {
         if self.start > 0 {
@@ -223,7 +273,7 @@ impl Buffer<'_> {
         } else if self.bytes.len() < most {
             let mut larger = vec![0; (self.bytes.len() * 2).min(most)];
             larger.splice(..self.end, self.bytes.iter().copied());
-            self.shelf.take_back(std::mem::replace(&mut self.bytes, larger.into()));
+            self.exchange(larger.into());
         }
     }
 
@@ -231,7 +281,7 @@ impl Buffer<'_> {
     fn release(&mut self) {
         (self.start, self.end) = (0, 0);
         if !self.bytes.is_empty() {
-            self.shelf.take_back(std::mem::take(&mut self.bytes));
+            self.exchange(Box::default());
         }
     }
 }
@@ -251,6 +301,10 @@ const WIDE: usize = 4 * BUFFER;
 
 /// 1 MiB of them: of many who take much at once each has one for no longer than a turn.
 const MOST_WIDE_KEPT: usize = 16;
+
+/// 16 MiB of them a worker: whoever took much at once and then stops has one for as long as he is waited for, with as many
+/// streams as he likes. Those who come when so many are out get what everybody gets.
+const MOST_WIDE_LENT: usize = 256;
 
 /// What a worker keeps when a wave of connections is over: 8 MiB of buffers, and three times that in desks at the worst.
 const MOST_KEPT: usize = 512;
@@ -305,6 +359,58 @@ mod tests {
         assert_eq!((shelf.kept(), shelf.wide.borrow().len()), (1, 1));
         assert_eq!(buffer.fill(&mut source, BUFFER).await.unwrap(), BUFFER);
         assert_eq!((shelf.kept(), shelf.wide.borrow().len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn however_many_take_much_at_once_no_more_is_lent_than_a_worker_has_for_them() {
+        let shelf = Shelf::default();
+        let long = vec![7; WIDE];
+        let wide = || {
+            let mut buffer = shelf.buffer();
+            buffer.expect_much(true);
+            buffer
+        };
+        let mut lent = Vec::new();
+        for _ in 0..MOST_WIDE_LENT {
+            let mut buffer = wide();
+            assert_eq!(buffer.fill(&mut long.as_slice(), BUFFER).await.unwrap(), WIDE);
+            lent.push(buffer);
+        }
+        let mut late = wide();
+        assert_eq!(late.fill(&mut long.as_slice(), BUFFER).await.unwrap(), BUFFER);
+        lent.pop();
+        // What it has already it keeps, and gives back as what it is.
+        assert_eq!(late.bytes().len(), BUFFER);
+        late.consume(BUFFER);
+        assert_eq!(shelf.wide_lent.get(), MOST_WIDE_LENT - 1);
+        assert_eq!(late.fill(&mut long.as_slice(), BUFFER).await.unwrap(), WIDE);
+        assert_eq!(shelf.wide_lent.get(), MOST_WIDE_LENT);
+        drop((lent, late));
+        assert_eq!((shelf.wide_lent.get(), shelf.wide.borrow().len()), (0, MOST_WIDE_KEPT));
+    }
+
+    #[tokio::test]
+    async fn little_that_is_left_moves_to_where_it_takes_less() {
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        buffer.expect_much(true);
+        let long: Vec<u8> = (0..=u8::MAX).cycle().take(WIDE).collect();
+        assert_eq!(buffer.fill(&mut long.as_slice(), BUFFER).await.unwrap(), WIDE);
+        buffer.consume(WIDE - BUFFER - 1);
+        buffer.expect_much(false);
+        assert_eq!((buffer.bytes.len(), shelf.wide_lent.get()), (WIDE, 1));
+        buffer.consume(2);
+        buffer.expect_much(false);
+        assert_eq!((buffer.bytes.len(), shelf.wide_lent.get()), (BUFFER, 0));
+        assert_eq!(buffer.bytes(), &long[WIDE - BUFFER + 1..]);
+        // One that grew to the same length was never lent.
+        let mut grown = shelf.buffer();
+        let mut source = long.as_slice();
+        while grown.bytes().len() < WIDE {
+            grown.fill(&mut source, WIDE).await.unwrap();
+        }
+        grown.consume(WIDE);
+        assert_eq!((shelf.wide_lent.get(), shelf.wide.borrow().len()), (0, 1));
     }
 
     #[test]
