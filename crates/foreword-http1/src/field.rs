@@ -126,6 +126,9 @@ impl NameSet {
     }
 }
 
+/// More names than a set has bits would not compile: this is the last.
+const _: () = assert!((Name::XRealIp as u16) < 16);
+
 /// Whether some server could take one name for the other: case does not count, nor does `_` for `-`.
 pub fn read_alike(one: &[u8], other: &[u8]) -> bool {
     let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };

@@ -86,6 +86,7 @@ impl RequestHead {
     fn clear(&mut self) {
         self.line.clear();
         self.fields.clear();
+        self.known = NameSet::default();
         self.host.clear();
         self.host_is_as_written = false;
         self.framing = FramingFields::default();
