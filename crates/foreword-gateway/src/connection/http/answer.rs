@@ -162,7 +162,7 @@ impl<'a> Local<'a> {
         }
         out.extend_from_slice(b"\r\n");
         let head = out.len();
-        // What is the `rest` follows from where it is.
+        // A `rest` may be large: it is not copied here, but sent behind this from where it is kept.
         if self.rest(asked).is_empty() && self.sends_content(asked) {
             out.extend_from_slice(&content);
         }
