@@ -529,6 +529,95 @@ mod tests {
         assert!(exchange.text.capacity() > 0 && exchange.text.capacity() <= MAX_WARM_TEXT);
     }
 
+    fn known(peer: PeerAddr, client: ClientAddr) -> Known {
+        Known {
+            opened: Instant::now(),
+            number: 0,
+            peer: peer.clone(),
+            local: PeerAddr::Unix,
+            client,
+            destination: peer,
+            header_version: None,
+            trust: None,
+            tls: None,
+            header_done: Moment::NEVER,
+            handshake_done: Moment::NEVER,
+        }
+    }
+
+    /// A connection of which there is all to tell that there can be at once.
+    fn all_known() -> Known {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let client = ClientKnown { cn: Some("cn".into()), serial: "1".into(), fingerprint: "2".into() };
+        let tls = TlsKnown {
+            version: "TLSv1.3",
+            cipher: "cipher",
+            sni: Some("sni".into()),
+            alpn: Some(b"alpn".as_slice().into()),
+            client: Some(client),
+        };
+        Known {
+            header_version: Some(2),
+            trust: Some("group".into()),
+            tls: Some(Box::new(tls)),
+            header_done: Moment(1),
+            handshake_done: Moment(2),
+            ..known(PeerAddr::Inet(address), ClientAddr::Inet(address))
+        }
+    }
+
+    /// An exchange of which nothing is as in one that has just begun, but that it has no client of its own.
+    fn all_told() -> Exchange {
+        let mut exchange = Exchange::new(Instant::now());
+        for name in TEXTS {
+            exchange.keep(Wants::EVERYTHING, name, b"text");
+        }
+        Exchange {
+            version: Some(HttpVersion::Http2),
+            status: 200,
+            retries: 1,
+            reused: true,
+            forwarded: true,
+            head_done: Moment(1),
+            queued: Some(Duration::from_micros(1)),
+            connected: Moment(3),
+            first_byte: Moment(4),
+            received: 1,
+            sent: 1,
+            head_sent: 1,
+            upstream_sent: 1,
+            upstream_received: 1,
+            datagrams: Datagrams { received: 1, sent: 1 },
+            ..exchange
+        }
+    }
+
+    #[test]
+    fn a_name_is_of_the_connection_where_another_connection_tells_another_thing_and_no_other_request_does() {
+        let (all, unix) = (all_known(), known(PeerAddr::Unix, ClientAddr::Unix(b"/a".as_slice().into())));
+        let (begun, told) = (Exchange::new(Instant::now()), all_told());
+        let entry = |listener, known, exchange| Entry {
+            listener,
+            known,
+            exchange,
+            closing: Closing::Complete,
+            code: None,
+            side: None,
+            began: SystemTime::UNIX_EPOCH,
+            took: Duration::ZERO,
+            is_http: true,
+            is_flow: true,
+            open: [0; 2],
+        };
+        let (one, other, next) =
+            (entry("one", &all, &begun), entry("other", &unix, &begun), entry("one", &all, &told));
+        let value = |entry: &Entry<'_>, name| format!("{:?}", entry.value(name));
+        for &name in Name::ALL {
+            assert_eq!(value(&one, name) != value(&other, name), name.is_of_connection(), "{name:?}");
+            assert!(value(&one, name) == value(&next, name) || !name.is_of_connection(), "{name:?}");
+        }
+    }
+
     #[test]
     fn an_empty_text_is_not_an_absent_one() {
         let mut exchange = Exchange::new(Instant::now());
