@@ -36,8 +36,10 @@ use crate::stream::Carried;
 pub(in crate::connection) enum After {
     /// Another request may come.
     NextRequest,
-    /// The answer was the last, and the client may still be sending: it must live to read it.
+    /// The answer was the last, and the client must live to read it, whatever it still says.
     Linger,
+    /// The same, to a client that has yet to send the rest of its request: it may listen only when all is said.
+    HearOut,
     /// Both sides are done, or the client is gone.
     Close,
     /// The answer is not whole, and nobody must take it for whole.
@@ -398,7 +400,11 @@ async fn say<S: Carried>(
         note.sent(piece.iter().map(|part| part.len() as u64).sum());
     }
     note.head_sent(head as u64);
-    if goes_on { After::NextRequest } else { After::Linger }
+    match whom {
+        Unfinished(_) => After::HearOut,
+        Finished(_) if goes_on => After::NextRequest,
+        Unread | Finished(_) => After::Linger,
+    }
 }
 
 /// What of a long answer a client must take within `timeout.idle`.

@@ -87,7 +87,8 @@ pub(super) async fn forward<S: Carried>(
                 }
                 return match persistence {
                     Persistence::KeepAlive => After::NextRequest,
-                    Persistence::Close => After::Linger,
+                    Persistence::Close if is_whole(asked, &progress) => After::Linger,
+                    Persistence::Close => After::HearOut,
                 };
             }
             Err(Failed::Unanswered) if may_repeat(asked) && another(talk, cluster, &link, &mut attempts) => {
@@ -246,9 +247,13 @@ async fn give_up<S: Carried>(
         return After::Cut;
     }
     // Of a body that is half sent nobody knows where it ends, so that connection ends with the page.
-    let is_whole = asked.request().framing() == Framing::None || progress.request_is_whole.get();
-    let whom = if is_whole { Whom::Finished(asked) } else { Whom::Unfinished(asked) };
+    let whom = if is_whole(asked, progress) { Whom::Finished(asked) } else { Whom::Unfinished(asked) };
     refuse(talk, whom, refused, note, out).await
+}
+
+/// Whether all of the request has come.
+fn is_whole(asked: &Asked<'_>, progress: &Progress) -> bool {
+    asked.request().framing() == Framing::None || progress.request_is_whole.get()
 }
 
 /// Carries bytes both ways in a protocol that is not ours, until both sides are done.

@@ -35,7 +35,7 @@ use super::alarm::Alarm;
 use super::error::ServeError;
 use super::record::Record;
 use crate::connection::shared::Worker;
-use crate::stream::linger::{REST_OF_A_REQUEST, close, close_lingering};
+use crate::stream::linger::{LAST_WORDS, REST_OF_A_REQUEST, close, close_lingering};
 use crate::stream::{Carried, Downstream};
 
 pub(in crate::connection) use self::carry::Body;
@@ -67,6 +67,10 @@ pub(crate) async fn serve(
         match Box::pin(exchange::serve(&mut talk, record)).await {
             After::NextRequest => {}
             After::Linger => {
+                Box::pin(close_lingering(&mut talk.stream, LAST_WORDS)).await;
+                return Ok(());
+            }
+            After::HearOut => {
                 Box::pin(close_lingering(&mut talk.stream, REST_OF_A_REQUEST)).await;
                 return Ok(());
             }

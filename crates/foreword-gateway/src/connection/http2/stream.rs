@@ -52,7 +52,7 @@ impl<'c> Stream<'c> {
     /// is not wanted, `h2` tells when the stream is dropped, RFC 9113 §8.1.
     pub(super) async fn end(&mut self, after: After) {
         match after {
-            After::NextRequest | After::Linger => {
+            After::NextRequest | After::Linger | After::HearOut => {
                 // The answer is written, and whoever wrote it has waited for its window.
                 self.say_the_end().await;
                 if !self.outgoing.has_ended() {
