@@ -45,7 +45,12 @@ impl Answers {
         Ok(answer)
     }
 
-    /// Room to hear out one client more that is still sending a request which has its answer; `None` if that are enough already.
+    /// Forgets the answers so far: a connection on which nothing is asked keeps no room for them.
+    pub(super) fn rest(&self) {
+        drop((self.index.take(), self.fields.take()));
+    }
+
+    /// A seat for a client that has its answer and is still sending the request; `None` where all are taken.
     pub(super) fn hear_one_out(&self) -> Option<HeardOut<'_>> {
         let heard_out = self.heard_out.get();
         (heard_out < MOST_HEARD_OUT).then(|| {
@@ -136,6 +141,16 @@ mod tests {
         assert!(kept <= MOST_KEPT * MOST_KEPT_BYTES, "{kept} bytes");
         told(&answers, &format!("HTTP/1.1 200 OK\r\n{many}\r\n"));
         assert_eq!(answers.fields.borrow().len(), MOST_KEPT);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_answers_while_nothing_is_asked() {
+        let answers = Answers::default();
+        let head = "HTTP/1.1 200 OK\r\nServer: a\r\n\r\n";
+        told(&answers, head);
+        answers.rest();
+        assert_eq!(answers.fields.borrow().capacity(), 0);
+        assert_eq!(told(&answers, head), "200 server=a");
     }
 
     #[test]

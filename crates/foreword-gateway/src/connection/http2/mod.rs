@@ -112,7 +112,10 @@ async fn converse<S: Duplex>(
         tokio::select! {
             biased;
             event = poll_fn(|cx| turns.poll(cx, &mut http2, budget)) => match event {
-                Event::Rested => deadline = Instant::now() + connection.listener.timeout.idle,
+                Event::Rested => {
+                    answers.rest();
+                    deadline = Instant::now() + connection.listener.timeout.idle;
+                }
                 Event::Busy => {}
                 Event::Closed => break Ok(()),
                 Event::Failed(error) => break Err(failed(error, budget)),
