@@ -1,10 +1,9 @@
 //! The body of an HTTP/2 request, told as HTTP/1.1 frames it: read no faster than it is taken.
 
-use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
 use http::HeaderMap;
 use tokio::io::ReadBuf;
@@ -22,8 +21,8 @@ pub(super) struct Incoming {
     read_of_line: usize,
     /// Then this, as it came.
     data: Bytes,
-    /// And then these, which were gathered.
-    gathered: VecDeque<Bytes>,
+    /// And then this, which was gathered: bytes, not pieces, so that it weighs what it holds however small the frames were.
+    gathered: BytesMut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl Incoming {
             line: Vec::new(),
             read_of_line: 0,
             data: Bytes::new(),
-            gathered: VecDeque::new(),
+            gathered: BytesMut::new(),
         }
     }
 
@@ -69,13 +68,13 @@ impl Incoming {
     }
 
     /// Takes what has come from `h2`, which keeps a quarter of a kilobyte for the smallest piece, and ends connections on which many
-    /// wait: those of somebody who streams short messages to a slow endpoint do. The window bounds them as before, since none of
-    /// it is given back here.
+    /// wait: those of somebody who streams short messages to a slow endpoint do. So that guard is lifted here, and the window
+    /// takes its place: none of it is given back, and what is copied takes no more than twice its room.
     pub(super) fn gather(&mut self, cx: &mut Context<'_>) {
         if self.stage == Stage::Data {
             // The end, and whatever went wrong, comes again.
             while let Poll::Ready(Some(Ok(piece))) = self.body.poll_data(cx) {
-                self.gathered.push_back(piece);
+                self.gathered.extend_from_slice(&piece);
             }
         }
     }
@@ -110,8 +109,9 @@ impl Incoming {
 
     /// Waits for the next piece, or for the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(piece) = self.gathered.pop_front() {
-            self.take(piece);
+        if !self.gathered.is_empty() {
+            let all = std::mem::take(&mut self.gathered).freeze();
+            self.take(all);
             return Poll::Ready(Ok(()));
         }
         match self.stage {
@@ -172,6 +172,10 @@ impl Incoming {
             let len = self.data.len().min(buffer.remaining());
             buffer.put_slice(self.data.get(..len).unwrap_or_default());
             self.data.advance(len);
+            if self.data.is_empty() {
+                // An empty piece would hold all that it was cut from.
+                self.data = Bytes::new();
+            }
             if len > 0 {
                 self.body.flow_control().release_capacity(len).map_err(broken)?;
             }
@@ -183,4 +187,63 @@ impl Incoming {
 /// Whatever `h2` says, the client has broken the request off or broken a rule: there is no more of it.
 pub(super) fn broken(error: h2::Error) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http::Request;
+    use tokio::io::duplex;
+
+    use super::super::{CONNECTION_WINDOW, STREAM_WINDOW};
+    use super::*;
+
+    /// Frames of five bytes each, as many as fit into a stream's window.
+    const FRAMES: usize = 13_000;
+
+    #[tokio::test]
+    async fn what_is_gathered_of_thousands_of_small_frames_weighs_no_more_than_twice_its_bytes() {
+        // Far fewer frames than `h2` lets wait come through it at a time.
+        let (near, far) = duplex(2048);
+        let client = async {
+            let (mut ask, connection) = h2::client::handshake(near).await.unwrap();
+            let said = async {
+                let (_answer, mut body) =
+                    ask.send_request(Request::post("http://a/").body(()).unwrap(), false).unwrap();
+                for n in 1..=FRAMES {
+                    body.send_data(Bytes::from_static(b"01234"), n == FRAMES).unwrap();
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::join!(connection, said).0
+        };
+        let server = async {
+            let mut builder = h2::server::Builder::new();
+            builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
+            let mut http2 = builder.handshake::<_, Bytes>(far).await.unwrap();
+            let (request, _respond) = http2.accept().await.unwrap().unwrap();
+            let mut incoming = Incoming::new(request.into_body(), Framing::Chunked);
+            poll_fn(|cx| {
+                // It goes on to the end, or fails here.
+                assert!(http2.poll_accept(cx).map(|accepted| accepted.map(drop)).is_pending());
+                incoming.gather(cx);
+                if incoming.has_come() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            (incoming, http2)
+        };
+        let (mut incoming, _http2) = tokio::select! {
+            _ended = client => panic!("the connection has ended"),
+            come = server => come,
+        };
+        assert_eq!(incoming.gathered.len(), 5 * FRAMES);
+        assert!(incoming.gathered.capacity() <= 2 * STREAM_WINDOW as usize);
+        let mut read = vec![0; 6 * FRAMES];
+        let mut buffer = ReadBuf::new(&mut read);
+        poll_fn(|cx| incoming.poll_read(cx, &mut buffer)).await.unwrap();
+        let all = [b"fde8\r\n".to_vec(), b"01234".repeat(FRAMES), b"\r\n0\r\n\r\n".to_vec()].concat();
+        assert!(buffer.filled() == all, "{} bytes", buffer.filled().len());
+        assert!(incoming.has_ended());
+    }
 }
