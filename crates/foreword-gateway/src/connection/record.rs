@@ -1,5 +1,6 @@
 //! The record of a connection or request: opened once, filled as its story goes, closed once however it ends.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub(crate) struct Record {
     known: Known,
     /// What the connection or flow carries; in http mode, requests have records of their own.
     exchange: Option<Box<Exchange>>,
+    client_is_gone: Cell<bool>,
     closed: bool,
 }
 
@@ -46,6 +48,7 @@ impl Record {
                 handshake_done: Moment::NEVER,
             },
             exchange,
+            client_is_gone: Cell::new(false),
             closed: false,
         }
     }
@@ -78,6 +81,11 @@ impl Record {
         if TLS_NAMES.iter().any(|&name| wants.has(name)) {
             self.known.tls = Some(Box::new(tls()));
         }
+    }
+
+    /// Notes that the client is gone: requests that end unclosed from here on end for that.
+    pub(crate) fn client_is_gone(&self) {
+        self.client_is_gone.set(true);
     }
 
     /// Opens the record of a request whose first byte came now.
@@ -165,7 +173,11 @@ impl RequestRecord<'_> {
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
-        self.finish(Outcome::of_a_drop());
+        let outcome = match Outcome::of_a_drop() {
+            Outcome::CutOff if self.connection.client_is_gone.get() => Outcome::Aborted(Side::Downstream),
+            outcome => outcome,
+        };
+        self.finish(outcome);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Endpoints that are down, silent, early, broken or full of garbage; clients that leave.
 
 use std::io::Write;
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::nobody::nobody;
 use crate::support::*;
@@ -42,27 +41,6 @@ fn an_endpoint_that_does_not_take_the_connection_is_504_and_another_one_is_asked
     for _ in 0..2 {
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
         assert_eq!(Wire::to(&both).ask(post).status, 200);
-    }
-}
-
-/// An address whose queue is full, so that the kernel leaves newcomers without an answer.
-struct Full {
-    address: std::net::SocketAddr,
-    _listener: socket2::Socket,
-    _queue: Vec<TcpStream>,
-}
-
-impl Full {
-    fn new() -> Self {
-        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let mut queue = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-            queue.push(stream);
-        }
-        Self { address, _listener: listener, _queue: queue }
     }
 }
 

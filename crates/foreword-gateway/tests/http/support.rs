@@ -79,6 +79,27 @@ fn inet(bind: Option<Bind>) -> SocketAddr {
     }
 }
 
+/// An address whose queue is full, so that the kernel leaves newcomers without an answer.
+pub(crate) struct Full {
+    pub(crate) address: SocketAddr,
+    _listener: socket2::Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl Full {
+    pub(crate) fn new() -> Self {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            queue.push(stream);
+        }
+        Self { address, _listener: listener, _queue: queue }
+    }
+}
+
 /// A server that does with each connection what it is told to, and remembers what came.
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,

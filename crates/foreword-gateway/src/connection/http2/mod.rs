@@ -21,6 +21,7 @@ use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, Connection as Http2, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::answers::Answers;
@@ -58,6 +59,8 @@ pub(crate) async fn serve(
         Ok(http2) => Box::pin(converse(http2, connection, requests, &own, &budget, record)).await,
         Err(error) => Err(error),
     };
+    // What speaks to endpoints for this client has nothing more to say.
+    drop(own);
     // The client must live to read our last frame.
     close_lingering(&mut stream, LAST_WORDS).await;
     outcome
@@ -101,12 +104,13 @@ async fn converse<S: Duplex>(
         running: FuturesUnordered::new(),
         free: Vec::new(),
         open: Vec::new(),
+        has_served: false,
         serve: |request, respond| serve_one(request, respond, requests, &answers, record),
     };
     let drain = &connection.drain;
     let mut is_leaving = false;
     let mut deadline = Instant::now() + connection.listener.timeout.head;
-    let outcome = loop {
+    let (goaway, outcome) = loop {
         let is_idle = turns.open.is_empty();
         let wake = own.next_end().map_or(deadline, |end| end.min(deadline));
         tokio::select! {
@@ -117,33 +121,41 @@ async fn converse<S: Duplex>(
                     deadline = Instant::now() + connection.listener.timeout.idle;
                 }
                 Event::Busy => {}
-                Event::Closed => break Ok(()),
-                Event::Failed(error) => break Err(failed(error, budget)),
+                Event::More => {
+                    yield_now().await;
+                    // What is not seen yet will be.
+                    continue;
+                }
+                Event::Closed => break (None, Ok(())),
+                Event::Failed(error) => break (None, Err(failed(error, budget))),
             },
             () = drain.retired(), if !is_leaving => {
                 // Two steps: none that is on its way is lost, RFC 9113 §6.8.
                 http2.graceful_shutdown();
                 is_leaving = true;
             }
-            () = drain.idle_over(), if is_idle => break dismiss(&mut http2, Reason::NO_ERROR).await,
+            () = drain.idle_over(), if is_idle => break (Some(Reason::NO_ERROR), Ok(())),
             () = sleep_until(wake), if is_idle => {
                 own.evict(Instant::now());
                 if Instant::now() >= deadline {
-                    break dismiss(&mut http2, Reason::NO_ERROR).await;
+                    break (Some(Reason::NO_ERROR), Ok(()));
                 }
             }
         }
         tell_of_unseen(&turns.open, budget, record);
         if let Some(end) = budget.end() {
             let (reason, error) = told_of(end, budget);
-            let _gone = dismiss(&mut http2, reason).await;
-            break Err(error);
+            break (Some(reason), Err(error));
         }
     };
-    // Whatever still runs hears that its client is gone, and writes its record.
-    drop(http2);
-    let rest = poll_fn(|cx| turns.poll_running(cx));
-    let _cut = timeout(LONGEST, rest).await;
+    if let Some(reason) = goaway {
+        http2.abrupt_shutdown(reason);
+    }
+    turns.abandon(record).await;
+    if goaway.is_some() {
+        // It is slow to hear why, if it wants to be: nobody waits for that but us.
+        let _gone = timeout(LONGEST, poll_fn(|cx| http2.poll_closed(cx))).await;
+    }
     outcome
 }
 
@@ -173,6 +185,8 @@ struct Turns<F, T> {
     free: Vec<Place<F>>,
     /// The streams of those that run, in order.
     open: Vec<u32>,
+    /// Whether any was served since none was left the last time.
+    has_served: bool,
     serve: T,
 }
 
@@ -202,6 +216,8 @@ impl<F: Future> Future for Running<F> {
 enum Event {
     /// A request came, or there is something to tell.
     Busy,
+    /// So many requests came that others of the worker have their turn first.
+    More,
     /// The last request has been answered.
     Rested,
     /// Both sides are done.
@@ -215,7 +231,8 @@ where
     T: Fn(Request<RecvStream>, SendResponse<Bytes>) -> F,
 {
     /// Takes what came, lets every request go on, and so on while anything moves. All that they have to say in one turn goes
-    /// out with the next look at the connection: in one write, as far as it can.
+    /// out with the next look at the connection: in one write, as far as it can. No more than a few requests begin in one turn, as
+    /// each has much to do at once.
     fn poll<S: Duplex>(
         &mut self,
         cx: &mut Context<'_>,
@@ -223,12 +240,13 @@ where
         budget: &Budget,
     ) -> Poll<Event> {
         let was_idle = self.open.is_empty();
-        let mut has_served = !was_idle;
+        let mut room = MOST_BEGUN;
         loop {
-            loop {
+            while room > 0 {
                 match http2.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        has_served = true;
+                        room -= 1;
+                        self.has_served = true;
                         let id = respond.stream_id().as_u32();
                         budget.shown(id);
                         self.open.push(id);
@@ -245,13 +263,17 @@ where
             }
             let before = self.open.len();
             let _all_done = self.poll_running(cx);
+            if room == 0 {
+                return Poll::Ready(Event::More);
+            }
             if self.open.len() == before {
                 break;
             }
         }
         match (was_idle, self.open.is_empty()) {
             (true, false) => Poll::Ready(Event::Busy),
-            (_, true) if has_served => {
+            (_, true) if self.has_served => {
+                self.has_served = false;
                 self.free = Vec::new();
                 Poll::Ready(Event::Rested)
             }
@@ -287,16 +309,15 @@ where
             }
         }
     }
-}
 
-/// Ends the connection with a GOAWAY, for as long as that may take.
-async fn dismiss<S: Duplex>(
-    http2: &mut Http2<Watched<S, &Budget>, Bytes>,
-    reason: Reason,
-) -> Result<(), ServeError> {
-    http2.abrupt_shutdown(reason);
-    let _gone = timeout(LONGEST, poll_fn(|cx| http2.poll_closed(cx))).await;
-    Ok(())
+    /// Lets every request hear that its client is gone, once. Whoever waits for something else would wait for nobody, with a socket
+    /// and a place at its endpoint: it is dropped, and its record tells why.
+    async fn abandon(&mut self, record: &Record) {
+        record.client_is_gone();
+        poll_fn(|cx| Poll::Ready(_ = self.poll_running(cx))).await;
+        self.running.clear();
+        self.open.clear();
+    }
 }
 
 /// What the client, and what the log is told of the end that a frame brought.
@@ -358,15 +379,50 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What of one answer waits for the client, beside the frame at hand.
 const SEND_BUFFER: usize = 64 * 1024;
+/// How many requests begin in one turn: fewer than many ask for at once, and enough that turns cost nothing.
+const MOST_BEGUN: usize = 16;
 /// How long a client that goes, or is sent away, may take for it.
 const LONGEST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::duplex;
+
     use super::*;
 
     fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_for_much_at_once_leaves_others_their_turn() {
+        const ASKED: usize = 3 * MOST_BEGUN + 1;
+        let (client, ours) = duplex(64 * 1024);
+        let budget = Budget::of_client(100);
+        let handshake = Builder::new().handshake(Watched::of_client(ours, &budget));
+        let (http2, client) = tokio::join!(handshake, h2::client::handshake(client));
+        let (mut http2, (mut client, connection)) = (http2.unwrap(), client.unwrap());
+        let asked: Vec<_> = (0..ASKED)
+            .map(|_| client.send_request(Request::get("http://a/").body(()).unwrap(), true).unwrap())
+            .collect();
+        tokio::spawn(connection);
+        let serve = |request, respond| async move {
+            let _kept = (request, respond);
+            std::future::pending().await
+        };
+        let (running, free, open) = (FuturesUnordered::new(), Vec::new(), Vec::new());
+        let mut turns = Turns { running, free, open, has_served: false, serve };
+        let mut begun = Vec::new();
+        while turns.open.len() < asked.len() {
+            let event = poll_fn(|cx| Poll::Ready(turns.poll(cx, &mut http2, &budget))).await;
+            if turns.open.is_empty() {
+                yield_now().await;
+                continue;
+            }
+            begun.push(turns.open.len());
+            assert_eq!(matches!(event, Poll::Ready(Event::More)), turns.open.len() < asked.len());
+        }
+        assert_eq!(begun, [MOST_BEGUN, 2 * MOST_BEGUN, 3 * MOST_BEGUN, ASKED]);
     }
 
     #[test]

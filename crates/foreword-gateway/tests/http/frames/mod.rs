@@ -1,5 +1,6 @@
 //! HTTP/2 as it should not be spoken: what becomes of each frame that is wrong, with TLS and without.
 
+mod abandoned;
 pub(crate) mod client;
 mod endpoints;
 mod floods;
