@@ -533,7 +533,7 @@ mod tests {
         Known {
             opened: Instant::now(),
             number: 0,
-            peer: peer.clone(),
+            peer,
             local: PeerAddr::Unix,
             client,
             destination: peer,
