@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use foreword::{ClientAddr, PeerAddr};
 
 use crate::observe::counters::{Introduction, StatusClass, count};
-pub(crate) use crate::observe::entry::{ClientKnown, HttpVersion, Outcome, Side, TlsKnown};
-use crate::observe::entry::{Exchange, Known, Moment};
+use crate::observe::entry::Known;
+pub(crate) use crate::observe::entry::{ClientKnown, Outcome, Side, TlsKnown};
+pub(crate) use crate::observe::exchange::HttpVersion;
+use crate::observe::exchange::{Exchange, Moment};
 use crate::observe::journal::{Journal, Unit};
 use crate::observe::name::{Name, Wants};
 use crate::policy::terms::LogShare;

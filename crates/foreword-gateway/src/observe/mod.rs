@@ -4,6 +4,7 @@ pub(crate) mod access_log;
 pub(crate) mod counters;
 mod endpoint;
 pub(crate) mod entry;
+pub(crate) mod exchange;
 pub(crate) mod journal;
 mod metrics;
 pub(crate) mod name;

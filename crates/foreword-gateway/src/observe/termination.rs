@@ -1,7 +1,8 @@
 //! How a connection or request ended, in the four letters that HAProxy's logs have for it.
 
 use super::counters::Closing;
-use super::entry::{Entry, Moment, Side};
+use super::entry::{Entry, Side};
+use super::exchange::Moment;
 use crate::refusal::Code;
 
 /// First letter: who ended it. Second: how far it had come. The others tell of cookies, which we have none of.
