@@ -21,6 +21,15 @@ fn file(web: SocketAddr, listener: &str, app: SocketAddr, cluster: &str) -> Stri
 
 const CLEAR: &str = "http2 = \"prior-knowledge\"";
 
+/// What the first listener is given to speak TLS, and a second one beside it that speaks HTTP/2 in the clear.
+fn secure_and_clear(certificate: &Path, clear: SocketAddr) -> String {
+    format!(
+        "tls = {{ certificates = [{{ certificate = \"{0}\", key = \"{0}\" }}] }}\n\
+         [listener.clear]\nbind = [\"{clear}\"]\nmode = \"http\"\ncluster = \"app\"\n{CLEAR}",
+        certificate.display()
+    )
+}
+
 #[test]
 fn curl_speaks_http_2_with_the_gateway_under_tls_and_in_the_clear() {
     let ground = Ground::new();
@@ -28,11 +37,7 @@ fn curl_speaks_http_2_with_the_gateway_under_tls_and_in_the_clear() {
     let origin = Origin::start(&ground);
     let (secure, clear) = (ground.address(), ground.address());
     let certificate = ground.certificate(&["www.example.com"]);
-    let listeners = format!(
-        "tls = {{ certificates = [{{ certificate = \"{0}\", key = \"{0}\" }}] }}\n\
-         [listener.clear]\nbind = [\"{clear}\"]\nmode = \"http\"\ncluster = \"app\"\n{CLEAR}",
-        certificate.file.display()
-    );
+    let listeners = secure_and_clear(&certificate.file, clear);
     let foreword = Gateway::start(&ground, &file(secure, &listeners, origin.address, ""), &[secure, clear]);
     let told = |curl: &mut std::process::Command| {
         let run = program::run(curl.args([
@@ -73,11 +78,7 @@ fn h2spec_finds_nothing_wrong_under_tls_and_in_the_clear_twenty_times() {
     let origin = Origin::start(&ground);
     let (secure, clear) = (ground.address(), ground.address());
     let certificate = ground.certificate(&["www.example.com"]);
-    let listeners = format!(
-        "tls = {{ certificates = [{{ certificate = \"{0}\", key = \"{0}\" }}] }}\n\
-         [listener.clear]\nbind = [\"{clear}\"]\nmode = \"http\"\ncluster = \"app\"\n{CLEAR}",
-        certificate.file.display()
-    );
+    let listeners = secure_and_clear(&certificate.file, clear);
     let _foreword = Gateway::start(&ground, &file(secure, &listeners, origin.address, ""), &[secure, clear]);
     for round in 1..=20 {
         for (address, more) in [(clear, &["--strict"][..]), (secure, &["--strict", "--tls", "--insecure"])] {
