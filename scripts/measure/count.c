@@ -25,6 +25,13 @@ extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 extern uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
+/* Since QEMU 9.0 there is this, and the first version is not served any more; nothing that is used here is other in the second. */
+extern void *qemu_plugin_scoreboard_new(size_t) __attribute__((weak));
+__attribute__((constructor)) static void choose_version(void)
+{
+    if (qemu_plugin_scoreboard_new)
+        qemu_plugin_version = 2;
+}
 
 enum { MOST_PROCESSORS = 2, MOST_PLACES = 1024 };
 enum { USER, KERNEL, FIRST_PLACE };

@@ -27,6 +27,11 @@ KERNEL_OPTIONS = (
     "console=ttyS0 quiet nokaslr panic=-1 clocksource=tsc tsc=reliable no_timer_check random.trust_cpu=on isolcpus=0 rcu_nocbs=0 "
     "nowatchdog"
 )
+# So many of our seconds are one of the guest's. By our clock a slow machine's acknowledgements would be overdue and its log's
+# thread would have slept enough while hardly anything was done, again and again, and the more so the busier this machine is.
+SLOWNESS = 20
+# What cryptography looks for in a processor, as Linux calls it.
+EXTENSIONS = ("sha_ni", "vaes", "vpclmulqdq", "avx512f")
 # What is counted apart, by how the function's name begins: a name of our own, or what is left of the function's.
 PLACES = {
     "do_idle": "idle", "finish_task_switch": "switch", "asm_sysvec_apic_timer_interrupt": "tick",
@@ -54,16 +59,18 @@ def missing(kernel):
     return None
 
 
-def measure(kernel, bench, measures):
-    """By measure, what each subject cost; and what the guest warned of."""
+def measure(kernel, processor, bench, measures):
+    """What of `EXTENSIONS` the emulated processor has; and by measure, what each subject cost."""
     folder = bench.folder / "emulator"
     folder.mkdir()
-    machine = Machine(kernel, folder)
+    machine = Machine(kernel, processor, folder)
     [answer] = machine.run({"what": "places", "functions": list(PLACES)})
     machine.know_places(answer["places"])
+    machine.slow_down(answer["processor"]["mhz"])
     there = replace(bench, patience=LISTENING)
     programs = [bench.load, *(subject.binary for subject in bench.subjects)]
-    answers = machine.run({"what": "measure", "bench": there, "measures": measures}, programs)
+    [told, *answers] = machine.run({"what": "measure", "bench": there, "measures": measures}, programs)
+    machine.check_slowness(told["processor"]["mhz"])
     counts = read_marks(machine.marks)
     results = {measure.id: {} for measure in measures}
     for row in answers:
@@ -71,7 +78,7 @@ def measure(kernel, bench, measures):
             bench.warn(f"emulated: {row['warning']}")
         elif "begun" not in row:
             results[row["measure"]][row["subject"]] = counted(row, counts)
-    return results
+    return [name for name in EXTENSIONS if name in told["processor"]["flags"]], results
 
 
 def counted(row, counts):
@@ -106,10 +113,11 @@ def read_marks(path):
 class Machine:
     """An emulated machine with a kernel; started anew for each task."""
 
-    def __init__(self, kernel, folder):
-        self.kernel, self.folder = kernel, folder
+    def __init__(self, kernel, processor, folder):
+        self.kernel, self.processor, self.folder = kernel, processor, folder
         self.plugin, self.places, self.marks = folder / "count.so", folder / "places", folder / "marks"
         self.places.write_text("")
+        self.options, self.mhz = KERNEL_OPTIONS, None
         if subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self.plugin, HERE / "count.c"]).returncode:
             raise Failed("cc could not compile count.c")
 
@@ -124,6 +132,15 @@ class Machine:
                 raise Failed(f"this kernel has no function {function}, by which its time is divided")
         self.places.write_text("".join(lines))
 
+    def slow_down(self, mhz):
+        """From now on the kernel takes the counter, by which it knows the time, for a faster one than it is."""
+        self.mhz = mhz * SLOWNESS
+        self.options += f" tsc_early_khz={self.mhz * 1000:.0f}"
+
+    def check_slowness(self, mhz):
+        if abs(mhz / self.mhz - 1) > 0.01:
+            raise Failed(f"this kernel did not let itself be slowed down: expected {self.mhz:.0f} MHz, found {mhz:.0f}")
+
     def run(self, task, programs=()):
         """What the guest answers. All that it has is in its memory: nothing of this machine is within its reach."""
         answers, console, image = (self.folder / name for name in ("answers", "console", "image"))
@@ -132,9 +149,9 @@ class Machine:
             write_archive(out, files_of(programs), {"/task": pickle.dumps(task)})
         command = [
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35",
-            "-cpu", "max", "-accel", "tcg,thread=multi,tb-size=512", "-smp", "2", "-m", "3G",
+            "-cpu", self.processor, "-accel", "tcg,thread=multi,tb-size=512", "-smp", "2", "-m", "3G",
             "-kernel", self.kernel, "-initrd", image,
-            "-append", f"{KERNEL_OPTIONS} rdinit={os.path.realpath(sys.executable)} -- -B {HERE / 'guest.py'}",
+            "-append", f"{self.options} rdinit={os.path.realpath(sys.executable)} -- -B {HERE / 'guest.py'}",
             "-serial", f"file:{console}", "-serial", f"file:{answers}",
             "-plugin", f"file={self.plugin},places={self.places},marks={self.marks}",
         ]

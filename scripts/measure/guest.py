@@ -61,7 +61,15 @@ def places(task, answer):
     """The addresses of some functions of this kernel, which are the same the next time it starts."""
     lines = [line.split() for line in Path("/proc/kallsyms").read_text().splitlines()]
     beginnings = tuple(task["functions"])
-    answer({"places": [[line[0], line[2]] for line in lines if line[1] in "Tt" and line[2].startswith(beginnings)]})
+    found = [[line[0], line[2]] for line in lines if line[1] in "Tt" and line[2].startswith(beginnings)]
+    answer({"places": found, "processor": processor()})
+
+
+def processor():
+    """What the kernel makes of the processor that it runs on."""
+    lines = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    told = {name.strip(): value.strip() for name, _, value in lines}
+    return {"mhz": float(told["cpu MHz"]), "flags": told["flags"].split()}
 
 
 def measure(task, answer):
@@ -78,6 +86,7 @@ def measure(task, answer):
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))
     bench, mark = task["bench"], marker()
     bench.folder = FOLDER
+    answer({"processor": processor()})
     with bench.serving():
         for measure in task["measures"]:
             for subject in bench.subjects:
