@@ -6,6 +6,7 @@ pub(crate) mod http2;
 pub(crate) mod linger;
 pub(crate) mod outgoing;
 
+use std::future::{Future, pending};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, ready};
@@ -87,6 +88,15 @@ impl Stream {
         }
     }
 
+    /// Waits until the socket is reset, or broken otherwise, whatever lies on it unread.
+    async fn is_reset(&self) {
+        // It cannot be asked only where the runtime ends.
+        let _ready = match self {
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await,
+        };
+    }
+
     /// Has the close that follows be a reset, as when the other side of a tunnel was reset.
     pub(crate) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
@@ -125,6 +135,11 @@ pub(crate) trait Carried: Duplex {
     /// Takes notice of what has come while nobody reads, where that is dear to leave.
     fn gather(&mut self, _cx: &mut Context<'_>) {}
 
+    /// Waits until the other side has broken the stream off, where that shows though nobody reads. It is not its end.
+    fn breaks_off(&mut self) -> impl Future<Output = ()> {
+        pending()
+    }
+
     /// Keeps what is written from here on for the end of the stream, which is to follow at once; `false` if it does not.
     fn gather_for_the_end(&mut self) -> bool {
         false
@@ -140,6 +155,10 @@ impl<S: Carried> Carried for &mut S {
         (**self).gather(cx);
     }
 
+    fn breaks_off(&mut self) -> impl Future<Output = ()> {
+        (**self).breaks_off()
+    }
+
     fn gather_for_the_end(&mut self) -> bool {
         (**self).gather_for_the_end()
     }
@@ -149,11 +168,19 @@ impl Carried for Stream {
     fn bare(&self) -> Option<&Stream> {
         Some(self)
     }
+
+    fn breaks_off(&mut self) -> impl Future<Output = ()> {
+        self.is_reset()
+    }
 }
 
 impl Carried for Box<TlsStream<Gathering<Stream>>> {
     fn bare(&self) -> Option<&Stream> {
         None
+    }
+
+    fn breaks_off(&mut self) -> impl Future<Output = ()> {
+        self.socket().is_reset()
     }
 
     fn gather_for_the_end(&mut self) -> bool {

@@ -564,6 +564,11 @@ impl ClusterAccount {
         self.counters().queue_timed_out.add(1);
     }
 
+    /// Somebody waited no longer, and was gone.
+    pub(crate) fn queue_abandoned(&self) {
+        self.counters().queue_abandoned.add(1);
+    }
+
     /// Somebody could not even wait.
     pub(crate) fn queue_full(&self) {
         self.counters().queue_full.add(1);

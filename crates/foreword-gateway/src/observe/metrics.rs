@@ -285,9 +285,10 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
             .map(move |&(reason, read)| ([("cluster", &*series.name), ("reason", reason)], series.sum(read)))
     });
     page.counters(&UPSTREAM_TLVS_LEFT_OUT, by_reason)?;
-    let queue: [(&str, Read); 3] = [
+    let queue: [(&str, Read); 4] = [
         ("served", |counters| &counters.queue_served),
         ("timed_out", |counters| &counters.queue_timed_out),
+        ("abandoned", |counters| &counters.queue_abandoned),
         ("full", |counters| &counters.queue_full),
     ];
     let by_result = clusters.iter().flat_map(|series| {

@@ -66,7 +66,7 @@ fn phase(entry: &Entry<'_>) -> u8 {
         _ => {}
     }
     if !exchange.forwarded {
-        return b'R';
+        return if exchange.queued.is_some() { b'Q' } else { b'R' };
     }
     match (exchange.connected, exchange.first_byte) {
         (Moment::NEVER, _) => b'C',

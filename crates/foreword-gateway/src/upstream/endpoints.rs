@@ -88,6 +88,10 @@ impl Queued {
     pub(super) fn timed_out(&self) {
         self.account.queue_timed_out();
     }
+
+    pub(super) fn abandoned(&self) {
+        self.account.queue_abandoned();
+    }
 }
 
 impl Drop for Queued {

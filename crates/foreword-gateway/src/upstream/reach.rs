@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::ConnectError;
-use super::endpoints::{Address, Choice, Chosen, Endpoints, Wish};
+use super::endpoints::{Address, Choice, Chosen, Endpoints, Queued, Wish};
 use crate::policy::cluster::Cluster;
 use crate::policy::sticky::Token;
 
@@ -17,7 +17,7 @@ pub(crate) enum Attempt<'a> {
     To(&'a Chosen),
     /// It could not be had, and there is another one.
     Again,
-    /// There was room at last.
+    /// It stood in line, whatever came of that.
     Waited(Duration),
 }
 
@@ -113,32 +113,64 @@ async fn wait(
     attempts: &Attempts,
     told: &mut impl FnMut(Attempt<'_>),
 ) -> Result<Chosen, ConnectError> {
-    let name = || cluster.name.clone();
-    let begun = Instant::now();
-    let deadline = begun + cluster.timeout.queue;
     let Some(queued) = endpoints.queue(cluster) else {
-        return Err(ConnectError::QueueFull { cluster: name(), most: cluster.max.queue });
+        return Err(ConnectError::QueueFull { cluster: cluster.name.clone(), most: cluster.max.queue });
     };
-    loop {
-        if queued.waiting.is_first() {
-            let wish = Wish { is_first_in_line: true, ..attempts.wish() };
-            match endpoints.choose(cluster, wish) {
-                Choice::Endpoint(chosen) => {
-                    told(Attempt::Waited(begun.elapsed()));
-                    queued.served();
-                    return Ok(chosen);
+    let mut place = Place { queued, begun: Instant::now(), told, has_stayed: false };
+    let outcome = place.turn(endpoints, cluster, attempts).await;
+    place.has_stayed = true;
+    outcome
+}
+
+/// A place in the line. How long it was held is told when it is given up, and counted if nobody was there any more.
+struct Place<'t, F: FnMut(Attempt<'_>)> {
+    queued: Queued,
+    begun: Instant,
+    told: &'t mut F,
+    /// Whether its owner has stayed to the end.
+    has_stayed: bool,
+}
+
+impl<F: FnMut(Attempt<'_>)> Place<'_, F> {
+    async fn turn(
+        &self,
+        endpoints: &Endpoints,
+        cluster: &Arc<Cluster>,
+        attempts: &Attempts,
+    ) -> Result<Chosen, ConnectError> {
+        let queued = &self.queued;
+        let deadline = self.begun + cluster.timeout.queue;
+        loop {
+            if queued.waiting.is_first() {
+                let wish = Wish { is_first_in_line: true, ..attempts.wish() };
+                match endpoints.choose(cluster, wish) {
+                    Choice::Endpoint(chosen) => {
+                        queued.served();
+                        return Ok(chosen);
+                    }
+                    Choice::Nobody => return Err(endpoints.none(cluster)),
+                    Choice::Full => {}
                 }
-                Choice::Nobody => return Err(endpoints.none(cluster)),
-                Choice::Full => {}
             }
+            if Instant::now() >= deadline {
+                queued.timed_out();
+                let (cluster, after) = (cluster.name.clone(), cluster.timeout.queue);
+                return Err(ConnectError::QueueTimeout { cluster, after });
+            }
+            // An endpoint that comes up calls nobody: the first looks for itself now and then.
+            let until =
+                if queued.waiting.is_first() { deadline.min(Instant::now() + LOOK) } else { deadline };
+            let _late = timeout_at(until, queued.waiting.called()).await;
         }
-        if Instant::now() >= deadline {
-            queued.timed_out();
-            return Err(ConnectError::QueueTimeout { cluster: name(), after: cluster.timeout.queue });
+    }
+}
+
+impl<F: FnMut(Attempt<'_>)> Drop for Place<'_, F> {
+    fn drop(&mut self) {
+        (self.told)(Attempt::Waited(self.begun.elapsed()));
+        if !self.has_stayed {
+            self.queued.abandoned();
         }
-        // An endpoint that comes up calls nobody: the first looks for itself now and then.
-        let until = if queued.waiting.is_first() { deadline.min(Instant::now() + LOOK) } else { deadline };
-        let _late = timeout_at(until, queued.waiting.called()).await;
     }
 }
 

@@ -18,7 +18,7 @@ use crate::support::*;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Tells of each request by its path, and answers it when it is told to go on.
-fn held() -> (Endpoint, Receiver<String>, Sender<()>) {
+pub(crate) fn held() -> (Endpoint, Receiver<String>, Sender<()>) {
     let (come, came) = channel();
     let (go, goes) = channel();
     let both = Mutex::new((come, goes));

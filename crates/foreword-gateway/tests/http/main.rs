@@ -15,6 +15,7 @@ mod http2;
 mod http2_upstream;
 mod http2_websocket;
 mod keep_alive;
+mod leaving;
 mod limits;
 mod max_body;
 #[path = "../gateway/nobody.rs"]

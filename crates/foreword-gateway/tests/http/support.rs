@@ -98,6 +98,26 @@ impl Full {
         }
         Self { address, _listener: listener, _queue: queue }
     }
+
+    /// How many sockets of this machine wait for an answer from there.
+    pub(crate) fn connecting(&self) -> usize {
+        let there = format!(":{:04X}", self.address.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let is_one = |line: &&str| {
+            let mut fields = line.split_ascii_whitespace().skip(2);
+            // SYN-SENT, proc_net_tcp(5).
+            fields.next().is_some_and(|remote| remote.ends_with(&there)) && fields.next() == Some("02")
+        };
+        table.lines().filter(is_one).count()
+    }
+}
+
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        thread::yield_now();
+    }
 }
 
 /// A server that does with each connection what it is told to, and remembers what came.

@@ -17,7 +17,7 @@ use super::carry::{Head, Meter};
 use super::exchange::{After, Whom, refuse};
 use super::fields::{Asked, NewCookie, Persistence};
 use super::halves::Shared;
-use super::link::{self, Link};
+use super::link::{self, Link, NoLink};
 use super::refused::Refused;
 use super::sending::{Exchange, Failed, Progress, send};
 use super::shelf::Buffer;
@@ -63,7 +63,11 @@ pub(super) async fn forward<S: Carried>(
     let error = loop {
         let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, note.get_mut()).await {
             Ok(link) => link,
-            Err(error) => break error,
+            Err(NoLink::Unreachable(error)) => break error,
+            Err(NoLink::ClientGone) => {
+                note.into_inner().close(Outcome::Aborted(Side::Downstream));
+                return After::Close;
+            }
         };
         let mut buffer = talk.worker.shelf.buffer();
         let progress = Progress::default();

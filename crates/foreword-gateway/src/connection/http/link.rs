@@ -1,20 +1,26 @@
 //! The connection over which one request is asked: a kept one, or a new one to some endpoint.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::time::{Instant, timeout};
 
 use super::Talk;
+use super::leaving::leaves;
 use super::wire::Wire;
 use crate::connection::Connection;
 use crate::connection::http2::Ask;
 use crate::connection::record::{Fill, RequestRecord};
+use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{Cluster, Protocol, SendHeader};
 use crate::policy::sticky::Token;
+use crate::stream::Carried;
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::{Attempt, Attempts, reach};
@@ -137,97 +143,143 @@ impl Link {
     }
 }
 
-/// Finds a connection to an endpoint of `cluster`. Nothing of the request is sent yet, so another endpoint may be tried.
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum NoLink {
+    /// The client did not wait for it.
+    ClientGone,
+    /// There is none to be had.
+    Unreachable(ConnectError),
+}
+
+/// Finds a connection to an endpoint of `cluster`, for as long as the client waits. Nothing of the request is sent yet, so another
+/// endpoint may be tried.
 ///
 /// After a kept connection turned out dead, `kept_is_welcome` is false: the next one is new.
-pub(super) async fn find<S>(
+pub(super) async fn find<S: Carried>(
     talk: &mut Talk<'_, S>,
     cluster: &Arc<Cluster>,
     attempts: &mut Attempts,
     kept_is_welcome: bool,
     note: &mut RequestRecord<'_>,
-) -> Result<Link, ConnectError> {
-    if kept_is_welcome && let Some(link) = talk.own.take(cluster, attempts.token()) {
-        note.cluster(&cluster.name);
-        note.forwarding(link.chosen.name());
-        link.note(talk.connection, note);
-        return Ok(link);
+) -> Result<Link, NoLink> {
+    let means = Means { own: talk.own, connection: talk.connection, worker: talk.worker };
+    let mut finding = pin!(means.find(cluster, attempts, kept_is_welcome, note));
+    if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(finding.as_mut().poll(cx))).await {
+        return found.map_err(NoLink::Unreachable);
     }
-    note.cluster(&cluster.name);
-    let now = Instant::from_std(note.last_wait());
-    let tell = |attempt: Attempt<'_>| match attempt {
-        Attempt::To(chosen) => note.forwarding(chosen.name()),
-        Attempt::Again => note.retried(),
-        Attempt::Waited(duration) => note.waited(duration),
-    };
-    let connection = talk.connection;
-    let connect = async |chosen: &Chosen| {
-        if cluster.protocol == Protocol::Http2 {
-            let (ask, is_reused) = stream(talk, cluster, chosen, kept_is_welcome).await?;
-            return Ok((Wire::Http2(Box::new(ask)), Vec::new(), is_reused));
-        }
-        if kept_is_welcome
-            && cluster.send_header == SendHeader::None
-            && let Some(shared) = talk.worker.pool.take(chosen.address(), cluster, now)
-        {
-            chosen.account.reused();
-            return Ok((Wire::Http1(Upstream::Shared(shared)), Vec::new(), true));
-        }
-        let opened = open(cluster, chosen).await?;
-        let (upstream, introduction) = opened.introducing(cluster, chosen, connection.introduced()).await?;
-        Ok((Wire::Http1(upstream), introduction, false))
-    };
-    let (chosen, (wire, introduction, is_reused)) =
-        reach(&talk.worker.endpoints, cluster, attempts, tell, connect).await?;
-    let link = Link { wire, introduction, chosen, is_reused };
-    link.note(connection, note);
-    Ok(link)
+    // Boxed, since most requests find one at once and need no room for it.
+    let Talk { stream, spoken, buffer, patience, .. } = talk;
+    let leaving = Box::pin(leaves(stream, *spoken, buffer, patience));
+    tokio::select! {
+        biased;
+        found = finding => found.map_err(NoLink::Unreachable),
+        () = leaving => Err(NoLink::ClientGone),
+    }
 }
 
-/// Finds a stream for one request to the endpoint that was chosen, and tells whether its connection was used before.
-///
-/// Where connections begin with a header, they are this client's alone, as in HTTP/1.
-async fn stream<S>(
-    talk: &Talk<'_, S>,
-    cluster: &Cluster,
-    chosen: &Chosen,
-    kept_is_welcome: bool,
-) -> Result<(Ask, bool), ConnectError> {
-    let (address, is_secure) = (chosen.address(), cluster.tls.is_some());
-    let streams = match cluster.send_header {
-        SendHeader::None => Rc::clone(&talk.worker.streams),
-        _ => talk.own.streams(),
-    };
-    // Terms of TLS that change meanwhile are newer than the connection.
-    let key = streams::key(cluster, address);
-    let kept = || {
-        let kept = streams.take(&key).filter(|_| kept_is_welcome);
-        kept.inspect(|_| chosen.account.reused())
-    };
-    if let Some(connection) = kept() {
-        return Ok((Ask::over(&connection, is_secure), true));
+/// Where a connection may be found, and for whom.
+#[derive(Clone, Copy)]
+struct Means<'t> {
+    own: &'t Own,
+    connection: &'t Connection,
+    worker: &'t Worker,
+}
+
+impl Means<'_> {
+    async fn find(
+        self,
+        cluster: &Arc<Cluster>,
+        attempts: &mut Attempts,
+        kept_is_welcome: bool,
+        note: &mut RequestRecord<'_>,
+    ) -> Result<Link, ConnectError> {
+        let Self { own, connection, worker } = self;
+        note.cluster(&cluster.name);
+        if kept_is_welcome && let Some(link) = own.take(cluster, attempts.token()) {
+            note.forwarding(link.chosen.name());
+            link.note(connection, note);
+            return Ok(link);
+        }
+        let now = Instant::from_std(note.last_wait());
+        let tell = |attempt: Attempt<'_>| match attempt {
+            Attempt::To(chosen) => note.forwarding(chosen.name()),
+            Attempt::Again => note.retried(),
+            Attempt::Waited(duration) => note.waited(duration),
+        };
+        let connect = async |chosen: &Chosen| {
+            if cluster.protocol == Protocol::Http2 {
+                let (ask, is_reused) = self.stream(cluster, chosen, kept_is_welcome).await?;
+                return Ok((Wire::Http2(Box::new(ask)), Vec::new(), is_reused));
+            }
+            if kept_is_welcome
+                && cluster.send_header == SendHeader::None
+                && let Some(shared) = worker.pool.take(chosen.address(), cluster, now)
+            {
+                chosen.account.reused();
+                return Ok((Wire::Http1(Upstream::Shared(shared)), Vec::new(), true));
+            }
+            let opened = open(cluster, chosen).await?;
+            let (upstream, introduction) =
+                opened.introducing(cluster, chosen, connection.introduced()).await?;
+            Ok((Wire::Http1(upstream), introduction, false))
+        };
+        let (chosen, (wire, introduction, is_reused)) =
+            reach(&worker.endpoints, cluster, attempts, tell, connect).await?;
+        let link = Link { wire, introduction, chosen, is_reused };
+        link.note(connection, note);
+        Ok(link)
     }
-    // Those who wait here have room on the connection that the first of them opens. Nobody closes the gate.
-    let gate = streams.gate(&key);
-    let _alone = gate.acquire().await;
-    if let Some(connection) = kept() {
-        return Ok((Ask::over(&connection, is_secure), true));
+
+    /// Finds a stream for one request to the endpoint that was chosen, and tells whether its connection was used before.
+    ///
+    /// Where connections begin with a header, they are this client's alone, as in HTTP/1.
+    async fn stream(
+        self,
+        cluster: &Cluster,
+        chosen: &Chosen,
+        kept_is_welcome: bool,
+    ) -> Result<(Ask, bool), ConnectError> {
+        let (address, is_secure) = (chosen.address(), cluster.tls.is_some());
+        let streams = match cluster.send_header {
+            SendHeader::None => Rc::clone(&self.worker.streams),
+            _ => self.own.streams(),
+        };
+        // Terms of TLS that change meanwhile are newer than the connection.
+        let key = streams::key(cluster, address);
+        let kept = || {
+            let kept = streams.take(&key).filter(|_| kept_is_welcome);
+            kept.inspect(|_| chosen.account.reused())
+        };
+        if let Some(connection) = kept() {
+            return Ok((Ask::over(&connection, is_secure), true));
+        }
+        // Those who wait here have room on the connection that the first of them opens. Nobody closes the gate.
+        let gate = streams.gate(&key);
+        let _alone = gate.acquire().await;
+        if let Some(connection) = kept() {
+            return Ok((Ask::over(&connection, is_secure), true));
+        }
+        let opened = open(cluster, chosen).await?;
+        let upstream =
+            opened.introduce(cluster, chosen, self.connection.introduced(), b"").await?.into_stream();
+        let failed = |source| ConnectError::Failed { address: address.clone(), source };
+        if !upstream.may_speak_http2() {
+            return Err(failed(io::Error::other(
+                "expected it to agree on `h2` by ALPN, found that it does not",
+            )));
+        }
+        let times = &cluster.timeout;
+        let told = Told { address: address.clone(), account: Rc::clone(&chosen.account) };
+        let begun =
+            timeout(times.connect, Multiplexed::begin(upstream, times.idle, times.response, told)).await;
+        let connection = match begun {
+            Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
+            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
+        };
+        streams.put(key, &connection);
+        Ok((Ask::over(&connection, is_secure), false))
     }
-    let opened = open(cluster, chosen).await?;
-    let upstream = opened.introduce(cluster, chosen, talk.connection.introduced(), b"").await?.into_stream();
-    let failed = |source| ConnectError::Failed { address: address.clone(), source };
-    if !upstream.may_speak_http2() {
-        return Err(failed(io::Error::other("expected it to agree on `h2` by ALPN, found that it does not")));
-    }
-    let times = &cluster.timeout;
-    let told = Told { address: address.clone(), account: Rc::clone(&chosen.account) };
-    let begun = timeout(times.connect, Multiplexed::begin(upstream, times.idle, times.response, told)).await;
-    let connection = match begun {
-        Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
-        Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
-    };
-    streams.put(key, &connection);
-    Ok((Ask::over(&connection, is_secure), false))
 }
 
 impl Mine {

@@ -11,6 +11,7 @@ mod exchange;
 mod fields;
 mod forward;
 mod halves;
+mod leaving;
 mod link;
 mod pace;
 mod patience;

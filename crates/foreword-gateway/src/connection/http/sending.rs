@@ -118,9 +118,9 @@ async fn watch(
     pending().await
 }
 
-/// How long a client that has ended its own side waits for its answer to begin: long enough for most answers, and far
-/// shorter than clients that are gone may hold their seats and their endpoints.
-const PATIENCE_AFTER_END: Duration = Duration::from_secs(5);
+/// How long a client that has ended its own side waits for a way to an endpoint, and then for its answer to begin: long enough for
+/// most answers, and far shorter than clients that are gone may hold their seats and their endpoints.
+pub(super) const PATIENCE_AFTER_END: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -103,6 +103,15 @@ impl Carried for Stream<'_> {
     fn gather(&mut self, cx: &mut Context<'_>) {
         self.incoming.gather(cx);
     }
+
+    /// Small pieces of its body are gathered meanwhile.
+    async fn breaks_off(&mut self) {
+        poll_fn(|cx| {
+            self.incoming.gather(cx);
+            self.outgoing.poll_reset(cx).map(drop)
+        })
+        .await;
+    }
 }
 
 impl AsyncRead for Stream<'_> {

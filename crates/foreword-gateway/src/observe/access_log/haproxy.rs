@@ -89,8 +89,10 @@ fn route(entry: &Entry<'_>, out: &mut Vec<u8>) {
 
 /// The time in the queue, and the time to connect.
 fn connect_timers(entry: &Entry<'_>, out: &mut Vec<u8>) {
-    let queued = entry.exchange.queued.unwrap_or_default();
-    match entry.exchange.forwarded {
+    let exchange = entry.exchange;
+    let queued = exchange.queued.unwrap_or_default();
+    // Whoever left the line has stood in it.
+    match exchange.forwarded || exchange.queued.is_some() {
         true => write(out, format_args!("{}/", millis(queued))),
         false => out.extend_from_slice(b"-1/"),
     }

@@ -1,0 +1,97 @@
+//! A client that leaves while its request still waits for a way to an endpoint.
+
+use std::pin::pin;
+
+use super::Spoken;
+use super::patience::Patience;
+use super::sending::PATIENCE_AFTER_END;
+use super::shelf::{BUFFER, Buffer};
+use crate::stream::Carried;
+
+/// Ends when the client has left, for as long as nothing of its request is sent.
+///
+/// What comes meanwhile is kept for later, as far as there is room. The end of its stream is no reset: who only says no more waits
+/// for a way as long as for an answer then. Over HTTP/2 nothing needs to be read: a stream is reset or it is not, and its window
+/// holds the rest back.
+pub(super) async fn leaves(
+    stream: &mut impl Carried,
+    spoken: Spoken,
+    buffer: &mut Buffer<'_>,
+    patience: &Patience<'_>,
+) {
+    while spoken == Spoken::Http1 && buffer.has_room(BUFFER) {
+        match buffer.fill(stream, BUFFER).await {
+            Ok(0) => {
+                let _reset = patience.within(PATIENCE_AFTER_END, pin!(stream.breaks_off())).await;
+                return;
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+    stream.breaks_off().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+    use crate::connection::http::patience::tests::patiently;
+    use crate::connection::http::shelf::Shelf;
+    use crate::stream::Stream;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_no_more_is_given_the_time_it_has_for_its_answer() {
+        let (mut client, mut stream) = duplex(64);
+        client.write_all(b"more").await.unwrap();
+        client.shutdown().await.unwrap();
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        let begun = Instant::now();
+        patiently(async |patience| leaves(&mut stream, Spoken::Http1, &mut buffer, patience).await).await;
+        assert_eq!(begun.elapsed(), PATIENCE_AFTER_END);
+        assert_eq!(buffer.bytes(), b"more", "it is there for whoever asks in its name");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_more_than_there_is_room_for_has_not_left() {
+        let (mut client, mut stream) = duplex(2 * BUFFER);
+        client.write_all(&[b'x'; 2 * BUFFER]).await.unwrap();
+        drop(client);
+        let shelf = Shelf::default();
+        let mut buffer = shelf.buffer();
+        let left = patiently(async |patience| {
+            timeout(HOUR, leaves(&mut stream, Spoken::Http1, &mut buffer, patience)).await
+        });
+        assert!(left.await.is_err());
+        assert_eq!(buffer.bytes().len(), BUFFER);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_resets_has_left_whether_or_not_there_was_room_for_what_it_said() {
+        for said in [0, 3 * BUFFER] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut stream = Stream::Tcp(listener.accept().await.unwrap().0);
+            client.write_all(&vec![b'x'; said]).await.unwrap();
+            client.set_zero_linger().unwrap();
+            let shelf = Shelf::default();
+            let mut buffer = shelf.buffer();
+            patiently(async |patience| {
+                let resets = async {
+                    tokio::task::yield_now().await;
+                    drop(client);
+                };
+                tokio::join!(leaves(&mut stream, Spoken::Http1, &mut buffer, patience), resets);
+            })
+            .await;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Clients that leave before their request has a way to an endpoint: it holds nothing any more, and has its line.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use foreword_gateway::Gateway;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::balance::held;
+use crate::support::*;
+use crate::tls::certificate;
+
+/// A gateway whose endpoint takes no connection, and never says so.
+pub(crate) struct Waiting {
+    pub(crate) gateway: Gateway,
+    endpoint: Full,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Waiting {
+    /// `listener` is more keys of the listener.
+    pub(crate) fn new(listener: &str) -> Self {
+        let (endpoint, folder) = (Full::new(), tempfile::tempdir().unwrap());
+        let log = folder.path().join("access.log");
+        let (keys, cluster) = (format!("{listener}\ncluster = \"app\""), "timeout = { connect = \"5m\" }");
+        let text = file(&[endpoint.address], &keys, cluster) + &logging(&log);
+        Self { gateway: gateway(&text), endpoint, log, _folder: folder }
+    }
+
+    /// How many sockets there are that connect, and how many places at the endpoint are taken.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let in_use = metric(&self.gateway, "foreword_endpoint_in_use{");
+        (self.endpoint.connecting(), in_use as usize)
+    }
+
+    /// Waits until so many requests wait.
+    pub(crate) fn until(&self, count: usize) {
+        wait_until(&format!("{count} wait"), || self.held() == (count, count));
+    }
+
+    /// What the log says, once it tells of so many.
+    pub(crate) fn lines(&self, count: usize) -> Vec<String> {
+        lines(&self.log, count)
+    }
+}
+
+fn logging(log: &std::path::Path) -> String {
+    let format = "{http.response.status_code} {termination} {termination.state}";
+    format!("[log.access]\nto = \"file:{}\"\nformat = \"{format}\"\n", log.display())
+}
+
+fn lines(log: &std::path::Path, count: usize) -> Vec<String> {
+    let lines = || -> Vec<String> {
+        std::fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    wait_until(&format!("{count} lines"), || lines().len() >= count);
+    lines()
+}
+
+/// The value of the first series whose line begins so.
+fn metric(gateway: &Gateway, begins: &str) -> f64 {
+    let mut page = String::new();
+    gateway.observer().write_metrics(&mut page).unwrap();
+    let line = page.lines().find(|line| line.starts_with(begins));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap()
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_client_that_resets_while_we_connect_is_asked_for_no_more() {
+    let begun = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    // More of it than is read ahead.
+    let posted = [&begun[..], &[b'x'; 100_000]].concat();
+    for said in [GET, begun, &posted] {
+        let waiting = Waiting::new("");
+        let mut client = Wire::to(&waiting.gateway);
+        client.write(said);
+        waiting.until(1);
+        client.reset();
+        assert_eq!(waiting.lines(1), ["- aborted CC--"], "{} bytes", said.len());
+        waiting.until(0);
+    }
+}
+
+#[test]
+fn a_client_under_tls_that_resets_or_breaks_off_while_we_connect_is_asked_for_no_more() {
+    for is_reset in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let (keys, config) = certificate(folder.path());
+        let waiting = Waiting::new(&keys);
+        let tcp = Wire::to(&waiting.gateway).stream;
+        let socket = tcp.try_clone().unwrap();
+        let mut client = under_tls(tcp, config);
+        std::io::Write::write_all(&mut client, GET).unwrap();
+        waiting.until(1);
+        drop(client);
+        if is_reset {
+            Wire::new(socket).reset();
+        } else {
+            // Nobody who means to hear an answer ends TLS so.
+            drop(socket);
+        }
+        assert_eq!(waiting.lines(1), ["- aborted CC--"], "reset: {is_reset}");
+        waiting.until(0);
+    }
+}
+
+fn under_tls(
+    tcp: std::net::TcpStream,
+    config: ClientConfig,
+) -> StreamOwned<ClientConnection, std::net::TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp)
+}
+
+#[test]
+fn a_client_that_resets_leaves_the_line_and_one_that_only_says_no_more_has_its_turn() {
+    let (endpoint, came, go) = held();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let cluster = "max = { connections = 1 }\ntimeout = { queue = \"5m\" }";
+    let gateway = gateway(&(file(&[endpoint.address], "cluster = \"app\"", cluster) + &logging(&log)));
+    let stands = |count: usize| {
+        wait_until("the line", || metric(&gateway, "foreword_cluster_queue{") == count as f64);
+    };
+    let mut clients: Vec<Wire> = Vec::new();
+    for place in 0..4 {
+        let mut client = Wire::to(&gateway);
+        client.write(GET);
+        if place == 0 {
+            came.recv_timeout(PATIENCE).unwrap();
+        }
+        stands(place);
+        clients.push(client);
+    }
+    clients.remove(1).reset();
+    stands(2);
+    assert_eq!(lines(&log, 1), ["- aborted CQ--"]);
+    let left = "foreword_cluster_queued_total{cluster=\"app\",result=\"abandoned\"}";
+    assert_eq!(metric(&gateway, left), 1.0);
+    clients[1].finish();
+    for (place, client) in clients.iter_mut().enumerate() {
+        if place > 0 {
+            came.recv_timeout(PATIENCE).unwrap();
+        }
+        go.send(()).unwrap();
+        assert_eq!(client.answer("GET").unwrap().status, 200);
+    }
+    stands(0);
+}
