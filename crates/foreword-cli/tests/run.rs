@@ -33,6 +33,14 @@ impl Run {
         Self::spawn(command)
     }
 
+    /// Under limits that the shell sets.
+    fn limited(limits: &str, file: &Path) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("{limits} && exec \"$0\" run -c \"$1\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_foreword")]).arg(file).env_remove("RUST_LOG");
+        Self::spawn(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -299,10 +307,7 @@ fn a_level_that_there_is_not_silences_nothing() {
 #[test]
 fn the_limit_of_descriptors_is_raised_and_bounds_the_connections_of_all_listeners() {
     let scene = Scene::new();
-    let mut command = Command::new("sh");
-    let script = "ulimit -Sn 90 && ulimit -Hn 160 && exec \"$0\" run -c \"$1\"";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_foreword")]).arg(scene.write("")).env_remove("RUST_LOG");
-    let mut run = Run::spawn(command);
+    let mut run = Run::limited("ulimit -Sn 90 && ulimit -Hn 160", &scene.write(""));
     let address = run.address();
     let limits = fs::read_to_string(format!("/proc/{}/limits", run.child.id())).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
@@ -313,6 +318,30 @@ fn the_limit_of_descriptors_is_raised_and_bounds_the_connections_of_all_listener
     let line = run.line_with("FW702");
     assert!(line.contains("connections in all (RLIMIT_NOFILE)"), "{line}");
     ask(&mut open);
+}
+
+#[test]
+fn a_limit_of_descriptors_that_is_too_low_for_what_the_file_allows_is_told_at_the_start_and_the_reload() {
+    let scene = Scene::new();
+    let mut run = Run::limited("ulimit -n 64", &scene.write(""));
+    let line = run.line_with("FW708");
+    assert!(line.contains("found a limit of 64, for 1. Raise LimitNOFILE."), "{line}");
+    tunnel(run.address());
+
+    let bounded = |most: u32| {
+        let path = scene.write("");
+        let text = fs::read_to_string(&path).unwrap();
+        let key = format!("mode = \"tcp\"\nmax = {{ connections = {most} }}");
+        fs::write(&path, text.replace("mode = \"tcp\"", &key)).unwrap();
+        path
+    };
+    let mut run = Run::limited("ulimit -n 1024", &bounded(200));
+    tunnel(run.address());
+    assert!(!run.seen.iter().any(|line| line.contains("FW708")), "{:?}", run.seen);
+    bounded(2000);
+    run.signal("HUP");
+    let line = run.line_with("FW708");
+    assert!(line.contains("for 2000 connections, found a limit of 1024,"), "{line}");
 }
 
 /// A gateway whose standard error takes nothing more: its pipe is full, and the reader reads no further.

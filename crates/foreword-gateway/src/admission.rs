@@ -36,6 +36,11 @@ impl Capacity {
         Arc::new(Self { open: Arc::default(), limit, began: Instant::now(), told: AtomicU64::new(u64::MAX) })
     }
 
+    /// How many there may be.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Says that there are no descriptors left, once a second however many loops find it.
     pub(crate) fn tell_shortage(&self, listener: &str, error: &io::Error) {
         let second = self.began.elapsed().as_secs();

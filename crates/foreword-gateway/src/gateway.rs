@@ -98,6 +98,7 @@ impl Gateway {
         let workers = plan.workers.get();
         let plan = Arc::new(plan);
         let sockets = Sockets::new(&plan, workers);
+        sockets.tell_of_shortage(&plan);
         let observer = Observer::new(workers);
         let states = States::new(Arc::clone(&observer));
         let mut state = State {
@@ -184,6 +185,7 @@ impl Gateway {
         plan.take_over(&state.plan);
         let plan = Arc::new(plan);
         let prepared = state.prepare(&plan, &self.observer)?;
+        state.sockets.tell_of_shortage(&plan);
         let doors = state.take(prepared, &self.observer, &self.control);
         self.control.follow(&plan);
         self.files.follow(plan.watched());

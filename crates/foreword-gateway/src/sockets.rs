@@ -12,6 +12,7 @@ pub use self::bind::BindError;
 pub(crate) use self::bind::{Beside, Socket, SocketFile, bind};
 use crate::admission::{Capacity, Post};
 use crate::plan::{Bind, Listener, Plan};
+use crate::refusal::Code;
 
 /// A listener's address as it came out, with its port if that was left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ impl std::error::Error for BindErrors {}
 #[derive(Debug)]
 pub(crate) struct Sockets {
     workers: usize,
+    /// How many the process may have.
+    descriptors: usize,
     bound: HashMap<BindKey, Kept>,
     posts: HashMap<Box<str>, Arc<Post>>,
     capacity: Arc<Capacity>,
@@ -66,16 +69,32 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// Nothing is bound yet. So many connections can be held as descriptors allow beside the sockets of `plan`.
     pub(crate) fn new(plan: &Plan, workers: usize) -> Self {
-        let sockets = plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers;
-        let budget = Budget::new(descriptors(), workers, sockets);
+        let descriptors = descriptors();
+        let budget = Budget::new(descriptors, workers, sockets_of(plan, workers));
         Self {
             workers,
+            descriptors,
             bound: HashMap::new(),
             posts: HashMap::new(),
             capacity: Capacity::new(budget.connections),
             kept_per_worker: budget.kept,
             pipes_per_worker: budget.pipes,
             next_door: 0,
+        }
+    }
+
+    /// Says so if `plan` allows more connections than descriptors do.
+    pub(crate) fn tell_of_shortage(&self, plan: &Plan) {
+        let asked = asked(plan.listeners.iter().map(|listener| listener.max.connections));
+        let held = self.capacity.limit();
+        if held < asked {
+            let (limit, enough) =
+                (self.descriptors, enough(asked, self.workers, sockets_of(plan, self.workers)));
+            tracing::warn!(
+                "expected {enough} file descriptors, for {asked} connections, found a limit of {limit}, for {held}. \
+                 Raise LimitNOFILE. [{}]",
+                Code::FewDescriptors
+            );
         }
     }
 
@@ -245,13 +264,36 @@ struct Budget {
 
 impl Budget {
     fn new(descriptors: usize, workers: usize, sockets: usize) -> Self {
-        let taken = RESERVED.saturating_add(PER_WORKER.saturating_mul(workers)).saturating_add(sockets);
-        let free = descriptors.saturating_sub(taken);
+        let free = descriptors.saturating_sub(Self::taken(workers, sockets));
         let kept = (free / KEPT_SHARE / workers.max(1)).min(MOST_KEPT);
         let pipes = (free / PIPES_SHARE / workers.max(1)).min(MOST_PIPES);
         let connections = (free - (kept + pipes * PER_PIPE) * workers) / PER_CONNECTION;
         Self { connections: connections.max(1), kept, pipes }
     }
+
+    /// What connections get nothing of.
+    fn taken(workers: usize, sockets: usize) -> usize {
+        RESERVED.saturating_add(PER_WORKER.saturating_mul(workers)).saturating_add(sockets)
+    }
+}
+
+/// How many sockets listen for `plan`.
+fn sockets_of(plan: &Plan, workers: usize) -> usize {
+    plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers
+}
+
+/// How many connections there should be room for, by the bounds of all listeners. Those without one have room for a few in common.
+fn asked(bounds: impl Iterator<Item = Option<usize>> + Clone) -> usize {
+    let unbounded = if bounds.clone().any(|bound| bound.is_none()) { FEW } else { 0 };
+    bounds.flatten().fold(unbounded, usize::saturating_add)
+}
+
+/// How many descriptors are enough for so many connections: what is free beside workers and sockets, less the largest shares of
+/// pools and pipes.
+fn enough(connections: usize, workers: usize, sockets: usize) -> usize {
+    let free = connections.saturating_mul(PER_CONNECTION * KEPT_SHARE * PIPES_SHARE)
+        / (KEPT_SHARE * PIPES_SHARE - PIPES_SHARE - PER_PIPE * KEPT_SHARE);
+    free.saturating_add(Budget::taken(workers, sockets)).saturating_add(1)
 }
 
 /// A bind of a listener.
@@ -275,6 +317,9 @@ fn descriptors() -> usize {
     };
     descriptors.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
+
+/// Fewer connections at once than that are hardly meant where nobody set a bound.
+const FEW: usize = 100;
 
 /// A connection has a socket on each side.
 const PER_CONNECTION: usize = 2;
@@ -321,5 +366,29 @@ mod tests {
         assert_eq!(Budget::new(1 << 20, 4, 4).kept, MOST_KEPT);
         assert_eq!(Budget::new(10, 4, 4), Budget { connections: 1, kept: 0, pipes: 0 });
         assert!(Budget::new(usize::MAX, 4, 4).connections > 1 << 30);
+    }
+
+    #[test]
+    fn what_is_said_to_be_enough_is_enough_and_hardly_more() {
+        for connections in [1, 7, FEW, 10_000, 1 << 24] {
+            for (workers, sockets) in [(1, 1), (4, 12), (64, 128)] {
+                let enough = enough(connections, workers, sockets);
+                assert!(Budget::new(enough, workers, sockets).connections >= connections);
+                // The larger shares are bounded, so of many connections less would do.
+                let fewer = enough - enough / 5 - 4;
+                assert!(
+                    Budget::new(fewer, workers, sockets).connections < connections.max(2),
+                    "{connections}"
+                );
+            }
+        }
+        assert_eq!(enough(usize::MAX, 1, 1), usize::MAX / 432 + 74);
+    }
+
+    #[test]
+    fn listeners_ask_for_as_many_connections_as_they_may_have() {
+        assert_eq!(asked([Some(10), Some(20)].into_iter()), 30);
+        assert_eq!(asked([Some(10), None, None].into_iter()), 10 + FEW);
+        assert_eq!(asked([Some(usize::MAX), None].into_iter()), usize::MAX);
     }
 }

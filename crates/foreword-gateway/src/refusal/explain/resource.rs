@@ -67,6 +67,16 @@ pub(super) const PAGES: &[Page] = &[
                  `edns-buffer-size: 1232` and the like. The line names the sizes.",
     },
     Page {
+        code: Code::FewDescriptors,
+        meaning: "The limit of open files, raised as far as the process may, holds fewer connections than the file allows: than \
+                  `max = { connections = … }` of all listeners together or, where a listener has none, than a hundred. The gateway \
+                  runs, and beyond what the limit holds new connections are closed (FW702).",
+        cause: "A hard limit that was set for other programs, in the unit, in a container or in `limits.conf`, or a \
+                `max.connections` larger than meant.",
+        remedy: "Raise the limit to what the line says (`LimitNOFILE=` in the unit, `--ulimit nofile=` of a container, \
+                 `ulimit -Hn` in a shell) and start again, since it is read at the start alone; or lower `max.connections`.",
+    },
+    Page {
         code: Code::RateLimited,
         meaning: "`rate_limit` of a rule or of the listener had let as many pass for this key as it lets in that time. A \
                   rule's request was answered with its status, 429 unless it says another, and `Retry-After`; in tcp \
