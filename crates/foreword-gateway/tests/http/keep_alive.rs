@@ -1,5 +1,7 @@
 //! Connections that last: requests one behind the other, downstream and upstream.
 
+use std::io::Write;
+
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -105,6 +107,19 @@ fn whoever_asks_to_close_is_told_so_and_closed() {
     let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
     assert!(client.is_closed());
+}
+
+#[test]
+fn whoever_goes_on_after_the_last_answer_is_not_listened_to_for_long() {
+    let endpoint = Endpoint::polite();
+    let gateway = in_front_of(&endpoint);
+    let mut client = Wire::to(&gateway);
+    socket2::SockRef::from(&client.stream).set_send_buffer_size(64 * 1024).unwrap();
+    let answer = client.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    let more = [b'x'; 16 * 1024];
+    // 4 MiB: far more than buffers on the way take, and less than is read of a request that is not whole.
+    assert!((0..256).any(|_| client.stream.write_all(&more).is_err()));
 }
 
 #[test]

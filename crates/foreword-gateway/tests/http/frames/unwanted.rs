@@ -2,21 +2,21 @@
 
 use super::*;
 
-/// What is said of the stream until the other side has answered twice that it is still there: whatever comes with an answer,
-/// or right behind it, has come by then.
-fn said_of(client: &mut Frames, stream: u32) -> Vec<Frame> {
-    let mut said = Vec::new();
+/// Whether nothing is said of the stream until the other side has answered twice that it is still there: whatever comes with
+/// an answer, or right behind it, has come by then.
+fn nothing_is_said_of(stream: u32, client: &mut Frames, when: &str) -> Result<(), String> {
     for _ in 0..2 {
         client.send(PING, 0, 0, b"anything");
         loop {
-            let frame = client.next().expect("the connection goes on");
-            if frame.kind == PING {
-                break;
+            match client.next() {
+                None => return Err(format!("{when}: the end")),
+                Some(frame) if frame.stream == stream => return Err(format!("{when}: {frame:?}")),
+                Some(frame) if frame.kind == PING => break,
+                Some(_) => {}
             }
-            said.extend(Some(frame).filter(|frame| frame.stream == stream));
         }
     }
-    said
+    Ok(())
 }
 
 fn ends(frame: &Frame, stream: u32) -> bool {
@@ -39,21 +39,17 @@ fn who_still_sends_what_is_refused_is_not_reset_before_the_refusal_can_be_read()
     let gateway = limited(&endpoint);
     within_its_second(|| {
         let mut client = Frames::in_clear(Wire::to(&gateway).stream).greeted();
-        let nothing = |client: &mut Frames, when: &str| match said_of(client, 1) {
-            said if said.is_empty() => Ok(()),
-            said => Err(format!("{when}: {said:?}")),
-        };
         client.post(1, &post());
         let head = client.wait(|frame| frame.kind == HEADERS).unwrap();
         assert_eq!((head.stream, head.status()), (1, 413));
         client.wait(|frame| ends(frame, 1)).unwrap();
-        nothing(&mut client, "while it may still be sending")?;
+        nothing_is_said_of(1, &mut client, "while it may still be sending")?;
         // What the window has room for, and no more: none is given back.
         client.write(&frame(DATA, 0, 1, &[b'x'; 16_000]).repeat(4));
-        nothing(&mut client, "while it is sending")?;
+        nothing_is_said_of(1, &mut client, "while it is sending")?;
         // Whoever ends the request has ended the stream.
         client.send(DATA, END_STREAM, 1, b"x");
-        nothing(&mut client, "when it has sent all")
+        nothing_is_said_of(1, &mut client, "when it has sent all")
     });
     assert!(endpoint.seen.all().is_empty());
 }
