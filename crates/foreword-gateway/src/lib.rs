@@ -18,6 +18,7 @@ pub mod trial;
 mod acme;
 mod admin;
 mod admission;
+mod alarm;
 mod connection;
 mod control;
 mod datagram;

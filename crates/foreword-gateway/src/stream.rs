@@ -5,6 +5,7 @@ pub(crate) mod gathering;
 pub(crate) mod http2;
 pub(crate) mod linger;
 pub(crate) mod outgoing;
+pub(crate) mod tcp;
 
 use std::future::{Future, pending};
 use std::io;
@@ -14,18 +15,19 @@ use std::task::{Context, Poll, ready};
 use rustix::net::SendFlags;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_rustls::server::TlsStream;
 
 use self::either::stream_of_either;
 use self::gathering::{Ends, Gathering};
+use self::tcp::Tcp;
 use crate::policy::cluster::Keepalive;
 
 /// A connected stream socket.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// Over IPv4 or IPv6.
-    Tcp(TcpStream),
+    Tcp(Tcp),
     /// On this machine.
     Unix(UnixStream),
 }
@@ -34,7 +36,7 @@ impl Stream {
     /// Reads what is there and waits for nothing.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Tcp(tcp) => tcp.socket().try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
         }
     }
@@ -65,13 +67,13 @@ impl Stream {
     ) -> Poll<io::Result<T>> {
         loop {
             ready!(match self {
-                Self::Tcp(stream) if interest.is_readable() => stream.poll_read_ready(cx),
-                Self::Tcp(stream) => stream.poll_write_ready(cx),
+                Self::Tcp(tcp) if interest.is_readable() => tcp.socket().poll_read_ready(cx),
+                Self::Tcp(tcp) => tcp.socket().poll_write_ready(cx),
                 Self::Unix(stream) if interest.is_readable() => stream.poll_read_ready(cx),
                 Self::Unix(stream) => stream.poll_write_ready(cx),
             })?;
             let done = match self {
-                Self::Tcp(stream) => stream.try_io(interest, || work(stream.as_fd())),
+                Self::Tcp(tcp) => tcp.socket().try_io(interest, || work(tcp.socket().as_fd())),
                 Self::Unix(stream) => stream.try_io(interest, || work(stream.as_fd())),
             };
             if !matches!(&done, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
@@ -82,9 +84,9 @@ impl Stream {
 
     /// Has the kernel ask whether the other end is still there.
     pub(crate) fn keep_alive(&self, keepalive: Option<Keepalive>) {
-        if let (Self::Tcp(stream), Some(keepalive)) = (self, keepalive) {
+        if let (Self::Tcp(tcp), Some(keepalive)) = (self, keepalive) {
             // Without it the idle timeout finds out all the same.
-            let _gone = ask_for_life(&SockRef::from(stream), keepalive);
+            let _gone = ask_for_life(&SockRef::from(tcp.socket()), keepalive);
         }
     }
 
@@ -92,16 +94,16 @@ impl Stream {
     async fn is_reset(&self) {
         // It cannot be asked only where the runtime ends.
         let _ready = match self {
-            Self::Tcp(stream) => stream.ready(Interest::ERROR).await,
+            Self::Tcp(tcp) => tcp.socket().ready(Interest::ERROR).await,
             Self::Unix(stream) => stream.ready(Interest::ERROR).await,
         };
     }
 
     /// Has the close that follows be a reset, as when the other side of a tunnel was reset.
     pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Self::Tcp(tcp) = self {
             // It fails only on a socket that is gone already, and then there is nobody to tell.
-            let _gone = stream.set_zero_linger();
+            let _gone = tcp.socket().set_zero_linger();
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{Accepted, Guest, arrival, refuse};
 use crate::plan::Keepalive;
 use crate::refusal::Code;
 use crate::sockets::Socket;
+use crate::stream::tcp::Tcp;
 use crate::stream::{self, Stream};
 
 /// Takes in whoever comes through a door, until it closes; then those who had come before.
@@ -154,7 +155,12 @@ fn tcp(stream: TcpStream, peer: SocketAddr, local: Option<&PeerAddr>) -> io::Res
         Some(local) => *local,
         None => PeerAddr::from(stream.local_addr()?),
     };
-    Ok(Accepted { stream: Stream::Tcp(stream), peer: PeerAddr::from(peer), local, at: Instant::now() })
+    Ok(Accepted {
+        stream: Stream::Tcp(Tcp::accepted(stream)),
+        peer: PeerAddr::from(peer),
+        local,
+        at: Instant::now(),
+    })
 }
 
 fn unix(stream: UnixStream) -> Accepted {

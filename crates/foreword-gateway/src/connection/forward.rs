@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 pub(crate) use self::way::Means;
 use self::way::{Broken, Way};
-use super::alarm::Alarm;
 use super::error::ServeError;
 use super::header_watch::HeaderWatch;
+use crate::alarm::Alarm;
 use crate::stream::Carried;
 
 /// How many bytes went where.
@@ -97,28 +97,28 @@ impl Forward {
 
     /// Carries bytes until both sides have ended, one has broken, or nothing moved for too long.
     ///
-    /// `moved` is told at once of what moved, so that whoever counts is right also when this is dropped. `end` is asked
-    /// when all look up: after how long it must end for other reasons.
-    pub(crate) async fn run(
+    /// `moved` is told at once of what moved, so that whoever counts is right also when this is dropped. `look_again`
+    /// is asked when all look up: after how long they must for other reasons, or why it ends.
+    pub(crate) async fn run<U: Carried>(
         mut self,
         down: &mut impl Carried,
-        up: &mut impl Carried,
+        up: &mut U,
         means: Means<'_>,
         alarm: &Alarm,
-        end: impl Fn() -> Result<Option<Duration>, ServeError>,
+        look_again: impl Fn(&U) -> Result<Option<Duration>, ServeError>,
         mut moved: impl FnMut(Traffic),
     ) -> Result<(), ServeError> {
-        poll_fn(|cx| self.poll(cx, (&mut *down, &mut *up), means, alarm, &end, &mut moved)).await
+        poll_fn(|cx| self.poll(cx, (&mut *down, &mut *up), means, alarm, &look_again, &mut moved)).await
     }
 
     /// As [`run`](Self::run), for whoever keeps all that it needs himself.
-    pub(crate) fn poll(
+    pub(crate) fn poll<U: Carried>(
         &mut self,
         cx: &mut Context<'_>,
-        (down, up): (&mut impl Carried, &mut impl Carried),
+        (down, up): (&mut impl Carried, &mut U),
         means: Means<'_>,
         alarm: &Alarm,
-        end: impl FnOnce() -> Result<Option<Duration>, ServeError>,
+        look_again: impl FnOnce(&U) -> Result<Option<Duration>, ServeError>,
         moved: impl FnOnce(Traffic),
     ) -> Poll<Result<(), ServeError>> {
         let mut now = Traffic::default();
@@ -129,7 +129,7 @@ impl Forward {
             moved(now);
         }
         match self.judge(ways) {
-            Poll::Pending => self.look_up(cx, alarm, end),
+            Poll::Pending => self.look_up(cx, alarm, || look_again(up)),
             over => over,
         }
     }
@@ -179,7 +179,7 @@ impl Forward {
         &mut self,
         cx: &Context<'_>,
         alarm: &Alarm,
-        end: impl FnOnce() -> Result<Option<Duration>, ServeError>,
+        look_again: impl FnOnce() -> Result<Option<Duration>, ServeError>,
     ) -> Poll<Result<(), ServeError>> {
         let patience = self.upwards.begin_to_wait();
         if !alarm.rang() && patience.is_none() {
@@ -189,12 +189,12 @@ impl Forward {
         if let Some(error) = self.bounds.exceeded(self.last, now) {
             return Poll::Ready(Err(error));
         }
-        let end = match end() {
+        let again = match look_again() {
             Ok(left) => left.map(|left| now + left),
             Err(error) => return Poll::Ready(Err(error)),
         };
         let over = self.bounds.next_look(self.last);
-        alarm.set(cx, [patience, end].into_iter().flatten().fold(over, Instant::min));
+        alarm.set(cx, [patience, again].into_iter().flatten().fold(over, Instant::min));
         Poll::Pending
     }
 }
@@ -240,7 +240,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::connection::alarm::Alarms;
+    use crate::alarm::Alarms;
     use crate::connection::pipes::Pipes;
     use crate::observe::Observer;
     use crate::observe::journal::Scribe;
@@ -281,7 +281,7 @@ mod tests {
             };
             tokio::select! {
                 biased;
-                outcome = forward.run(down, up, means, &alarm, || Ok(None), moved) => outcome,
+                outcome = forward.run(down, up, means, &alarm, |_| Ok(None), moved) => outcome,
                 () = self.2.run() => unreachable!("a clock never ends"),
             }
         }

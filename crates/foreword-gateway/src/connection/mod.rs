@@ -1,7 +1,6 @@
 //! The story of a connection: accepted, identified, handed to its mode, recorded once.
 
 pub(crate) mod accept;
-pub(crate) mod alarm;
 pub(crate) mod chapter;
 pub(crate) mod door;
 pub(crate) mod error;
@@ -28,7 +27,6 @@ use foreword::{Client, PeerAddr, Transport, Version};
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
-use self::alarm::Alarm;
 use self::chapter::Chapter;
 use self::door::Served;
 use self::error::ServeError;
@@ -36,6 +34,7 @@ use self::identify::{Ends, identify};
 use self::record::{ClientKnown, Record, TlsKnown};
 use self::shared::{Present, Worker};
 use crate::admission::Place;
+use crate::alarm::Alarm;
 use crate::drain::Drain;
 use crate::plan::{Http2, Listener, Mode};
 use crate::policy::facts::{ConnectionFacts, HelloFacts, TlsFacts};

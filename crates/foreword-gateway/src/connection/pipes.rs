@@ -179,11 +179,12 @@ mod tests {
 
     use super::*;
     use crate::observe::Observer;
+    use crate::stream::tcp::Tcp;
 
     async fn pair() -> (TcpStream, Stream) {
         let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
-        (far, Stream::Tcp(door.accept().await.unwrap().0))
+        (far, Stream::Tcp(Tcp::accepted(door.accept().await.unwrap().0)))
     }
 
     fn pipes(most: usize) -> Rc<Pipes> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::alarm::Alarms;
 use super::forward::{Means, Scratch};
 use super::http::Shelf;
 use super::pipes::Pipes;
+use crate::alarm::Alarms;
 use crate::drain::{Phase, Progress};
 use crate::observe::journal::Scribe;
 use crate::tls::challenges::Challenges;

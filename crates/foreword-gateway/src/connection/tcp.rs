@@ -16,8 +16,10 @@ use super::error::ServeError;
 use super::forward::{Forward, Scratch, Traffic};
 use super::header_watch::{HeaderWatch, Seen};
 use super::record::{Fill, Record};
-use super::tunnel::{Tunnel, note};
+use super::tunnel::{Questions, Tunnel, note};
 use super::{Connection, Guest, until_cut_off};
+use crate::alarm::Alarm;
+use crate::alarm::patience::Patience;
 use crate::connection::shared::Worker;
 use crate::observe::Name;
 use crate::plan::{Cluster, HeaderPlacement, InnerHeader, Listener, SecondHeader};
@@ -43,7 +45,7 @@ pub(crate) fn chapter(
     Chapter::new(async move {
         let begun = {
             let Guest { record, seats, present, alarm, .. } = &mut guest;
-            let begun = pin!(begin(stream, leftover, &connection, present.worker(), record, seats));
+            let begun = pin!(begin(stream, leftover, &connection, present.worker(), alarm, record, seats));
             until_cut_off(&connection.drain, alarm, begun).await
         };
         match begun {
@@ -58,6 +60,7 @@ struct Begun<S> {
     stream: S,
     upstream: Outgoing,
     chosen: Chosen,
+    questions: Questions,
     limits: Limits,
     watch: HeaderWatch,
     /// What is said before the client's first bytes, if it was not said yet.
@@ -66,12 +69,14 @@ struct Begun<S> {
 
 impl<S: Downstream + 'static> Begun<S> {
     fn tunnel(self, accepted: Instant, connection: &Connection, guest: Guest) -> Tunnel<S> {
-        let Self { stream, upstream, chosen, limits, watch, ahead } = self;
+        let Self { stream, upstream, chosen, questions, limits, watch, ahead } = self;
         let forward = Forward::new(limits.idle)
             .for_no_longer_than(limits.total, accepted)
             .watching(watch, connection.client.header.is_some())
             .saying_first(ahead);
-        Tunnel { stream, upstream, forward, chosen: Box::new(chosen), guest }
+        // The connection to the endpoint was waited for by it.
+        guest.alarm.hand_on();
+        Tunnel { stream, upstream, forward, chosen: Box::new(chosen), questions, guest }
     }
 }
 
@@ -81,11 +86,12 @@ async fn begin<S: Downstream>(
     first: Vec<u8>,
     connection: &Connection,
     worker: &Worker,
+    alarm: &Alarm,
     record: &mut Record,
     seats: &mut Vec<Seat>,
 ) -> Result<Begun<S>, ServeError> {
     let decided = decide(connection, record, seats)?;
-    introduce(stream, first, decided, connection, worker, record).await
+    introduce(stream, first, decided, connection, worker, alarm, record).await
 }
 
 /// Where the rules send a connection, and how long it may take.
@@ -135,6 +141,7 @@ async fn introduce<S: Downstream>(
     Decided { cluster, limits }: Decided<'_>,
     connection: &Connection,
     worker: &Worker,
+    alarm: &Alarm,
     record: &mut Record,
 ) -> Result<Begun<S>, ServeError> {
     let headed = connection.client.header.is_some();
@@ -150,7 +157,8 @@ async fn introduce<S: Downstream>(
         Attempt::Again => record.retried(),
         Attempt::Waited(duration) => record.waited(duration),
     };
-    let connect = async |chosen: &Chosen| open(cluster, chosen).await;
+    let patience = Patience::new(alarm);
+    let connect = async |chosen: &Chosen| open(cluster, chosen, &patience).await;
     let mut attempts = Attempts::new(cluster.balance.key(&connection.facts()));
     let (chosen, opened) = reach(&worker.endpoints, cluster, &mut attempts, tell, connect).await?;
     record.connected(false);
@@ -166,12 +174,12 @@ async fn introduce<S: Downstream>(
     };
     let upstream = upstream.into_stream();
     chosen.took_it();
-    upstream.socket().keep_alive(cluster.keepalive.within(limits.idle));
+    let questions = Questions::to_endpoint_of(cluster, limits.idle);
     if let Some(id) = connection.known_id() {
         record.text(Name::ConnectionId, id);
     }
     note(record, Traffic { up: first.len() as u64, down: 0 });
-    Ok(Begun { stream, upstream, chosen, limits, watch, ahead })
+    Ok(Begun { stream, upstream, chosen, questions, limits, watch, ahead })
 }
 
 /// Takes the client's first words if they are there, so that they go out with our header. It waits for none: where the
@@ -240,6 +248,7 @@ mod tests {
 
     use super::*;
     use crate::stream::Stream;
+    use crate::stream::tcp::Tcp;
 
     #[tokio::test]
     async fn a_client_that_resets_while_we_connect_has_not_just_ended() {
@@ -247,12 +256,12 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (scratch, mut first) = (Scratch::new(), Vec::new());
-        let mut stream = Stream::Tcp(stream);
+        let mut stream = Stream::Tcp(Tcp::accepted(stream));
         take_what_is_there(&mut stream, &mut first, &scratch).await.unwrap();
         client.set_zero_linger().unwrap();
         drop(client);
-        let Stream::Tcp(socket) = &stream else { panic!("over TCP") };
-        socket.readable().await.unwrap();
+        let Stream::Tcp(tcp) = &stream else { panic!("over TCP") };
+        tcp.socket().readable().await.unwrap();
         let reset = take_what_is_there(&mut stream, &mut first, &scratch).await.unwrap_err();
         assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
     }

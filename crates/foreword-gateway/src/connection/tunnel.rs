@@ -2,6 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,8 +14,9 @@ use super::forward::{Forward, Traffic};
 use super::record::{Fill, Record};
 use crate::connection::shared::Worker;
 use crate::drain::Phase;
-use crate::stream::Downstream;
+use crate::plan::Cluster;
 use crate::stream::outgoing::Outgoing;
+use crate::stream::{Downstream, Stream};
 use crate::upstream::endpoints::Chosen;
 
 /// A client and its endpoint, connected.
@@ -22,6 +25,7 @@ pub(super) struct Tunnel<S> {
     pub(super) upstream: Outgoing,
     pub(super) forward: Forward,
     pub(super) chosen: Box<Chosen>,
+    pub(super) questions: Questions,
     pub(super) guest: Guest,
 }
 
@@ -35,15 +39,18 @@ impl<S: Downstream + 'static> Tunnel<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>> {
-        let Self { stream, upstream, forward, chosen, guest } = self;
+        let Self { stream, upstream, forward, chosen, questions, guest } = self;
         let worker = guest.present.worker();
-        let end = || ends_within(worker, chosen);
+        let look_again = |upstream: &Outgoing| {
+            let end = ends_within(worker, chosen)?;
+            Ok([end, questions.due(upstream.socket())].into_iter().flatten().min())
+        };
         let (record, alarm) = (&mut guest.record, &guest.alarm);
-        forward.poll(cx, (stream, upstream), worker.means(), alarm, end, |moved| note(record, moved))
+        forward.poll(cx, (stream, upstream), worker.means(), alarm, look_again, |moved| note(record, moved))
     }
 
     fn end(self, outcome: Result<(), ServeError>) -> Option<Chapter> {
-        let Self { stream, upstream, forward, chosen, mut guest } = self;
+        let Self { stream, upstream, forward, chosen, mut guest, .. } = self;
         match &outcome {
             _ if forward.was_answered() => chosen.answered(),
             Err(ServeError::Upstream(error)) => chosen.did_not_answer(error),
@@ -58,6 +65,34 @@ impl<S: Downstream + 'static> Tunnel<S> {
         guest.seats.clear();
         drop((stream, upstream, chosen));
         guest.leave(&outcome)
+    }
+}
+
+/// The kernel's questions whether the endpoint is still there. Having it ask takes four calls, and most tunnels end before
+/// the first question would be due: so it is told of them only then.
+pub(super) struct Questions {
+    /// Which says how they are asked, until the kernel was told; `None` as well where none is to be.
+    cluster: Option<Arc<Cluster>>,
+    /// Whether the first look was taken, which is at the beginning.
+    begun: bool,
+}
+
+impl Questions {
+    /// To an endpoint of `cluster`, where a tunnel may be idle for so long.
+    pub(super) fn to_endpoint_of(cluster: &Arc<Cluster>, idle: Duration) -> Self {
+        let asks = cluster.keepalive.within(idle).is_some();
+        Self { cluster: asks.then(|| Arc::clone(cluster)), begun: false }
+    }
+
+    /// When the first of them will be due, which is when to look again; then the kernel is told.
+    fn due(&mut self, socket: &Stream) -> Option<Duration> {
+        let keepalive = self.cluster.as_ref()?.keepalive;
+        if !mem::replace(&mut self.begun, true) {
+            return Some(keepalive.idle);
+        }
+        socket.keep_alive(Some(keepalive));
+        self.cluster = None;
+        None
     }
 }
 
@@ -82,4 +117,36 @@ pub(super) fn note(record: &mut Record, moved: Traffic) {
 
 fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use socket2::SockRef;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::stream::tcp::Tcp;
+
+    #[tokio::test]
+    async fn the_kernel_is_told_to_ask_an_endpoint_when_the_first_question_is_due() {
+        let file = "[listener.edge]\nbind = [\"127.0.0.1:1\"]\nmode = \"tcp\"\ncluster = \"app\"\n\
+                    [cluster.app]\nendpoints = [\"127.0.0.1:1\"]\nkeepalive = { idle = \"70s\" }\n";
+        let plan = crate::config::parse(file, "test.toml", Path::new(".")).unwrap().plan;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = Stream::Tcp(Tcp::opened(socket).unwrap());
+        let Stream::Tcp(tcp) = &stream else { unreachable!("it was made so") };
+        let asks = || SockRef::from(tcp.socket()).keepalive().unwrap();
+        let seconds = Duration::from_secs;
+
+        let mut never = Questions::to_endpoint_of(&plan.clusters[0], seconds(70));
+        assert_eq!((never.due(&stream), never.due(&stream), asks()), (None, None, false));
+
+        let mut questions = Questions::to_endpoint_of(&plan.clusters[0], seconds(600));
+        assert_eq!((questions.due(&stream), asks()), (Some(seconds(70)), false));
+        assert_eq!((questions.due(&stream), asks()), (None, true));
+        assert_eq!(SockRef::from(tcp.socket()).tcp_keepalive_time().unwrap(), seconds(70));
+    }
 }

@@ -405,6 +405,7 @@ mod tests {
     use super::super::{Terms, provider};
     use super::*;
     use crate::stream::Stream;
+    use crate::stream::tcp::Tcp;
 
     const NAME: &str = "www.example.test";
 
@@ -480,7 +481,7 @@ mod tests {
     async fn ends() -> (TcpStream, Stream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, Stream::Tcp(listener.accept().await.unwrap().0))
+        (client, Stream::Tcp(Tcp::accepted(listener.accept().await.unwrap().0)))
     }
 
     /// Sends what the session has to say.

@@ -1,6 +1,7 @@
 //! A connection to an endpoint, with the header that introduces the client, if the cluster wants one.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use foreword::BuildError;
@@ -10,10 +11,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::endpoints::{Address, Chosen};
 use super::header::{Introduced, Told, header};
+use crate::alarm::patience::{Over, Patience};
 use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::refusal::Code;
 use crate::stream::Stream;
 use crate::stream::outgoing::Outgoing;
+use crate::stream::tcp::Tcp;
 use crate::tls::connector;
 
 /// A connection to an endpoint. What it carried first decides who may use it.
@@ -154,10 +157,15 @@ impl ConnectError {
 }
 
 /// Connects to the endpoint that was chosen. The connection is nobody's until it is introduced.
-pub(crate) async fn open(cluster: &Cluster, chosen: &Chosen) -> Result<Opened, ConnectError> {
+pub(crate) async fn open(
+    cluster: &Cluster,
+    chosen: &Chosen,
+    patience: &Patience<'_>,
+) -> Result<Opened, ConnectError> {
     let deadline = Instant::now() + cluster.timeout.connect;
     let address = || chosen.address().clone();
-    match timeout_at(deadline, connect_to(chosen.address())).await {
+    let connecting = pin!(connect_to(chosen.address()));
+    match patience.race(connecting, || Some(deadline)).await {
         Ok(Ok(stream)) => {
             chosen.connected();
             Ok(Opened { stream, deadline })
@@ -166,7 +174,7 @@ pub(crate) async fn open(cluster: &Cluster, chosen: &Chosen) -> Result<Opened, C
             chosen.connect_failed(&source);
             Err(ConnectError::Failed { address: address(), source })
         }
-        Err(_) => {
+        Err(Over) => {
             chosen.connect_timed_out(cluster.timeout.connect);
             Err(ConnectError::Timeout { address: address(), after: cluster.timeout.connect })
         }
@@ -178,11 +186,10 @@ pub(super) async fn connect_to(address: &Address) -> io::Result<Stream> {
     match address {
         Address::Inet(address) => {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.set_nodelay(true)?;
             // Our answer to the endpoint's first segment goes out with our own bytes, not before them.
             #[cfg(target_os = "linux")]
             socket2::SockRef::from(&socket).set_tcp_quickack(false)?;
-            Ok(Stream::Tcp(socket.connect(*address).await?))
+            Ok(Stream::Tcp(Tcp::opened(socket.connect(*address).await?)?))
         }
         Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
     }

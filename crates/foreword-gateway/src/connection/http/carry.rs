@@ -9,8 +9,8 @@ use foreword_tokio::write_unflushed;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::pace::Pace;
-use super::patience::Over;
 use super::shelf::Buffer;
+use crate::alarm::patience::Over;
 
 /// How far a body has come.
 #[derive(Debug)]
@@ -215,7 +215,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::connection::http::patience::tests::patiently;
+    use crate::alarm::patience::tests::patiently;
     use crate::connection::http::sending::Progress;
     use crate::connection::http::shelf::{BUFFER, Shelf};
 

@@ -17,8 +17,8 @@ use super::fields::{
     write_persistence,
 };
 use super::pace::Pace;
-use super::patience::Over;
 use super::shelf::{BUFFER, Buffer};
+use crate::alarm::patience::Over;
 use crate::policy::compress::{Coding, Compress};
 
 /// Whether an answer is worth it: then caches must know that others may get it otherwise. And the coding that this client
@@ -330,11 +330,11 @@ mod tests {
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-    use super::super::patience::Patience;
     use super::super::sending::Progress;
     use super::super::shelf::Shelf;
     use super::*;
-    use crate::connection::alarm::Alarms;
+    use crate::alarm::Alarms;
+    use crate::alarm::patience::Patience;
 
     /// Whether an answer has begun.
     #[derive(Default)]

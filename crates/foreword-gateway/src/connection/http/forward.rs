@@ -28,6 +28,7 @@ use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
 use crate::refusal::Refusal;
 use crate::stream::Carried;
+use crate::stream::outgoing::Outgoing;
 use crate::upstream::endpoints::Chosen;
 use crate::upstream::reach::Attempts;
 
@@ -289,14 +290,14 @@ async fn tunnel<S: Carried>(
     talk.buffer.consume(usize::MAX);
 
     let (forward, alarm) = (Forward::new(idle), talk.worker.alarms.alarm());
-    let end = || match link.chosen.drains_for() {
+    let look_again = |_: &Outgoing| match link.chosen.drains_for() {
         Some(Duration::ZERO) => Err(ServeError::EndpointDrained),
         left => Ok(left),
     };
     let outcome = match early {
         Ok(()) => {
             let means = talk.worker.means();
-            forward.run(&mut talk.stream, &mut upstream, means, &alarm, end, count).await
+            forward.run(&mut talk.stream, &mut upstream, means, &alarm, look_again, count).await
         }
         Err(error) => Err(error),
     };

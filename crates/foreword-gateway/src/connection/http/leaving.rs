@@ -3,9 +3,9 @@
 use std::pin::pin;
 
 use super::Spoken;
-use super::patience::Patience;
 use super::sending::PATIENCE_AFTER_END;
 use super::shelf::{BUFFER, Buffer};
+use crate::alarm::patience::Patience;
 use crate::stream::Carried;
 
 /// Ends when the client has left, for as long as nothing of its request is sent.
@@ -41,9 +41,10 @@ mod tests {
     use tokio::time::{Instant, timeout};
 
     use super::*;
-    use crate::connection::http::patience::tests::patiently;
+    use crate::alarm::patience::tests::patiently;
     use crate::connection::http::shelf::Shelf;
     use crate::stream::Stream;
+    use crate::stream::tcp::Tcp;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -79,7 +80,7 @@ mod tests {
         for said in [0, 3 * BUFFER] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let mut stream = Stream::Tcp(listener.accept().await.unwrap().0);
+            let mut stream = Stream::Tcp(Tcp::accepted(listener.accept().await.unwrap().0));
             client.write_all(&vec![b'x'; said]).await.unwrap();
             client.set_zero_linger().unwrap();
             let shelf = Shelf::default();

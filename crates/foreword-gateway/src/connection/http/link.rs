@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::Talk;
 use super::leaving::leaves;
 use super::wire::Wire;
+use crate::alarm::patience::Patience;
 use crate::connection::Connection;
 use crate::connection::http2::Ask;
 use crate::connection::record::{Fill, RequestRecord};
@@ -163,13 +164,13 @@ pub(super) async fn find<S: Carried>(
     kept_is_welcome: bool,
     note: &mut RequestRecord<'_>,
 ) -> Result<Link, NoLink> {
-    let means = Means { own: talk.own, connection: talk.connection, worker: talk.worker };
+    let Talk { stream, spoken, buffer, own, connection, worker, patience, .. } = talk;
+    let means = Means { own, connection, worker, patience };
     let mut finding = pin!(means.find(cluster, attempts, kept_is_welcome, note));
     if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(finding.as_mut().poll(cx))).await {
         return found.map_err(NoLink::Unreachable);
     }
     // Boxed, since most requests find one at once and need no room for it.
-    let Talk { stream, spoken, buffer, patience, .. } = talk;
     let leaving = Box::pin(leaves(stream, *spoken, buffer, patience));
     tokio::select! {
         biased;
@@ -179,22 +180,22 @@ pub(super) async fn find<S: Carried>(
 }
 
 /// Where a connection may be found, and for whom.
-#[derive(Clone, Copy)]
 struct Means<'t> {
     own: &'t Own,
     connection: &'t Connection,
     worker: &'t Worker,
+    patience: &'t Patience<'t>,
 }
 
 impl Means<'_> {
     async fn find(
-        self,
+        &self,
         cluster: &Arc<Cluster>,
         attempts: &mut Attempts,
         kept_is_welcome: bool,
         note: &mut RequestRecord<'_>,
     ) -> Result<Link, ConnectError> {
-        let Self { own, connection, worker } = self;
+        let Self { own, connection, worker, patience } = *self;
         note.cluster(&cluster.name);
         if kept_is_welcome && let Some(link) = own.take(cluster, attempts.token()) {
             note.forwarding(link.chosen.name());
@@ -219,7 +220,7 @@ impl Means<'_> {
                 chosen.account.reused();
                 return Ok((Wire::Http1(Upstream::Shared(shared)), Vec::new(), true));
             }
-            let opened = open(cluster, chosen).await?;
+            let opened = open(cluster, chosen, patience).await?;
             let (upstream, introduction) =
                 opened.introducing(cluster, chosen, connection.introduced()).await?;
             Ok((Wire::Http1(upstream), introduction, false))
@@ -235,7 +236,7 @@ impl Means<'_> {
     ///
     /// Where connections begin with a header, they are this client's alone, as in HTTP/1.
     async fn stream(
-        self,
+        &self,
         cluster: &Cluster,
         chosen: &Chosen,
         kept_is_welcome: bool,
@@ -260,7 +261,7 @@ impl Means<'_> {
         if let Some(connection) = kept() {
             return Ok((Ask::over(&connection, is_secure), true));
         }
-        let opened = open(cluster, chosen).await?;
+        let opened = open(cluster, chosen, self.patience).await?;
         let upstream =
             opened.introduce(cluster, chosen, self.connection.introduced(), b"").await?.into_stream();
         let failed = |source| ConnectError::Failed { address: address.clone(), source };

@@ -14,7 +14,6 @@ mod halves;
 mod leaving;
 mod link;
 mod pace;
-mod patience;
 mod refused;
 mod request_id;
 mod sending;
@@ -29,12 +28,12 @@ use std::task::{Poll, ready};
 
 use tokio::time::Instant;
 
-use self::patience::Patience;
 use self::shelf::{BUFFER, Buffer};
 use super::Connection;
-use super::alarm::Alarm;
 use super::error::ServeError;
 use super::record::Record;
+use crate::alarm::Alarm;
+use crate::alarm::patience::Patience;
 use crate::connection::shared::Worker;
 use crate::stream::linger::{LAST_WORDS, REST_OF_A_REQUEST, close, close_lingering};
 use crate::stream::{Carried, Downstream};

@@ -8,9 +8,9 @@ use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
 use super::carry::CarryError;
-use super::patience::{Over, Patience};
 use super::sending::Progress;
 use super::shelf::{BUFFER, Buffer};
+use crate::alarm::patience::{Over, Patience};
 
 /// Waits for what comes of one message.
 ///
@@ -107,7 +107,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::connection::http::patience::tests::patiently;
+    use crate::alarm::patience::tests::patiently;
     use crate::connection::http::shelf::Shelf;
 
     const MINUTE: Duration = Duration::from_secs(60);

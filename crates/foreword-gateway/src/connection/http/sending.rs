@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::pace::Pace;
-use super::patience::Patience;
 use super::refused::Refused;
 use super::shelf::{BUFFER, Buffer};
+use crate::alarm::patience::Patience;
 
 /// How far request and answer have come, for whoever carries the other.
 #[derive(Debug, Default)]
@@ -128,7 +128,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::connection::http::patience::tests::patiently;
+    use crate::alarm::patience::tests::patiently;
     use crate::connection::http::shelf::Shelf;
 
     struct Unmetered;

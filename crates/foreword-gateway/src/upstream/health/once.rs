@@ -224,9 +224,9 @@ fn with_addresses(version: HeaderVersion, stream: &Stream) -> Result<Builder<'st
         HeaderVersion::V2 => Builder::v2(),
     };
     Ok(match stream {
-        Stream::Tcp(stream) => {
-            let ours = stream.local_addr().map_err(Fault::Unreachable)?;
-            let theirs = stream.peer_addr().map_err(Fault::Unreachable)?;
+        Stream::Tcp(tcp) => {
+            let ours = tcp.socket().local_addr().map_err(Fault::Unreachable)?;
+            let theirs = tcp.socket().peer_addr().map_err(Fault::Unreachable)?;
             builder.proxy(ours, theirs)
         }
         Stream::Unix(_) => builder.local(),

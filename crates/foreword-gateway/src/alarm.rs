@@ -1,5 +1,7 @@
 //! One clock for all connections of a worker that wait: a timer of its own would be dearer than all else that one of them needs.
 
+pub(crate) mod patience;
+
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -101,6 +103,13 @@ impl Alarm {
             if slots.look_at(self.slot, due) {
                 self.alarms.sooner.notify_one();
             }
+        }
+    }
+
+    /// Has whoever waits by it next look up first, as if he had just taken it.
+    pub(crate) fn hand_on(&self) {
+        if let Some(slot) = self.alarms.slots.borrow_mut().at(self.slot) {
+            slot.rang = true;
         }
     }
 

@@ -1,4 +1,4 @@
-//! One alarm for all that a connection waits for in http mode: most waits are over long before their time.
+//! One alarm for all that a task waits for: most waits are over long before their time.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::alarm::Alarm;
+use super::Alarm;
 
 /// Wakes its task by the next deadline of those that are waited for.
 ///
 /// An alarm costs something when it is set, and a request has many deadlines that nobody comes near. So this one stays set
 /// for whatever came first, and looks only when it rings for what it is to be set next.
 #[derive(Debug)]
-pub(super) struct Patience<'c> {
+pub(crate) struct Patience<'c> {
     alarm: &'c Alarm,
     /// When it rings, unless it rang since.
     set_for: Cell<Option<Instant>>,
@@ -23,18 +23,18 @@ pub(super) struct Patience<'c> {
 
 /// A wait took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Over;
+pub(crate) struct Over;
 
 impl<'c> Patience<'c> {
     /// Nobody else sets this alarm while anything is waited for.
-    pub(super) fn new(alarm: &'c Alarm) -> Self {
+    pub(crate) fn new(alarm: &'c Alarm) -> Self {
         Self { alarm, set_for: Cell::new(None) }
     }
 
     /// Whether `deadline` has come. If it has not, the task that asks is woken by then, and perhaps before.
     ///
     /// Several may ask for their deadlines, as long as it is one task that does and each asks at each of its turns.
-    pub(super) fn poll_over(&self, cx: &Context<'_>, deadline: Instant) -> Poll<()> {
+    pub(crate) fn poll_over(&self, cx: &Context<'_>, deadline: Instant) -> Poll<()> {
         if self.alarm.rang() {
             self.set_for.set(None);
         }
@@ -52,7 +52,7 @@ impl<'c> Patience<'c> {
     /// Sees `future` to its end, unless it has to be waited for longer than `limit`.
     ///
     /// It stays where its owner has pinned it: whoever takes a future by value has room for it twice.
-    pub(super) fn within<F: Future>(
+    pub(crate) fn within<F: Future>(
         &self,
         limit: Duration,
         future: Pin<&mut F>,
@@ -63,7 +63,7 @@ impl<'c> Patience<'c> {
 
     /// Sees `future` to its end, unless the deadline comes first. That is asked for only when there is something to wait for,
     /// each time anew; where there is none yet, time does not run.
-    pub(super) fn race<F: Future>(
+    pub(crate) fn race<F: Future>(
         &self,
         mut future: Pin<&mut F>,
         mut deadline: impl FnMut() -> Option<Instant>,
@@ -81,17 +81,17 @@ impl<'c> Patience<'c> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::future::pending;
     use std::pin::pin;
 
     use tokio::time::sleep;
 
     use super::*;
-    use crate::connection::alarm::Alarms;
+    use crate::alarm::Alarms;
 
     /// Has `story` go on beside a clock.
-    pub(in crate::connection::http) async fn patiently<T>(story: impl AsyncFnOnce(&Patience<'_>) -> T) -> T {
+    pub(crate) async fn patiently<T>(story: impl AsyncFnOnce(&Patience<'_>) -> T) -> T {
         let alarms = Alarms::new();
         let alarm = alarms.alarm();
         let patience = Patience::new(&alarm);
