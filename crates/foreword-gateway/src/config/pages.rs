@@ -33,7 +33,7 @@ pub(crate) fn respond(table: &Table<'_, '_>) -> Option<Ending> {
         }
     };
     let content_type = content_type.map_or(guessed, |at| at.value.into());
-    Some(Ending::Respond(Respond { status, content_type, body: body.into(), etag }))
+    Some(Ending::Respond(Respond { status, content_type, body: body.into(), etag, coded: Arc::default() }))
 }
 
 /// Reads the pages that are shown where a request is refused.

@@ -119,7 +119,7 @@ fn note_changes_without_effect(then: &Table<'_, '_>) {
         (upstream, ending != "forward", "no request goes upstream"),
         (downstream, ending == "close", "no response goes to the client"),
         (pages, matches!(ending, "close" | "redirect" | "respond"), "no other page is shown"),
-        (smaller, ending != "forward", "no answer comes from an endpoint"),
+        (smaller, !matches!(ending, "forward" | "respond"), "there is nothing to make smaller"),
     ];
     for (keys, _, why) in lost.into_iter().filter(|(_, lost, _)| *lost) {
         for (name, place) in keys {

@@ -262,6 +262,13 @@ pub(crate) trait Fill {
         }
     }
 
+    /// Counts an answer that goes out as it is, since too many others are coded.
+    fn left_uncoded(&mut self) {
+        if let Some((journal, _)) = self.parts() {
+            journal.counters().left_uncoded.add(1);
+        }
+    }
+
     /// Notes for how long it waited for its turn; each attempt may have to.
     fn waited(&mut self, duration: Duration) {
         if let Some((_, exchange)) = self.parts() {

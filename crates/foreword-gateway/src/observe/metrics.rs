@@ -244,6 +244,10 @@ fn requests(page: &mut Page<'_>, listeners: &[Arc<ListenerSeries>]) -> fmt::Resu
         })
     });
     page.counters(&REQUESTS, by_class)?;
+    let left_uncoded = http().map(|series| {
+        ([("listener", series.name.to_string())], series.sum(|counters| Some(&counters.left_uncoded)))
+    });
+    page.counters(&LEFT_UNCODED, left_uncoded)?;
     let family = &DURATION;
     let mut metric =
         page.0.encode_descriptor(family.name, family.help, family.base, MetricType::Histogram)?;
@@ -463,6 +467,7 @@ families! {
     REFUSALS "foreword_refusals" () Counter ["listener" "code"] "Refusals by the code that foreword explain describes";
     HEADER_ERRORS "foreword_proxy_header_errors" () Counter ["listener" "reason"] "Refused headers by the requirement that was broken";
     REQUESTS "foreword_requests" () Counter ["listener" "status"] "Requests by the class of their status; none where nothing was answered";
+    LEFT_UNCODED "foreword_answers_left_uncoded" () Counter ["listener"] "Answers that a rule would have made smaller, and that went out as they were since the worker coded as many others as it may";
     DURATION "foreword_request_duration" (Seconds) Histogram ["listener"] "From the first byte of a request to the last of its answer";
     UPSTREAM_CONNECTS "foreword_upstream_connects" () Counter ["cluster" "result"] "Attempts to connect to an endpoint";
     UPSTREAM_TLVS_LEFT_OUT "foreword_upstream_tlvs_left_out" () Counter ["cluster" "reason"] "TLVs that were left out of a header: there was no room, or the value did not fit its kind";

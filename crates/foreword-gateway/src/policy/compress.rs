@@ -1,5 +1,8 @@
 //! Which answers are made smaller, and in which coding.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use foreword_http1::list;
 
 /// What a rule has made smaller.
@@ -63,6 +66,58 @@ impl Compress {
             return None;
         }
         self.codings.iter().copied().find(|&coding| liked(coding) == most)
+    }
+}
+
+/// One body in its codings. Each is made when it is asked for first, and kept: it is the same for everyone.
+#[derive(Debug, Default)]
+pub struct Coded([Made; 3]);
+
+#[derive(Debug, Default)]
+struct Made {
+    /// Nothing, where it would be no smaller.
+    body: OnceLock<Option<Box<[u8]>>>,
+    is_in_the_making: AtomicBool,
+}
+
+impl Coded {
+    fn made(&self, coding: Coding) -> &Made {
+        let [gzip, brotli, zstd] = &self.0;
+        match coding {
+            Coding::Gzip => gzip,
+            Coding::Brotli => brotli,
+            Coding::Zstd => zstd,
+        }
+    }
+
+    /// What was made of it, if it was: `Some(None)` where it is no smaller so.
+    pub(crate) fn get(&self, coding: Coding) -> Option<Option<&[u8]>> {
+        self.made(coding).body.get().map(Option::as_deref)
+    }
+
+    /// Has whoever asks make it, unless somebody does: others need not wait for that, nor do it again.
+    pub(crate) fn make(&self, coding: Coding) -> Option<Making<'_>> {
+        let made = self.made(coding);
+        let is_first = made.body.get().is_none() && !made.is_in_the_making.swap(true, Ordering::Acquire);
+        is_first.then_some(Making(made))
+    }
+}
+
+/// A body that is being coded. Where that is given up, somebody else may begin again.
+#[derive(Debug)]
+pub(crate) struct Making<'c>(&'c Made);
+
+impl Making<'_> {
+    /// It is made; nothing, if that is no smaller.
+    pub(crate) fn done(self, body: Option<Vec<u8>>) {
+        // Nobody else has made it meanwhile.
+        let _first = self.0.body.set(body.map(Into::into));
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.0.is_in_the_making.store(false, Ordering::Release);
     }
 }
 
@@ -211,6 +266,20 @@ mod tests {
         ] {
             assert_eq!(compress().choose([accepts.as_bytes()].into_iter()), None, "{accepts}");
         }
+    }
+
+    #[test]
+    fn a_body_is_made_by_one_at_a_time_and_by_another_if_that_one_gives_up() {
+        let coded = Coded::default();
+        let making = coded.make(Coding::Gzip).unwrap();
+        assert!(coded.make(Coding::Gzip).is_none() && coded.get(Coding::Gzip).is_none());
+        assert!(coded.make(Coding::Zstd).is_some(), "each coding for itself");
+        drop(making);
+        coded.make(Coding::Gzip).unwrap().done(Some(b"small".to_vec()));
+        assert_eq!(coded.get(Coding::Gzip), Some(Some(&b"small"[..])));
+        assert!(coded.make(Coding::Gzip).is_none());
+        coded.make(Coding::Brotli).unwrap().done(None);
+        assert_eq!((coded.get(Coding::Brotli), coded.get(Coding::Zstd)), (Some(None), None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use foreword_rule::{Facts, Index, Predicate, Template, Variable};
 
 use super::bound::{Bound, Over};
 use super::cluster::Cluster;
-use super::compress::Compress;
+use super::compress::{Coded, Compress};
 use super::pages::ErrorPages;
 use super::terms::Terms;
 use crate::passwords::Passwords;
@@ -87,7 +87,7 @@ pub struct BasicAuth {
 }
 
 /// An answer of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Respond {
     /// From 200 to 599.
     pub status: u16,
@@ -97,6 +97,8 @@ pub struct Respond {
     pub body: Arc<[u8]>,
     /// The `ETag` of a body from a file.
     pub etag: Option<Box<str>>,
+    /// The body, made smaller for those who like that.
+    pub coded: Arc<Coded>,
 }
 
 /// What a rule changes on the way.

@@ -203,6 +203,97 @@ fn long_answers_are_coded_over_http_2() {
     });
 }
 
+#[test]
+fn a_304_varies_as_the_answer_does_that_the_client_has_and_bears_its_tag() {
+    let endpoint = Endpoint::new(|wire| {
+        while wire.request().is_some() {
+            wire.write(b"HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nContent-Length: 7000\r\n\r\n");
+        }
+    });
+    let gateway = in_front(&endpoint, ON);
+    let mut client = Wire::to(&gateway);
+    for (accepts, tag, length) in [("gzip", "W/\"v1\"", None), ("identity", "\"v1\"", Some("7000"))] {
+        client.write(accepting(accepts).as_bytes());
+        let head = client.head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 304 "), "{head}");
+        assert_eq!((field(&head, "Vary"), field(&head, "ETag")), (Some("Accept-Encoding"), Some(tag)));
+        assert_eq!((field(&head, "Content-Encoding"), field(&head, "Content-Length")), (None, length));
+    }
+    let endpoint = Endpoint::once("HTTP/1.1 304 Not Modified\r\nContent-Type: image/png\r\n\r\n");
+    let gateway = in_front(&endpoint, ON);
+    let mut client = Wire::to(&gateway);
+    client.write(accepting("gzip").as_bytes());
+    assert_eq!(field(&client.head().unwrap(), "Vary"), None);
+}
+
+#[test]
+fn what_a_rule_says_itself_is_made_smaller_and_is_known_by_its_tag() {
+    let folder = tempfile::tempdir().unwrap();
+    let (style, image) = (folder.path().join("a.css"), folder.path().join("a.png"));
+    // Several turns' work.
+    let long = page().repeat(20);
+    std::fs::write(&style, &long).unwrap();
+    std::fs::write(&image, &long).unwrap();
+    let rules = format!(
+        "rule = [{{ then = {{ compress = true }} }}, \
+         {{ when = 'path == \"/image\"', then = {{ respond = {{ file = {image:?} }} }} }}, \
+         {{ when = 'path == \"/short\"', then = {{ respond = {{ body = \"short\" }} }} }}, \
+         {{ when = 'path == \"/off\"', then = {{ compress = false, respond = {{ file = {style:?} }} }} }}, \
+         {{ then = {{ compress = true, respond = {{ file = {style:?} }} }} }}]"
+    );
+    let gateway = gateway(&file(&[], &rules, "").replace("[cluster.app]\nendpoints = []\n", ""));
+    let mut client = Wire::to(&gateway);
+    let plain = client.ask(&accepting("identity"));
+    assert_eq!((plain.text(), plain.field("Vary")), (long.clone(), Some("Accept-Encoding")));
+    let weak = format!("W/{}", plain.field("ETag").unwrap());
+    for coding in ["gzip", "br", "zstd", "gzip"] {
+        let answer = client.ask(&accepting(coding));
+        assert_eq!((answer.status, answer.field("Content-Encoding")), (200, Some(coding)));
+        assert_eq!((answer.field("Vary"), answer.field("ETag")), (Some("Accept-Encoding"), Some(&*weak)));
+        assert_eq!(answer.field("Content-Length"), Some(&*answer.body.len().to_string()));
+        assert_eq!(decoded(coding, &answer.body), long, "{coding}");
+        let head = client.ask(&accepting(coding).replace("GET", "HEAD"));
+        assert_eq!((head.field("Content-Encoding"), head.field("ETag")), (Some(coding), Some(&*weak)));
+        assert_eq!(head.field("Content-Length"), answer.field("Content-Length"));
+        client.write(accepting(&format!("{coding}\r\nIf-None-Match: {weak}")).as_bytes());
+        let known = client.head().unwrap();
+        assert!(known.starts_with("HTTP/1.1 304 "), "{known}");
+        assert_eq!((field(&known, "Vary"), field(&known, "ETag")), (Some("Accept-Encoding"), Some(&*weak)));
+    }
+    for path in ["image", "short", "off"] {
+        let answer = client.ask(&accepting("gzip").replace("GET /", &format!("GET /{path}")));
+        assert_eq!((answer.status, answer.field("Content-Encoding")), (200, None), "{path}");
+        assert_eq!(answer.field("Vary"), None, "{path}");
+    }
+    let old = Wire::to(&gateway).ask("GET / HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!((old.field("Content-Encoding"), old.text()), (None, long));
+}
+
+#[test]
+fn beyond_as_many_as_a_worker_codes_at_once_answers_pass_as_they_are_and_are_counted() {
+    let endpoint = Endpoint::new(|wire| {
+        wire.request();
+        wire.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npage\r\n",
+        );
+        // Until the gateway goes.
+        while wire.fill() > 0 {}
+    });
+    let gateway = in_front(&endpoint, ON);
+    let mut clients: Vec<Wire> = Vec::new();
+    for n in 0..130 {
+        let mut client = Wire::to(&gateway);
+        client.write(accepting("gzip").as_bytes());
+        let head = client.head().unwrap();
+        assert_eq!(field(&head, "Content-Encoding"), (n < 128).then_some("gzip"), "{n}");
+        clients.push(client);
+    }
+    let mut page = String::new();
+    gateway.observer().write_metrics(&mut page).unwrap();
+    let line = "foreword_answers_left_uncoded_total{listener=\"web\"} 2";
+    assert!(page.lines().any(|found| found == line), "{page}");
+}
+
 /// Decodes as it is fed.
 enum Decoder {
     Gzip(Box<flate2::write::GzDecoder<Vec<u8>>>),

@@ -41,7 +41,7 @@ pub(crate) const BASIC_AUTH: Section = Section {
 
 pub(crate) const COMPRESS: Section = Section {
     title: "then = { compress = { … } }",
-    about: "Which answers of endpoints are made smaller: those of a type that is worth it, unless they are coded already, a part, or say `no-transform`. Read first what [compression gives away](../guide/compression.md).",
+    about: "Which answers of endpoints, and of `respond`, are made smaller: those of a type that is worth it, unless they are coded already, a part, or say `no-transform`. Read first what [compression gives away](../guide/compression.md).",
     keys: &[
         key(
             "codings",

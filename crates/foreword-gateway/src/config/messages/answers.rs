@@ -124,7 +124,7 @@ fn what_is_made_smaller_is_checked() {
         ),
         (
             "compress = true, deny = 403",
-            format!("{}`compress` has no effect: with `deny` no answer comes from an endpoint", place(10)),
+            format!("{}`compress` has no effect: with `deny` there is nothing to make smaller", place(10)),
         ),
     ] {
         let cluster =

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::date::Date;
 use super::fields::{Asked, Persistence, write_persistence};
 use super::refused::Refused;
+use crate::policy::compress::Coding;
 use crate::policy::pages::ErrorPage;
 use crate::policy::rules::Respond;
 use foreword_http1::{Request, Version, list};
@@ -23,6 +24,11 @@ pub(super) struct Local<'a> {
     pub(super) challenge: Option<&'a str>,
     /// What tells this body from others.
     pub(super) etag: Option<&'a str>,
+    /// Whether that is the tag of what the body stands for, not of its bytes.
+    pub(super) is_weak: bool,
+    /// Whether others may get it otherwise, by what they accept.
+    pub(super) varies: bool,
+    pub(super) coding: Option<Coding>,
     pub(super) body: Content<'a>,
 }
 
@@ -47,6 +53,9 @@ impl<'a> Local<'a> {
             retry_after: None,
             challenge: None,
             etag: None,
+            is_weak: false,
+            varies: false,
+            coding: None,
             body: Content::Phrase,
         }
     }
@@ -145,7 +154,13 @@ impl<'a> Local<'a> {
             let _ = write!(out, "Content-Length: {}\r\n", content.len());
         }
         if let Some(etag) = self.etag.filter(|_| !replaced("ETag")) {
-            let _ = write!(out, "ETag: {etag}\r\n");
+            let _ = write!(out, "ETag: {}{etag}\r\n", if self.is_weak { "W/" } else { "" });
+        }
+        if self.varies && !replaced("Vary") {
+            out.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+        }
+        if let Some(coding) = self.coding {
+            let _ = write!(out, "Content-Encoding: {}\r\n", coding.name());
         }
         if let Some(location) = self.location.filter(|_| !replaced("Location")) {
             super::fields::write_field(b"Location", location, out);

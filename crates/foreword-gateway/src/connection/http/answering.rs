@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
-use super::compress::{self, Encoder, Seats, carry_coded, negotiate};
+use super::compress::{self, Encoder, Seats, Shape, carry_coded, negotiate};
 use super::fields::{Asked, NewCookie, Persistence, write_answer, write_interim};
 use super::halves::Target;
 use super::pace::Pace;
@@ -181,12 +181,8 @@ impl Answering<'_, '_, '_, '_> {
         Ok(())
     }
 
-    async fn pass_final(
-        &mut self,
-        len: usize,
-        source: &mut (impl AsyncRead + Unpin),
-        target: &mut impl Target,
-    ) -> Result<Answered, Failed> {
+    /// Decides how the final answer goes out, and writes its head.
+    fn write_final(&mut self, len: usize) -> Form {
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         let response = self.response.view(head);
         self.chosen.answered_with(response.status());
@@ -195,8 +191,15 @@ impl Answering<'_, '_, '_, '_> {
         // HTTP/1.0 knows no chunks; its readers take the end of the connection for the end of the body.
         let decodes = framing == Framing::Chunked && request.version() == Version::Http10;
         let compress = self.asked.changes.compress();
-        let coding = compress.and_then(|compress| negotiate(compress, self.asked, &response, framing));
-        let encoder = coding.flatten().and_then(|coding| self.encoders.encoder(coding));
+        let mut shape = compress.and_then(|compress| negotiate(compress, self.asked, &response, framing));
+        let mut encoder = None;
+        if let Some(Shape::Coded(coding)) = shape {
+            encoder = self.encoders.encoder(coding);
+            if encoder.is_none() {
+                self.note.borrow_mut().left_uncoded();
+                shape = Some(Shape::Plain);
+            }
+        }
         let sent_as = match encoder {
             Some(_) => Framing::Chunked,
             None if decodes => Framing::UntilClose,
@@ -204,19 +207,35 @@ impl Answering<'_, '_, '_, '_> {
         };
         let persistence = self.persistence(sent_as);
         let is_reusable = response.keeps_alive() && framing != Framing::UntilClose;
-        let mut body = if decodes { Body::decoded(framing) } else { Body::new(framing) };
-        match coding {
-            None => write_answer(self.asked, &response, sent_as, persistence, self.cookie, self.out),
-            Some(_) => {
-                let coding = encoder.as_ref().map(Encoder::coding);
-                let (asked, cookie) = (self.asked, self.cookie);
-                compress::write_head(asked, &response, coding, sent_as, persistence, cookie, self.out);
+        let body = match encoder {
+            Some(_) => Body::unframed(framing),
+            None if decodes => Body::decoded(framing),
+            None => Body::new(framing),
+        };
+        let (asked, cookie) = (self.asked, self.cookie);
+        match shape {
+            None => write_answer(asked, &response, sent_as, persistence, cookie, self.out),
+            Some(shape) => {
+                compress::write_head(asked, &response, shape, sent_as, persistence, cookie, self.out);
             }
         }
+        Form { status: response.status(), body, encoder, persistence, is_reusable }
+    }
+
+    /// Passes the final answer on.
+    async fn pass_final(
+        &mut self,
+        len: usize,
+        source: &mut (impl AsyncRead + Unpin),
+        target: &mut impl Target,
+    ) -> Result<Answered, Failed> {
+        let Form { status, mut body, encoder, persistence, is_reusable } = self.write_final(len);
         let head_len = self.out.len();
         // Of a short answer all leaves as one piece: to copy it costs less than a write of two.
         let content = match body {
-            Body::Length(length @ 1..=SHORT) if coding.is_none() => content(self.buffer.bytes(), len, length),
+            Body::Length(length @ 1..=SHORT) if encoder.is_none() => {
+                content(self.buffer.bytes(), len, length)
+            }
             _ => None,
         };
         if let Some(content) = content {
@@ -224,16 +243,12 @@ impl Answering<'_, '_, '_, '_> {
             body = Body::new(Framing::None);
         }
         let taken = len + content.map_or(0, <[u8]>::len);
-        let meter = Final {
-            downwards: Downwards(self.note),
-            progress: self.exchange.progress,
-            status: response.status(),
-            head: head_len,
-        };
+        let (downwards, progress) = (Downwards(self.note), self.exchange.progress);
+        let meter = Final { downwards, progress, status, head: head_len };
         self.buffer.consume(taken);
         meter.moved(taken, 0);
         let head = Head { head: self.out, ..Head::default() };
-        let mut pace = Pace::of_answer(self.exchange.progress, self.exchange.patience, self.exchange.idle);
+        let mut pace = Pace::of_answer(progress, self.exchange.patience, self.exchange.idle);
         // The last answer of a connection and its end are one, if the answer is at hand.
         let ends =
             persistence == Persistence::Close && body.is_at_hand(self.buffer) && target.gather_for_the_end();
@@ -241,7 +256,6 @@ impl Answering<'_, '_, '_, '_> {
             None => carry(&head, &mut body, source, self.buffer, target, &mut pace, &meter).await,
             // Boxed, since few answers are coded here.
             Some(encoder) => {
-                let mut body = Body::unframed(framing);
                 let coded = carry_coded(head, &mut body, source, self.buffer, target, pace, &meter, encoder);
                 Box::pin(coded).await
             }
@@ -294,6 +308,17 @@ impl Answering<'_, '_, '_, '_> {
     fn refused(&self, why: impl FnOnce(String) -> Refused) -> Failed {
         Failed::Refused(why(self.exchange.endpoint.to_owned()))
     }
+}
+
+/// How a final answer goes out, behind its head.
+struct Form {
+    status: u16,
+    body: Body,
+    /// There, if it is made smaller.
+    encoder: Option<Encoder>,
+    persistence: Persistence,
+    /// Whether the endpoint's connection can be used again, if all goes well.
+    is_reusable: bool,
 }
 
 /// Counts what comes from the endpoint to the client.

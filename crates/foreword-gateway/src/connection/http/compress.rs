@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use flate2::write::GzEncoder;
-use foreword_http1::{Field, Framing, Response, Version, list};
+use foreword_http1::{Field, Framing, Request, Response, Version, list};
 use foreword_tokio::write_together;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,30 +21,55 @@ use super::shelf::{BUFFER, Buffer};
 use crate::alarm::patience::Over;
 use crate::policy::compress::{Coding, Compress};
 
-/// Whether an answer is worth it: then caches must know that others may get it otherwise. And the coding that this client
-/// gets it in, if it likes any.
+/// How an answer goes out that is worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As it is. Caches must know that others may get it otherwise.
+    Plain,
+    /// In the coding that this client likes best.
+    Coded(Coding),
+    /// The client has it, and by what it accepts it got it in a coding: the tag is that of those bytes.
+    Known,
+}
+
+/// How an answer goes out, if it is worth it.
 pub(super) fn negotiate(
     compress: &Compress,
     asked: &Asked<'_>,
     response: &Response<'_>,
     framing: Framing,
-) -> Option<Option<Coding>> {
-    let request = asked.request();
-    let is_whole = !matches!(response.status(), 204 | 205 | 206 | 304);
+) -> Option<Shape> {
+    let is_known = response.status() == 304;
+    let is_whole = !matches!(response.status(), 204..=206);
     let is_long = response.content_length().is_none_or(|length| length >= compress.min);
     let mut types = response.field("content-type");
-    let is_worth_it = types.next().is_some_and(|value| compress.takes(value)) && types.next().is_none();
+    // A 304 varies as the 200 would, and need not tell its type: RFC 9110 §15.4.5.
+    let is_worth_it = types.next().map_or(is_known, |value| compress.takes(value)) && types.next().is_none();
     let is_left_alone = response.fields().any(|field| is_left_alone(field.name))
         || response.field("trailer").flat_map(list).any(is_left_alone)
-        || asked.changes.replace_in_response(b"Content-Encoding")
-        || [response.field("cache-control").any(forbids), request.field("cache-control").any(forbids)]
-            .contains(&true);
+        || response.field("cache-control").any(forbids)
+        || is_left_alone_for(asked);
     if !is_whole || !is_long || !is_worth_it || is_left_alone {
         return None;
     }
-    // HTTP/1.0 knows no chunks, and without them nobody could tell the end from a break.
-    let can_be_coded = framing != Framing::None && request.version() == Version::Http11;
-    Some(can_be_coded.then(|| compress.choose(request.field("accept-encoding"))).flatten())
+    let coding = choose(compress, &asked.request()).filter(|_| is_known || framing != Framing::None);
+    Some(match coding {
+        Some(_) if is_known => Shape::Known,
+        Some(coding) => Shape::Coded(coding),
+        None => Shape::Plain,
+    })
+}
+
+/// The coding that a client likes best. HTTP/1.0 knows no chunks, and without them nobody could tell the end from a break.
+pub(super) fn choose(compress: &Compress, request: &Request<'_>) -> Option<Coding> {
+    let knows_chunks = request.version() == Version::Http11;
+    knows_chunks.then(|| compress.choose(request.field("accept-encoding"))).flatten()
+}
+
+/// Whether its client, or another rule, wants every answer to this as it is.
+pub(super) fn is_left_alone_for(asked: &Asked<'_>) -> bool {
+    asked.changes.replace_in_response(b"Content-Encoding")
+        || asked.request().field("cache-control").any(forbids)
 }
 
 fn is_left_alone(name: &[u8]) -> bool {
@@ -55,11 +80,11 @@ fn forbids(cache_control: &[u8]) -> bool {
     list(cache_control).any(|directive| directive.eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// Writes the head of an answer that is worth it, in a coding or as it is.
+/// Writes the head of an answer that is worth it.
 pub(super) fn write_head(
     asked: &Asked<'_>,
     response: &Response<'_>,
-    coding: Option<Coding>,
+    shape: Shape,
     framing: Framing,
     persistence: Persistence,
     cookie: Option<NewCookie<'_>>,
@@ -69,14 +94,16 @@ pub(super) fn write_head(
     // Ranges would be of other bytes.
     let is_ours = |field: &Field<'_>| {
         let is_of_the_coding = || field.is("etag") || field.is("accept-ranges");
-        field.is("vary") || (coding.is_some() && is_of_the_coding())
+        field.is("vary") || (shape != Shape::Plain && is_of_the_coding())
     };
     write_answer_fields(asked, response, |field| !is_ours(field), out);
     if !asked.changes.replace_in_response(b"Vary") {
         write_vary(response, out);
     }
-    if let Some(coding) = coding {
+    if let Shape::Coded(coding) = shape {
         write_field(b"Content-Encoding", coding.name().as_bytes(), out);
+    }
+    if shape != Shape::Plain {
         let etag = response.field("etag").next().filter(|_| !asked.changes.replace_in_response(b"ETag"));
         // Other bytes, the same meaning: RFC 9110 §8.8.1.
         if let Some(etag) = etag {
@@ -86,7 +113,7 @@ pub(super) fn write_head(
             out.extend_from_slice(b"\r\n");
         }
     }
-    write_framing(framing, response.content_length().filter(|_| coding.is_none()), out);
+    write_framing(framing, response.content_length().filter(|_| shape == Shape::Plain), out);
     write_persistence(persistence, asked.request().version(), out);
     write_cookie(asked, cookie, out);
     asked.write_set_in_response(out);
@@ -125,7 +152,7 @@ impl Seats {
         }
         let kind = Kind::new(coding).ok()?;
         self.0.set(self.0.get() + 1);
-        Some(Encoder { coding, kind, has_more: false, _seat: Seat(Rc::clone(&self.0)) })
+        Some(Encoder { kind, has_more: false, _seat: Seat(Rc::clone(&self.0)) })
     }
 }
 
@@ -137,7 +164,6 @@ impl Drop for Seat {
 
 /// Codes one body.
 pub(super) struct Encoder {
-    coding: Coding,
     kind: Kind,
     /// Whether something went in that may not have come out.
     has_more: bool,
@@ -188,11 +214,7 @@ impl Kind {
 }
 
 impl Encoder {
-    pub(super) fn coding(&self) -> Coding {
-        self.coding
-    }
-
-    fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
         self.has_more |= !piece.is_empty();
         self.kind.write().write_all(piece)
     }
@@ -202,7 +224,7 @@ impl Encoder {
         if std::mem::take(&mut self.has_more) { self.kind.write().flush() } else { Ok(()) }
     }
 
-    fn finish(self) -> io::Result<Vec<u8>> {
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
         match self.kind {
             Kind::Gzip(encoder) => encoder.finish(),
             Kind::Brotli(encoder) => Ok(encoder.into_inner()),

@@ -18,6 +18,7 @@ use super::fields::{Asked, Persistence};
 use super::forward::{self, Tools};
 use super::refused::Refused;
 use super::request_id::{RequestId, trace_id};
+use super::respond::said;
 use super::settled::{limits, settle};
 use super::shelf::Desk;
 use super::{Spoken, Talk};
@@ -27,7 +28,7 @@ use crate::observe::Name;
 use crate::policy::bound::Bound;
 use crate::policy::cluster::Cluster;
 use crate::policy::facts::RequestFacts;
-use crate::policy::rules::{Decision, Ending, Rule};
+use crate::policy::rules::{Decision, Ending, Respond, Rule};
 use crate::refusal::{Code, Refusal};
 use crate::stream::Carried;
 
@@ -153,11 +154,15 @@ async fn end_here<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     end: End<'_>,
-    note: RequestRecord<'_>,
+    mut note: RequestRecord<'_>,
     out: &mut Vec<u8>,
 ) -> After {
     let refused = match end {
         End::Answer(local) => return answer(talk, asked, local, note, out).await,
+        End::Respond(respond) => {
+            let local = said(respond, asked, &talk.worker.shelf.encoders, &mut note).await;
+            return answer(talk, asked, local, note, out).await;
+        }
         End::Close { rule } => {
             let told = format!("refused by rule `{rule}`");
             note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
@@ -173,6 +178,7 @@ async fn end_here<S: Carried>(
 enum End<'a> {
     Close { rule: &'a str },
     Answer(Local<'a>),
+    Respond(&'a Respond),
     Refuse(Refused),
 }
 
@@ -203,7 +209,7 @@ impl<'a> End<'a> {
                 to.write(&asked.facts, location);
                 Self::Answer(Local::redirect(*status, location))
             }
-            Ending::Respond(respond) => Self::Answer(Local::respond(respond, &asked.request())),
+            Ending::Respond(respond) => Self::Respond(respond),
         })
     }
 }

@@ -16,6 +16,7 @@ mod link;
 mod pace;
 mod refused;
 mod request_id;
+mod respond;
 mod sending;
 mod settled;
 mod shelf;
