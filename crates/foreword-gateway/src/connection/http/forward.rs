@@ -57,9 +57,7 @@ pub(super) async fn forward<S: Carried>(
         return Box::pin(refuse(talk, whom, refused, note.into_inner(), tools.to_client)).await;
     }
     asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
-    let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
-    let named = cluster.sticky.as_ref().and_then(|sticky| asked.token(sticky));
-    attempts.first_at(named.filter(|token| talk.worker.endpoints.takes(cluster, *token)));
+    let mut attempts = attempts(talk, asked, cluster);
     let mut kept_is_welcome = true;
     let error = loop {
         let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, note.get_mut()).await {
@@ -90,11 +88,7 @@ pub(super) async fn forward<S: Carried>(
                 if is_reusable {
                     link.keep(cluster, talk, ended);
                 }
-                return match persistence {
-                    Persistence::KeepAlive => After::NextRequest,
-                    Persistence::Close if is_whole(asked, &progress) => After::Linger,
-                    Persistence::Close => After::HearOut,
-                };
+                return after_whole(asked, persistence, &progress);
             }
             Err(Failed::Unanswered) if may_repeat(asked) && another(talk, cluster, &link, &mut attempts) => {
                 note.get_mut().retried();
@@ -111,6 +105,23 @@ pub(super) async fn forward<S: Carried>(
     };
     let whom = Whom::unanswered(talk, asked);
     Box::pin(refuse(talk, whom, error.into(), note.into_inner(), tools.to_client)).await
+}
+
+/// The attempts at a request: they begin with the endpoint that its cookie names.
+fn attempts<S>(talk: &Talk<'_, S>, asked: &Asked<'_>, cluster: &Arc<Cluster>) -> Attempts {
+    let mut attempts = Attempts::new(cluster.balance.key(&asked.facts));
+    let named = cluster.sticky.as_ref().and_then(|sticky| asked.token(sticky));
+    attempts.first_at(named.filter(|token| talk.worker.endpoints.takes(cluster, *token)));
+    attempts
+}
+
+/// What becomes of the connection once the client has its whole answer.
+fn after_whole(asked: &Asked<'_>, persistence: Persistence, progress: &Progress) -> After {
+    match persistence {
+        Persistence::KeepAlive => After::NextRequest,
+        Persistence::Close if is_whole(asked, progress) => After::Linger,
+        Persistence::Close => After::HearOut,
+    }
 }
 
 /// Why a request whose length is told is not forwarded, if it says that it is too long.
