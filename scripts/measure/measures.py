@@ -28,6 +28,8 @@ class Measure:
     goal: float = 0.0
     # What of the load's answer counts the lines that the access log ought to have: "units", or "connections".
     lines: str = "units"
+    # Units for two runs that are stepped, one instruction after another.
+    stepped: tuple = ()
 
     @property
     def idle(self):
@@ -53,20 +55,20 @@ MEASURES = [
     ),
     Measure(
         "M4", "HTTP/1.1 keep-alive request, header on the connection, one rule", "request", "units", "http", "http",
-        ("requests", "--header", "v2", "--connections", "50"), (500, 3500), 0.55,
+        ("requests", "--header", "v2", "--connections", "50"), (500, 3500), 0.55, stepped=(5, 25),
     ),
     Measure(
         "M5", "the same under TLS 1.3", "request", "units", "https", "http",
-        ("requests", "--header", "v2", "--connections", "50"), (500, 3500), 0.50,
+        ("requests", "--header", "v2", "--connections", "50"), (500, 3500), 0.50, stepped=(5, 25),
     ),
     Measure(
         "M6", "full TLS 1.3 handshake, header, one request", "connection", "units", "https", "http",
-        ("requests", "--close", "--header", "v2", "--connections", "16"), (50, 250), 0.36,
+        ("requests", "--close", "--header", "v2", "--connections", "16"), (50, 250), 0.36, stepped=(1, 3),
     ),
     Measure(
         "M7", "1 MB answers under TLS 1.3", "KB", "kilobytes", "https", "http",
         ("requests", "--header", "v2", "--connections", "8", "--path", f"/bytes/{KB * KB}", "--len", str(KB * KB)),
-        (16, 144), 0.60,
+        (16, 144), 0.60, stepped=(1, 2),
     ),
     Measure(
         "M8", "HTTP/2 request under TLS 1.3, 100 at once on each of 4 connections", "request", "units", "h2", "http",

@@ -8,6 +8,9 @@ US = "foreword"
 def report_measure(measure, result):
     """Lines for one measure."""
     lines = ["", f"{measure.id}  {measure.work}"]
+    if "stepped" in result:
+        rows = result["stepped"]
+        return lines + [f"  {name:<24} {tell(measure, row, rows.get(US), name)}" for name, row in rows.items()]
     rows = result["callgrind"] if "callgrind" in result and not result.get("subjects") else result["subjects"]
     for name, row in rows.items():
         lines.append(f"  {name:<24} {tell(measure, row, rows.get(US), name)}")
@@ -111,6 +114,12 @@ def summarise_emulated(row):
         "instructions": median(all_of_it), "user": median(user), "kernel": median(all_of_it) - median(user),
         "spread": (max(all_of_it) - min(all_of_it)) / median(all_of_it),
     }
+
+
+def summarise_stepped(row):
+    """The median of a subject's samples, under the name that valgrind's count has: it is of the same."""
+    if row.get("samples"):
+        row["user_instructions_per_unit"] = median(sample["instructions"] for sample in row["samples"])
 
 
 def disturbance(results):
