@@ -97,6 +97,57 @@ fn an_alb_keeps_its_rules_in_their_order_and_what_it_guards_closed() {
 }
 
 #[test]
+fn targets_that_speak_http2_are_spoken_to_in_http2() {
+    let alb = fs::read_to_string(examples().join("alb.yaml")).expect("an example");
+    let args = ["import", "cfn", "t.yaml", "--certificates", "certs/", "--endpoint", "App=10.0.3.10"];
+    let folder = tempfile::tempdir().expect("a folder");
+    for version in ["HTTP2", "GRPC", "HTTP1"] {
+        let group = format!("      Port: 8080\n      ProtocolVersion: {version}\n");
+        fs::write(folder.path().join("t.yaml"), alb.replace("      Port: 8080\n", &group)).expect("written");
+        let said = imported(folder.path(), &args);
+        let second = version != "HTTP1";
+        for (line, there) in [
+            ("protocol      = \"h2\"", second),
+            // A check that speaks HTTP/1.1 would find every one of them down.
+            ("check    = \"tcp\"", second),
+            ("check    = \"http\"", !second),
+            ("checks speak HTTP/1.1", second),
+        ] {
+            assert_eq!(said.stdout.contains(line), there, "{version}, {line}: {}", said.shown());
+        }
+    }
+    let group = "      Port: 8080\n      ProtocolVersion: HTTP3\n";
+    fs::write(folder.path().join("t.yaml"), alb.replace("      Port: 8080\n", group)).expect("written");
+    let said = foreword(folder.path(), &args);
+    assert_eq!(said.code, Some(1), "{}", said.shown());
+    assert!(said.stderr.contains("expected `HTTP1`, `HTTP2` or `GRPC`, found `HTTP3`"), "{}", said.shown());
+}
+
+#[test]
+fn the_line_that_stands_for_a_cookie_of_theirs_can_be_pasted() {
+    let policies = "      Instances: [10.0.0.1]\n      LBCookieStickinessPolicy: [{ PolicyName: a, CookieExpirationPeriod: 600 }]\n      \
+                    AppCookieStickinessPolicy: [{ PolicyName: b, CookieName: SESSION }]\n";
+    let classic = of_text(&elb(policies), &[]);
+    let alb = ["import", "cfn", "alb.yaml", "--certificates", "certs/", "--endpoint", "App=10.0.3.10"];
+    let alb = imported(&examples(), &alb);
+    for (said, cookies, cluster) in [(&classic, 2, "[cluster.Elb-443]\n"), (&alb, 1, "[cluster.App]\n")] {
+        let pieces = said.stderr.split("add `").skip(1);
+        let lines: Vec<&str> = pieces.filter_map(|line| line.split_once('`')).map(|(line, _)| line).collect();
+        assert_eq!(lines.len(), cookies, "{}", said.shown());
+        for line in lines {
+            let made = tempfile::tempdir().expect("a folder");
+            certificates(&made);
+            fs::write(made.path().join("sticky.key"), "0123456789abcdef").expect("written");
+            let file = said.stdout.replace(cluster, &format!("{cluster}{line}\n"));
+            assert_ne!(file, said.stdout, "{}", said.shown());
+            fs::write(made.path().join("f.toml"), &file).expect("written");
+            let checked = foreword(made.path(), &["check", "-c", "f.toml"]);
+            assert_eq!(checked.code, Some(0), "{}{file}", checked.stdout);
+        }
+    }
+}
+
+#[test]
 fn datagrams_are_balanced_beside_tcp() {
     let text = "Resources:\n  Dns:\n    Type: AWS::ElasticLoadBalancingV2::Listener\n    Properties:\n      Port: 53\n      \
                 Protocol: TCP_UDP\n      DefaultActions: [{ Type: forward, TargetGroupArn: !Ref Resolvers }]\n  \
@@ -141,6 +192,45 @@ fn service(annotations: &[(&str, &str)]) -> String {
         "kind: Service\nmetadata:\n  name: web\n  annotations:\n    kubectl.kubernetes.io/x: y\n{annotations}spec:\n  \
          type: LoadBalancer\n  externalTrafficPolicy: Local\n  loadBalancerSourceRanges: [192.0.2.0/24]\n  ports: [{{ name: https, port: 443, nodePort: 30443 }}]\n"
     )
+}
+
+/// A Service with one of AWS's annotations.
+fn aws(name: &str, value: &str) -> String {
+    service(&[(&format!("service.beta.kubernetes.io/aws-load-balancer-{name}"), value)])
+}
+
+#[test]
+fn attributes_of_a_target_group_mean_the_same_in_an_annotation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let attributes = "proxy_protocol_v2.enabled=True, stickiness.enabled=true,stickiness.type=source_ip,\
+                      slow_start.duration_seconds=30,deregistration_delay.timeout_seconds=20,a.b=c,";
+    let text = service(&[
+        ("service.beta.kubernetes.io/aws-load-balancer-type", "nlb"),
+        ("service.beta.kubernetes.io/aws-load-balancer-target-group-attributes", attributes),
+    ]);
+    fs::write(folder.path().join("s.yaml"), text).expect("written");
+    let said = imported(folder.path(), &["import", "k8s", "s.yaml", "--endpoint", "10.0.0.1"]);
+    for line in
+        ["= \"v2\"", "= { hash = \"client.ip\" }", "slow_start       = \"30s\"", "{ drain = \"20s\" }"]
+    {
+        assert!(said.stdout.contains(line), "{line}: {}", said.shown());
+    }
+    assert!(
+        said.stderr.contains("target-group-attributes\"].a.b: `c` is not carried over"),
+        "{}",
+        said.shown()
+    );
+}
+
+#[test]
+fn without_source_ranges_everyone_may_connect_as_in_kubernetes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for ranges in ["[]", "~"] {
+        let text = service(&[]).replace("[192.0.2.0/24]", ranges);
+        fs::write(folder.path().join("s.yaml"), text).expect("written");
+        let said = imported(folder.path(), &["import", "k8s", "s.yaml", "--endpoint", "10.0.0.1"]);
+        assert!(!said.stdout.contains("rule"), "{}", said.shown());
+    }
 }
 
 #[test]
@@ -219,6 +309,26 @@ fn what_is_no_service_is_told_with_its_place() {
         ),
         (
             service(&[("service.beta.kubernetes.io/aws-load-balancer-healthcheck-port", "x")]),
+            &["--endpoint", "10.0.0.1"],
+        ),
+        // An entry that is passed over would leave the balancer open to more than it says.
+        (good.replace("192.0.2.0/24", "192.0.2.0/24, {a: b}"), &["--endpoint", "10.0.0.1"]),
+        (good.replace("[192.0.2.0/24]", "[~]"), &["--endpoint", "10.0.0.1"]),
+        (good.replace("[192.0.2.0/24]", "192.0.2.0/24"), &["--endpoint", "10.0.0.1"]),
+        (good.replace("192.0.2.0/24", "192.0.2.0/33"), &["--endpoint", "10.0.0.1"]),
+        (
+            service(&[("service.beta.kubernetes.io/load-balancer-source-ranges", "192.0.2.1")])
+                .replace("[192.0.2.0/24]", "[]"),
+            &["--endpoint", "10.0.0.1"],
+        ),
+        (good.replace("kubectl.kubernetes.io/x: y", "a.example/x: [y]"), &["--endpoint", "10.0.0.1"]),
+        // What a cloud would not take is no wish either.
+        (aws("proxy-protocol", "false"), &["--endpoint", "10.0.0.1"]),
+        (aws("backend-protocol", "h2c"), &["--endpoint", "10.0.0.1"]),
+        (aws("target-group-attributes", "proxy_protocol_v2.enabled"), &["--endpoint", "10.0.0.1"]),
+        (aws("target-group-attributes", "proxy_protocol_v2.enabled=yes"), &["--endpoint", "10.0.0.1"]),
+        (
+            aws("target-group-attributes", "deregistration_delay.timeout_seconds=soon"),
             &["--endpoint", "10.0.0.1"],
         ),
         (String::new(), &[]),

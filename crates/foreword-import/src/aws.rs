@@ -43,6 +43,21 @@ pub(crate) fn placement_word(placement: Placement) -> &'static str {
     }
 }
 
+/// What becomes of a group's addresses on packets, where no header says whose they are.
+pub(crate) const PRESERVED: &str = "its targets see the client's own address on the packets (preserve_client_ip); here they see this \
+                                    machine's, unless `send_header` tells them";
+
+/// Seconds for which an ALB's own cookie is good, unless its target group says otherwise.
+pub(crate) const ALB_COOKIE_AGE: u64 = 86_400;
+
+/// What does here what a cookie of theirs does; its secret is nobody's but the operator's.
+pub(crate) fn sticky(cookie: &str, seconds: Option<u64>) -> String {
+    let age = seconds.map(|seconds| format!(", max_age = \"{seconds}s\"")).unwrap_or_default();
+    format!(
+        "not carried over, for its secret is yours to make: add `sticky = {{ cookie = \"{cookie}\", secret = {{ file = \"sticky.key\" }}{age} }}`"
+    )
+}
+
 /// What becomes of connections to a classic ELB where no instance is up.
 pub fn classic_all_down() -> Because<AllDown> {
     Because::of(AllDown::Refuse, "as a classic ELB does")

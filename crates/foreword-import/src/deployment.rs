@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::str::FromStr;
+
+use crate::fault::shown;
 
 /// What the description does not say.
 #[derive(Debug, Default)]
@@ -52,9 +55,9 @@ impl Assigned {
 }
 
 impl FromStr for Assigned {
-    type Err = String;
+    type Err = NotAssigned;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, NotAssigned> {
         // A path of a unix socket may hold anything.
         let Some((scope, value)) = text.split_once('=').filter(|(scope, _)| !scope.starts_with("unix:"))
         else {
@@ -64,27 +67,62 @@ impl FromStr for Assigned {
         let (name, port) = match (number(scope), scope.rsplit_once(':')) {
             (Some(port), _) => (None, Some(port)),
             (None, Some((name, digits))) => {
-                let port = number(digits)
-                    .ok_or_else(|| format!("expected a port behind `{name}:`, found `{digits}`"))?;
-                (Some(name), Some(port))
+                let no_port = || NotAssigned::NoPort { name: name.to_owned(), found: digits.to_owned() };
+                (Some(name), Some(number(digits).ok_or_else(no_port)?))
             }
             (None, None) => (Some(scope), None),
         };
         if name.is_some_and(str::is_empty) {
-            return Err(format!("expected a name or a port before `=`, found `{scope}`"));
+            return Err(NotAssigned::NoScope { found: scope.to_owned() });
         }
         Self { name: name.map(str::to_owned), port, value: value.to_owned() }.checked()
     }
 }
 
 impl Assigned {
-    fn checked(self) -> Result<Self, String> {
+    fn checked(self) -> Result<Self, NotAssigned> {
         match self.value.is_empty() {
-            true => Err("expected an address, found none".to_owned()),
+            true => Err(NotAssigned::NoAddress),
             false => Ok(self),
         }
     }
 }
+
+/// Why a text assigns nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAssigned {
+    /// What stands behind a name is no port.
+    NoPort {
+        /// The name.
+        name: String,
+        /// What stands there.
+        found: String,
+    },
+    /// Neither a name nor a port stands before `=`.
+    NoScope {
+        /// What stands there.
+        found: String,
+    },
+    /// There is no address.
+    NoAddress,
+}
+
+impl fmt::Display for NotAssigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPort { name, found } => {
+                write!(f, "expected a port behind {}, found {}", shown(&format!("{name}:")), shown(found))
+            }
+            Self::NoScope { found } => {
+                write!(f, "expected a name or a port before `=`, found {}", shown(found))
+            }
+            Self::NoAddress => f.write_str("expected an address, found none"),
+        }
+    }
+}
+
+impl std::error::Error for NotAssigned {}
 
 impl Deployment {
     /// The endpoints given for a port of a balancer or group. What names it counts before what is for every.
@@ -188,8 +226,14 @@ mod tests {
             assert_eq!(assigned(text), expected);
             assert_eq!(assigned(text).given(), text);
         }
-        for wrong in ["", "=x", "Elb:x=10.0.0.1", "443="] {
-            assert!(wrong.parse::<Assigned>().is_err(), "{wrong}");
+        let no_port = NotAssigned::NoPort { name: "Elb".to_owned(), found: "x".to_owned() };
+        for (wrong, why) in [
+            ("", NotAssigned::NoAddress),
+            ("443=", NotAssigned::NoAddress),
+            ("=x", NotAssigned::NoScope { found: String::new() }),
+            ("Elb:x=10.0.0.1", no_port),
+        ] {
+            assert_eq!(wrong.parse::<Assigned>(), Err(why), "{wrong}");
         }
     }
 

@@ -48,6 +48,15 @@ impl CheckKind {
         }
     }
 
+    /// The one that is content with a connection.
+    pub(crate) fn without_a_request(self) -> Self {
+        match self {
+            Self::Http => Self::Tcp,
+            Self::Https => Self::Tls,
+            Self::Tcp | Self::Tls => self,
+        }
+    }
+
     pub(crate) fn has_path(self) -> bool {
         matches!(self, Self::Http | Self::Https)
     }

@@ -10,6 +10,7 @@ pub mod aws;
 pub mod draft;
 pub mod parts;
 
+mod attributes;
 mod cfn;
 mod deployment;
 mod fault;
@@ -17,7 +18,7 @@ mod health;
 mod k8s;
 mod tree;
 
-pub use self::deployment::{Assigned, Deployment};
+pub use self::deployment::{Assigned, Deployment, NotAssigned};
 pub use self::draft::Draft;
 pub use self::fault::{Fault, Faults, Note, Place};
 

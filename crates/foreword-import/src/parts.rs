@@ -90,6 +90,8 @@ pub struct Cluster {
     pub about: Vec<String>,
     /// Where its endpoints are.
     pub endpoints: Vec<Endpoint>,
+    /// What endpoints speak, where requests are read.
+    pub protocol: Protocol,
     /// Which endpoint is next.
     pub balance: Option<Because<Value>>,
     /// The header that endpoints are sent.
@@ -110,6 +112,16 @@ pub struct Cluster {
     pub all_down: Option<Because<AllDown>>,
     /// How endpoints are asked whether they are up.
     pub health: Option<Health>,
+}
+
+/// What endpoints speak, where requests are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 from the first byte.
+    Http2,
 }
 
 /// A value, and why it is so.
@@ -329,6 +341,9 @@ impl Cluster {
         let mut table = self.about.into_iter().fold(Table::named("cluster", &self.name), Table::about);
         table.set("endpoints", Value::List(self.endpoints.into_iter().map(Value::from).collect()));
         set(&mut table, "balance", self.balance);
+        if self.protocol == Protocol::Http2 {
+            table.set("protocol", "h2");
+        }
         set(&mut table, "send_header", self.header.map(|header| header.map(|header| header.word().into())));
         set(&mut table, "header_placement", self.placement.map(|at| at.map(|at| at.word().into())));
         if !self.tlvs.is_empty() {

@@ -56,7 +56,8 @@ fn forward(v2: &V2<'_, '_>, action: &Properties<'_, '_>, mode: Mode) -> Result<T
                 groups.push((arn.clone(), weight));
             }
         }
-        config.note("TargetGroupStickinessConfig", "no stickiness by cookie");
+        // Where one group gets everything, clients have nothing else to come back to.
+        config.get("TargetGroupStickinessConfig");
     }
     if let Some(arn) = action.get("TargetGroupArn").filter(|_| groups.is_empty()) {
         groups.push((arn.clone(), 1));

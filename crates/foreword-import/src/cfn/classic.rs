@@ -6,7 +6,7 @@ use super::properties::{At, Properties};
 use super::template::Resource;
 use super::value::{Value, ValueKind};
 use super::{ENDPOINT_HINT, Import};
-use crate::aws::{CLASSIC_CHECK_HEADER, CLASSIC_IDLE, classic_all_down};
+use crate::aws::{self, CLASSIC_CHECK_HEADER, CLASSIC_IDLE, classic_all_down};
 use crate::fault::{Fault, shown};
 use crate::health::{Check, CheckKind};
 use crate::parts::{Because, Cluster, Listener, Mode, SentHeader, balance, unverified_tls};
@@ -54,7 +54,7 @@ pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<()
         if let Some(port) = import.keep(balancer.listener(listener)) {
             ports.insert(port);
         }
-        listener.note_the_rest(&[("PolicyNames", "policies of TLS and of cookies have no counterpart here")]);
+        listener.note_the_rest(&[("PolicyNames", "policies of TLS and of cookies are not carried over")]);
     }
     for port in balancer.headers.difference(&ports) {
         import.note(
@@ -63,6 +63,7 @@ pub(super) fn read<'t>(import: &Import<'t>, resource: Resource<'t>) -> Result<()
             format!("no listener forwards to instance port {port}, so nothing gets its header"),
         );
     }
+    note_cookies(&properties)?;
     properties.note_the_rest(REASONS);
     Ok(())
 }
@@ -110,38 +111,13 @@ impl Balancer<'_, '_> {
             return match cluster.tls.is_some() == tls {
                 true => Ok(name),
                 false => {
+                    let expected = format!("one protocol for instance port {}", port.value);
                     let found = "TLS in one listener, and none in another";
-                    Err(Fault::expected(
-                        port.place,
-                        format!("one protocol for instance port {}", port.value),
-                        found,
-                    )
-                    .within(&self.path))
+                    Err(Fault::expected(port.place, expected, found).within(&self.path))
                 }
             };
         }
-        let described: Vec<(Value, u16)> =
-            self.instances.iter().map(|instance| (instance.clone(), port.value)).collect();
-        let faults = self.import.faults.borrow().len();
-        let endpoints = self.import.endpoints(self.id, port.value, &described);
-        if endpoints.is_empty() && self.import.faults.borrow().len() == faults {
-            let fault = Fault::expected(
-                port.place,
-                format!("to know the instances behind port {}", port.value),
-                "none in the template",
-            );
-            return Err(fault.hint(ENDPOINT_HINT).within(&self.path));
-        }
-        let header = self.headers.contains(&port.value);
-        if header && mode == Mode::Http {
-            let message = format!(
-                "a ProxyProtocolPolicyType works with TCP and SSL only: instance port {} gets no header",
-                port.value
-            );
-            self.import.note(port.place, self.path.clone(), message);
-        }
-        let header = (header && mode == Mode::Tcp)
-            .then(|| Because::of(SentHeader::V1, "a ProxyProtocolPolicyType names this instance port"));
+        let endpoints = self.endpoints(port)?;
         // In turn is how it goes unless something else is said.
         let balance = (mode == Mode::Http)
             .then(|| Because::of(balance::LEAST_CONNECTIONS.into(), "as a classic ELB does with requests"));
@@ -149,7 +125,7 @@ impl Balancer<'_, '_> {
             name: name.clone(),
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             balance,
-            header,
+            header: self.header(mode, port),
             tls: tls.then(unverified_tls),
             health: self
                 .check
@@ -162,11 +138,53 @@ impl Balancer<'_, '_> {
         Ok(name)
     }
 
+    /// Where the instances behind a port are.
+    fn endpoints(&self, port: &At<u16>) -> Result<Vec<String>, Fault> {
+        let described: Vec<(Value, u16)> =
+            self.instances.iter().map(|instance| (instance.clone(), port.value)).collect();
+        let faults = self.import.faults.borrow().len();
+        let endpoints = self.import.endpoints(self.id, port.value, &described);
+        if endpoints.is_empty() && self.import.faults.borrow().len() == faults {
+            let expected = format!("to know the instances behind port {}", port.value);
+            let fault = Fault::expected(port.place, expected, "none in the template");
+            return Err(fault.hint(ENDPOINT_HINT).within(&self.path));
+        }
+        Ok(endpoints)
+    }
+
+    /// The header that an instance port gets.
+    fn header(&self, mode: Mode, port: &At<u16>) -> Option<Because<SentHeader>> {
+        if !self.headers.contains(&port.value) {
+            return None;
+        }
+        if mode == Mode::Http {
+            let message = format!(
+                "a ProxyProtocolPolicyType works with TCP and SSL only: instance port {} gets no header",
+                port.value
+            );
+            self.import.note(port.place, self.path.clone(), message);
+            return None;
+        }
+        Some(Because::of(SentHeader::V1, "a ProxyProtocolPolicyType names this instance port"))
+    }
+
     fn certificates(&self, properties: &Properties<'_, '_>) -> Result<String, Fault> {
         let arn = properties.get("SSLCertificateId");
         let place = arn.map_or(properties.place, |arn| arn.place);
         self.import.certificates(place, &properties.path)
     }
+}
+
+/// Tells of the policies by which clients come back to an instance.
+fn note_cookies(properties: &Properties<'_, '_>) -> Result<(), Fault> {
+    for policy in properties.maps("LBCookieStickinessPolicy")? {
+        let age = policy.number("CookieExpirationPeriod")?.map(|age| age.value);
+        policy.import.note(policy.place, policy.path.clone(), aws::sticky("AWSELB", age));
+    }
+    for policy in properties.maps("AppCookieStickinessPolicy")? {
+        policy.import.note(policy.place, policy.path.clone(), aws::sticky("AWSELB", None));
+    }
+    Ok(())
 }
 
 /// The instances behind a balancer. A list that only the stack knows is no matter where endpoints are given.
@@ -294,8 +312,6 @@ const POLICIES: &[(&str, &str)] = &[
 /// Why a property is not in the file; without a reason, it is about the stack alone.
 const REASONS: &[(&str, &str)] = &[
     ("AccessLoggingPolicy", "logs do not go to S3; `[log.access]` writes them"),
-    ("AppCookieStickinessPolicy", "no stickiness by cookie"),
-    ("LBCookieStickinessPolicy", "no stickiness by cookie"),
     ("AvailabilityZones", ""),
     ("CrossZone", "endpoints are given no zone: each gets its share"),
     ("LoadBalancerName", ""),

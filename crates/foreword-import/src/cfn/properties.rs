@@ -126,13 +126,6 @@ impl<'i, 't> Properties<'i, 't> {
         values.map(text).collect()
     }
 
-    /// Tells of a property that is left out.
-    pub(super) fn note(&self, name: &'static str, why: impl Into<String>) {
-        if let Some(value) = self.get(name) {
-            self.import.note(value.place, self.path_of(name), why);
-        }
-    }
-
     /// Tells of every property that nobody asked for.
     pub(super) fn note_the_rest(&self, reasons: &[(&str, &str)]) {
         let asked = self.asked.borrow();

@@ -4,14 +4,15 @@ use std::cell::Cell;
 
 use super::properties::Properties;
 use super::template::Resource;
-use super::v2::{Protocol, attributes, number};
+use super::v2::{Protocol, attributes_of};
 use super::value::Value;
 use super::{ENDPOINT_HINT, Import};
+use crate::attributes::{self, Attributes};
 use crate::aws;
 use crate::fault::{Fault, Place, shown};
 use crate::health::{Check, CheckKind};
 use crate::parts::{
-    AllDown, Because, Cluster, DATAGRAMS, Mode, Placement, SentHeader, balance, unverified_tls,
+    AllDown, Because, Cluster, DATAGRAMS, Mode, Protocol as Spoken, SentHeader, balance, unverified_tls,
 };
 
 /// A target group, as far as it is read once for all who forward to it.
@@ -22,11 +23,9 @@ pub(super) struct Group<'i, 't> {
     port: u16,
     protocol: Protocol,
     targets: Vec<(Value, u16)>,
-    header: Option<Placement>,
-    by_client: bool,
-    least: bool,
-    drain: Option<u64>,
-    slow_start: Option<u64>,
+    /// What targets speak, where requests are read.
+    spoken: Spoken,
+    attributes: Attributes,
     check: Option<Check>,
     /// Whether anyone forwards to it.
     pub(super) used: Cell<bool>,
@@ -42,13 +41,7 @@ pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Re
     let port = properties.require_port("Port")?.value;
     let protocol = properties.require_text("Protocol")?;
     let protocol = Protocol::of(&protocol).map_err(|fault| fault.within(&properties.path_of("Protocol")))?;
-    if let Some(version) = properties.text("ProtocolVersion")?.filter(|version| version.value != "HTTP1") {
-        import.note(
-            version.place,
-            properties.path_of("ProtocolVersion"),
-            "targets are spoken to in HTTP/1.1",
-        );
-    }
+    let spoken = spoken(&properties)?;
     let mut targets = Vec::new();
     for target in properties.maps("Targets")? {
         let Some(id) = target.get("Id").cloned() else {
@@ -58,77 +51,29 @@ pub(super) fn read<'i, 't>(import: &'i Import<'t>, resource: Resource<'t>) -> Re
         targets.push((id, port));
         target.note_the_rest(&[("AvailabilityZone", "")]);
     }
-    let mut group = Group {
+    let attributes = attributes::read(attributes_of(&properties, "TargetGroupAttributes")?)?;
+    attributes.notes.iter().for_each(|note| import.note(note.place, note.path.clone(), note.message.clone()));
+    let instances = kind.is_none_or(|kind| kind.value == "instance");
+    if attributes.preserve.unwrap_or(instances && !protocol.is_http()) && !attributes.header {
+        import.note(resource.place, super::path_of(resource), aws::PRESERVED);
+    }
+    let group = Group {
         import,
         id: resource.id,
         place: resource.place,
         port,
         protocol,
         targets,
-        header: None,
-        by_client: false,
-        least: false,
-        drain: None,
-        slow_start: None,
-        check: check(&properties, protocol)?,
+        spoken,
+        attributes,
+        check: check(&properties, protocol, spoken)?,
         used: Cell::new(false),
     };
-    group.read_attributes(&properties, kind.is_none_or(|kind| kind.value == "instance"))?;
     properties.note_the_rest(REASONS);
     Ok(group)
 }
 
 impl Group<'_, '_> {
-    fn read_attributes(&mut self, properties: &Properties<'_, '_>, instances: bool) -> Result<(), Fault> {
-        let mut enabled = false;
-        let mut placement = aws::NLB_PLACEMENT;
-        let mut preserve = instances && !self.protocol.is_http();
-        let mut sticky = (false, String::new());
-        for (key, value, place) in attributes(properties, "TargetGroupAttributes")? {
-            let on = value.eq_ignore_ascii_case("true");
-            match (key.as_str(), value.as_str()) {
-                (aws::HEADER_ENABLED, _) => enabled = on,
-                (aws::HEADER_PLACEMENT, word) => {
-                    let expected = "`on_first_ack` or `on_first_ack_with_payload`";
-                    placement = aws::placement(word).ok_or_else(|| {
-                        Fault::expected(place, expected, shown(word)).within(&properties.path)
-                    })?;
-                }
-                ("preserve_client_ip.enabled", _) => preserve = on,
-                ("stickiness.enabled", _) => sticky.0 = on,
-                ("stickiness.type", _) => sticky.1 = value,
-                ("load_balancing.algorithm.type", "least_outstanding_requests") => self.least = true,
-                ("load_balancing.algorithm.type", "round_robin") => {}
-                ("deregistration_delay.timeout_seconds", _) => {
-                    self.drain = Some(number(&value, place, properties)?)
-                }
-                ("slow_start.duration_seconds", "0") => {}
-                ("slow_start.duration_seconds", _) => {
-                    self.slow_start = Some(number(&value, place, properties)?)
-                }
-                _ => self.import.note(place, self.path(&key), "not carried over"),
-            }
-        }
-        self.header = enabled.then_some(placement);
-        if preserve && !enabled {
-            let message = "its targets see the client's own address on the packets (preserve_client_ip); here they see this \
-                           machine's, unless `send_header` tells them";
-            self.import.note(self.place, format!("Resources.{}", self.id), message);
-        }
-        match (sticky.0, sticky.1.as_str()) {
-            (true, "source_ip") => self.by_client = true,
-            (true, _) => {
-                self.import.note(self.place, self.path("stickiness.enabled"), "no stickiness by cookie")
-            }
-            (false, _) => {}
-        }
-        Ok(())
-    }
-
-    fn path(&self, attribute: &str) -> String {
-        format!("Resources.{}.Properties.TargetGroupAttributes.{attribute}", self.id)
-    }
-
     /// The name of the cluster that the group is for a mode; it is made where it is not there yet.
     pub(super) fn cluster(&self, mode: Mode) -> Result<String, Fault> {
         self.used.set(true);
@@ -145,29 +90,27 @@ impl Group<'_, '_> {
             let fault = Fault::expected(self.place, "to know the targets", "none in the template");
             return Err(fault.hint(ENDPOINT_HINT).within(&format!("Resources.{}", self.id)));
         }
-        if mode == Mode::Udp && self.header.is_some() {
-            self.import.note(self.place, self.path(aws::HEADER_ENABLED), DATAGRAMS);
+        let Attributes { header, placement, drain, slow_start, .. } = self.attributes;
+        if mode == Mode::Udp && header {
+            let path =
+                format!("Resources.{}.Properties.TargetGroupAttributes.{}", self.id, aws::HEADER_ENABLED);
+            self.import.note(self.place, path, DATAGRAMS);
         }
         let cluster = Cluster {
             name: name.clone(),
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             balance: self.balance(mode),
-            header: self
-                .header
-                .filter(|_| mode != Mode::Udp)
-                .map(|_| Because::of(SentHeader::V2, aws::HEADER_ENABLED)),
-            placement: self
-                .header
-                .filter(|_| mode == Mode::Tcp)
-                .map(|placement| Because::of(placement, aws::placement_word(placement))),
+            protocol: if mode == Mode::Http { self.spoken } else { Spoken::Http1 },
+            header: (header && mode != Mode::Udp).then(|| Because::of(SentHeader::V2, aws::HEADER_ENABLED)),
+            placement: (header && mode == Mode::Tcp)
+                .then(|| Because::of(placement, aws::placement_word(placement))),
             tls: matches!(self.protocol, Protocol::Tls | Protocol::Https).then(unverified_tls),
             health: self
                 .check
                 .as_ref()
                 .map(|check| self.import.health(check, self.id, self.port, self.check_header(mode))),
-            timeouts: self.drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
-            slow_start: self
-                .slow_start
+            timeouts: drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
+            slow_start: slow_start
                 .map(|slow| Because::of(format!("{slow}s").into(), "slow_start.duration_seconds")),
             all_down: Some(Because::of(AllDown::TryAll, "a target group fails open")),
             ..Cluster::default()
@@ -178,18 +121,19 @@ impl Group<'_, '_> {
 
     /// The header of a check: an NLB sends LOCAL where it sends headers at all.
     fn check_header(&self, mode: Mode) -> (&'static str, &'static str) {
-        match self.header {
-            Some(_) if mode != Mode::Udp => aws::NLB_CHECK_HEADER,
-            _ => aws::NO_CHECK_HEADER,
+        match self.attributes.header && mode != Mode::Udp {
+            true => aws::NLB_CHECK_HEADER,
+            false => aws::NO_CHECK_HEADER,
         }
     }
 
     fn balance(&self, mode: Mode) -> Option<Because<crate::draft::Value>> {
         match mode {
             Mode::Http => self
+                .attributes
                 .least
                 .then(|| Because::of(balance::LEAST_CONNECTIONS.into(), "least_outstanding_requests")),
-            _ if self.by_client => {
+            _ if self.attributes.by_client => {
                 Some(Because::of(balance::hash("client.ip"), "stickiness.type = source_ip"))
             }
             _ => Some(aws::nlb_balance()),
@@ -197,8 +141,25 @@ impl Group<'_, '_> {
     }
 }
 
+/// What targets speak.
+fn spoken(properties: &Properties<'_, '_>) -> Result<Spoken, Fault> {
+    let Some(version) = properties.text("ProtocolVersion")? else { return Ok(Spoken::Http1) };
+    match version.value.as_str() {
+        "HTTP1" => Ok(Spoken::Http1),
+        "HTTP2" | "GRPC" => Ok(Spoken::Http2),
+        other => {
+            let fault = Fault::expected(version.place, "`HTTP1`, `HTTP2` or `GRPC`", shown(other));
+            Err(fault.within(&properties.path_of("ProtocolVersion")))
+        }
+    }
+}
+
 /// The check that a group describes, or has by default.
-fn check(properties: &Properties<'_, '_>, protocol: Protocol) -> Result<Option<Check>, Fault> {
+fn check(
+    properties: &Properties<'_, '_>,
+    protocol: Protocol,
+    spoken: Spoken,
+) -> Result<Option<Check>, Fault> {
     let enabled = properties.flag("HealthCheckEnabled")?.unwrap_or(true);
     let kind = match properties.text("HealthCheckProtocol")? {
         Some(kind) => CheckKind::of(&kind.value, kind.place)
@@ -228,8 +189,12 @@ fn check(properties: &Properties<'_, '_>, protocol: Protocol) -> Result<Option<C
         (false, CheckKind::Http) => 6,
         (false, _) => 10,
     };
+    if enabled && kind.has_path() && spoken == Spoken::Http2 {
+        let why = "checks speak HTTP/1.1, so they only connect to targets that speak HTTP/2";
+        properties.import.note(properties.place, properties.path_of("HealthCheckProtocol"), why);
+    }
     let check = Check {
-        kind,
+        kind: if spoken == Spoken::Http2 { kind.without_a_request() } else { kind },
         port,
         path: properties.text("HealthCheckPath")?.map(|path| path.value),
         statuses: matcher

@@ -6,8 +6,9 @@ use super::properties::{At, Properties};
 use super::target_group::{self, Group};
 use super::template::Resource;
 use super::{Import, actions, rules};
+use crate::attributes::Attribute;
 use crate::aws::{ALB_IDLE, NLB_DATAGRAMS_IDLE, NLB_IDLE};
-use crate::fault::{Fault, Place, shown};
+use crate::fault::{Fault, shown};
 use crate::parts::{Listener, Mode, Rule};
 
 pub(super) const LOAD_BALANCER: &str = "AWS::ElasticLoadBalancingV2::LoadBalancer";
@@ -128,14 +129,14 @@ impl<'i, 't> V2<'i, 't> {
             return Err(fault.within(&properties.path));
         }
         let mut idle = None;
-        for (key, value, place) in attributes(&properties, "LoadBalancerAttributes")? {
-            match key.as_str() {
-                "idle_timeout.timeout_seconds" => idle = Some(number(&value, place, &properties)?),
+        for attribute in attributes_of(&properties, "LoadBalancerAttributes")? {
+            match attribute.key.as_str() {
+                "idle_timeout.timeout_seconds" => idle = Some(attribute.number()?),
                 "load_balancing.cross_zone.enabled" => {
                     let why = "endpoints are given no zone: each gets its share";
-                    self.import.note(place, properties.path_of(&key), why);
+                    self.import.note(attribute.place, attribute.path, why);
                 }
-                _ => self.import.note(place, properties.path_of(&key), "not carried over"),
+                _ => self.import.note(attribute.place, attribute.path, "not carried over"),
             }
         }
         properties.note_the_rest(BALANCER_REASONS);
@@ -148,21 +149,7 @@ impl<'i, 't> V2<'i, 't> {
         let protocol = properties.require_text("Protocol")?;
         let protocol =
             Protocol::of(&protocol).map_err(|fault| fault.within(&properties.path_of("Protocol")))?;
-        let balancer = properties.get("LoadBalancerArn").and_then(|arn| arn.resource().map(str::to_owned));
-        let (mut idle, mut why) =
-            match (protocol, balancer.and_then(|id| self.idle.get(id.as_str()).copied())) {
-                (Protocol::Http | Protocol::Https, Some(idle)) => (idle, "idle_timeout.timeout_seconds"),
-                (Protocol::Http | Protocol::Https, None) => ALB_IDLE,
-                _ => NLB_IDLE,
-            };
-        for (key, value, place) in attributes(&properties, "ListenerAttributes")? {
-            match key.as_str() {
-                "tcp.idle_timeout.seconds" => {
-                    (idle, why) = (number(&value, place, &properties)?, "tcp.idle_timeout.seconds");
-                }
-                _ => self.import.note(place, properties.path_of(&key), "not carried over"),
-            }
-        }
+        let idle = self.idle_of(&properties, protocol)?;
         let certificates = if protocol.ends_tls() { Some(self.certificates(&properties)?) } else { None };
         let default = properties.maps("DefaultActions")?;
         if default.is_empty() {
@@ -171,7 +158,7 @@ impl<'i, 't> V2<'i, 't> {
             );
         }
         for (mode, suffix) in protocol.modes() {
-            let (idle, why) = if *mode == Mode::Udp { NLB_DATAGRAMS_IDLE } else { (idle, why) };
+            let (idle, why) = if *mode == Mode::Udp { NLB_DATAGRAMS_IDLE } else { idle };
             let mut listener = Listener {
                 name: format!("{}{suffix}", resource.id),
                 bind: self.import.binds(resource.id, port),
@@ -193,6 +180,27 @@ impl<'i, 't> V2<'i, 't> {
         }
         properties.note_the_rest(LISTENER_REASONS);
         Ok(())
+    }
+
+    /// For how many seconds nothing may move, and why: by its own attributes, its balancer's, or its kind.
+    fn idle_of(
+        &self,
+        properties: &Properties<'_, '_>,
+        protocol: Protocol,
+    ) -> Result<(u64, &'static str), Fault> {
+        let balancer = properties.get("LoadBalancerArn").and_then(|arn| arn.resource());
+        let mut idle = match (protocol.is_http(), balancer.and_then(|id| self.idle.get(id))) {
+            (true, Some(idle)) => (*idle, "idle_timeout.timeout_seconds"),
+            (true, None) => ALB_IDLE,
+            (false, _) => NLB_IDLE,
+        };
+        for attribute in attributes_of(properties, "ListenerAttributes")? {
+            match attribute.key.as_str() {
+                "tcp.idle_timeout.seconds" => idle = (attribute.number()?, "tcp.idle_timeout.seconds"),
+                _ => self.import.note(attribute.place, attribute.path, "not carried over"),
+            }
+        }
+        Ok(idle)
     }
 
     /// The rules of a listener, the first in order first.
@@ -220,20 +228,17 @@ impl<'i, 't> V2<'i, 't> {
 }
 
 /// A list of `{ Key, Value }`.
-pub(super) fn attributes(
+pub(super) fn attributes_of(
     properties: &Properties<'_, '_>,
     name: &'static str,
-) -> Result<Vec<(String, String, Place)>, Fault> {
+) -> Result<Vec<Attribute>, Fault> {
     let attributes = properties.maps(name)?.into_iter().map(|attribute| {
         let key = attribute.require_text("Key")?;
         let value = attribute.text("Value")?.map_or(String::new(), |value| value.value);
-        Ok((key.value, value, key.place))
+        let path = format!("{}.{}", properties.path_of(name), key.value);
+        Ok(Attribute { key: key.value, value, place: key.place, path })
     });
     attributes.collect()
-}
-
-pub(super) fn number(text: &str, place: Place, properties: &Properties<'_, '_>) -> Result<u64, Fault> {
-    text.parse().map_err(|_| Fault::expected(place, "a number", shown(text)).within(&properties.path))
 }
 
 const BALANCER_REASONS: &[(&str, &str)] = &[

@@ -21,9 +21,18 @@ pub(super) struct Said<'t> {
 }
 
 impl<'t> Annotations<'t> {
-    pub(super) fn of(metadata: &'t Node, path: &str) -> Self {
+    /// Kubernetes takes text only, and so nothing else is passed over here as if it were not there.
+    pub(super) fn of(metadata: &'t Node, path: &str) -> Result<Self, Fault> {
+        let node = metadata.get("annotations");
         let path = format!("{path}.metadata.annotations");
-        Self { node: metadata.get("annotations"), path, asked: RefCell::default() }
+        let annotations = Self { node, path, asked: RefCell::default() };
+        for (key, value) in node.map_or(&[][..], Node::entries) {
+            if !matches!(value.kind, Kind::Scalar(_) | Kind::Null) {
+                let fault = Fault::expected(value.place, "text", value.found());
+                return Err(fault.within(&annotations.path_of(&key.text)));
+            }
+        }
+        Ok(annotations)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Said<'t>> {

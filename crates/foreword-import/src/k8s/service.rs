@@ -1,10 +1,12 @@
 //! A Service's ports made listeners and clusters.
 
+use std::net::IpAddr;
+
 use super::annotations::Annotations;
 use super::text_of;
 use super::wishes::Wishes;
 use crate::deployment::{Deployment, has_port, with_port};
-use crate::draft::{Draft, Value};
+use crate::draft::Draft;
 use crate::fault::{Fault, Note, Place, shown};
 use crate::parts::{
     Because, Cluster, DATAGRAMS, Listener, Mode, Rule, SentHeader, balance, rule_text, unverified_tls,
@@ -43,7 +45,7 @@ impl<'t> Service<'t> {
         attached: bool,
     ) -> Result<Self, Fault> {
         let path = format!("Service {name}");
-        let annotations = Annotations::of(metadata, &path);
+        let annotations = Annotations::of(metadata, &path)?;
         let mut wishes = Wishes::of(&annotations, text_of(spec, "loadBalancerClass"))?;
         if attached {
             wishes.all(SentHeader::V2, "proxyProtocol of a ServiceAttachment");
@@ -53,19 +55,7 @@ impl<'t> Service<'t> {
             _ => return Err(Fault::expected(spec.place, "`spec.ports`", "none").within(&path)),
         };
         let ports = ports.map(|port| read_port(port, &wishes).map_err(|fault| fault.within(&path)));
-        let sources = match spec.get("loadBalancerSourceRanges").map(|ranges| &ranges.kind) {
-            Some(Kind::List(ranges)) => ranges
-                .iter()
-                .filter_map(|node| match &node.kind {
-                    Kind::Scalar(range) => Some(range.clone()),
-                    _ => None,
-                })
-                .collect(),
-            _ => annotations
-                .get("service.beta.kubernetes.io/load-balancer-source-ranges")
-                .map(|said| said.text.split(',').map(|range| range.trim().to_owned()).collect())
-                .unwrap_or_default(),
-        };
+        let sources = sources(spec, &annotations).map_err(|fault| fault.within(&path))?;
         Ok(Self {
             name,
             place: spec.place,
@@ -162,7 +152,7 @@ impl<'t> Service<'t> {
             .map(|(check, header)| check.health(check.port.filter(|own| Some(*own) != port.target), header));
         let balance = match (&self.wishes.balance, self.by_client) {
             (_, true) => Some(Because::of(balance::hash("client.ip"), "sessionAffinity: ClientIP")),
-            (Some((word, why)), false) => Some(Because::of(Value::from(*word), why)),
+            (Some((balance, why)), false) => Some(Because::of(balance.clone(), why)),
             (None, false) => None,
         };
         Ok(Cluster {
@@ -177,6 +167,10 @@ impl<'t> Service<'t> {
                 .map(Because::plain),
             tls: self.wishes.endpoint_tls.then(unverified_tls),
             timeouts: self.wishes.drain.iter().map(|drain| ("drain", format!("{drain}s").into())).collect(),
+            slow_start: self
+                .wishes
+                .slow_start
+                .map(|slow| Because::of(format!("{slow}s").into(), "slow_start.duration_seconds")),
             health: check,
             ..Cluster::default()
         })
@@ -242,6 +236,45 @@ impl Port<'_> {
         self.name == Some(asked) || asked.parse() == Ok(self.number)
     }
 }
+
+/// Who may connect; without any, everyone may. Whatever is no range is a fault: to pass over one, and be it the last, would
+/// open the balancer.
+fn sources(spec: &Node, annotations: &Annotations<'_>) -> Result<Vec<String>, Fault> {
+    let named = match spec.get("loadBalancerSourceRanges") {
+        Some(Node { kind: Kind::List(ranges), .. }) => ranges.as_slice(),
+        None | Some(Node { kind: Kind::Null, .. }) => &[],
+        Some(other) => {
+            let expected = "a list for `loadBalancerSourceRanges`";
+            return Err(Fault::expected(other.place, expected, other.found()));
+        }
+    };
+    if !named.is_empty() {
+        let range = |node: &Node| match &node.kind {
+            Kind::Scalar(text) => source(text, node.place),
+            _ => Err(Fault::expected(node.place, SOURCE, node.found())),
+        };
+        return named.iter().map(range).collect();
+    }
+    let name = "service.beta.kubernetes.io/load-balancer-source-ranges";
+    let Some(said) = annotations.get(name).filter(|said| !said.text.trim().is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let ranges = said.text.split(',').map(|text| source(text, said.place));
+    ranges.collect::<Result<_, _>>().map_err(|fault| fault.within(&annotations.path_of(name)))
+}
+
+/// An address with the length of its prefix, as Kubernetes wants it.
+fn source(text: &str, place: Place) -> Result<String, Fault> {
+    let range = text.trim();
+    let (address, length) = range.split_once('/').unwrap_or((range, ""));
+    let most = address.parse::<IpAddr>().map(|address| if address.is_ipv4() { 32 } else { 128 });
+    match (most, length.parse::<u8>()) {
+        (Ok(most), Ok(length)) if length <= most => Ok(range.to_owned()),
+        _ => Err(Fault::expected(place, SOURCE, shown(text))),
+    }
+}
+
+const SOURCE: &str = "a range such as `192.0.2.0/24`";
 
 fn read_port<'t>(node: &'t Node, wishes: &Wishes) -> Result<Port<'t>, Fault> {
     let number = |name: &str| {

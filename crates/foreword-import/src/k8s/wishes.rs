@@ -1,8 +1,10 @@
 //! What the clouds' annotations ask of a balancer: each has words of its own for the same few things.
 
 use super::annotations::{Annotations, Said};
+use crate::attributes::{self, Attribute};
 use crate::aws;
-use crate::fault::{Fault, Note};
+use crate::draft::Value;
+use crate::fault::{Fault, Note, shown};
 use crate::health::{Check, CheckKind};
 use crate::parts::{Placement, SentHeader, balance};
 
@@ -19,9 +21,11 @@ pub(super) struct Wishes {
     pub(super) http: bool,
     /// Whether endpoints are spoken to in TLS.
     pub(super) endpoint_tls: bool,
-    pub(super) balance: Option<(&'static str, String)>,
+    pub(super) balance: Option<(Value, String)>,
     /// Seconds in which an endpoint that leaves may end what it has.
     pub(super) drain: Option<u64>,
+    /// Seconds in which one that is usable again gets less.
+    pub(super) slow_start: Option<u64>,
     pub(super) check: Option<Check>,
     pub(super) check_header: Option<(&'static str, &'static str)>,
     /// Whether endpoints are pods rather than nodes.
@@ -72,7 +76,7 @@ impl Wishes {
             if let Some(said) = annotations.get(name) {
                 match said.text {
                     "least_connections" => {
-                        wishes.balance = Some((balance::LEAST_CONNECTIONS, name.to_owned()))
+                        wishes.balance = Some((balance::LEAST_CONNECTIONS.into(), name.to_owned()))
                     }
                     "round_robin" => {}
                     _ => return Err(annotations.wrong(said, name, "`round_robin` or `least_connections`")),
@@ -119,79 +123,98 @@ fn ask_aws(annotations: &Annotations<'_>, class: Option<&str>, wishes: &mut Wish
     let target = annotations.get(&name("nlb-target-type"));
     wishes.pods =
         kind.is_some_and(|kind| kind.text == "nlb-ip") || target.is_some_and(|target| target.text == "ip");
-    let asked = annotations.get(&name("proxy-protocol")).is_some_and(|said| !said.text.is_empty());
-    let group = TargetGroup::of(annotations, wishes);
-    let on = asked || group.header;
-    let why = if group.is_there && on { name("target-group-attributes") } else { name("proxy-protocol") };
-    wishes.drain = group.drain;
+    let header = ask_target_group(annotations, wishes)?;
     if annotations.flag(&name("connection-draining-enabled"))? {
         wishes.drain = annotations.number(&name("connection-draining-timeout"))?;
     }
-    let idle = annotations.number(&name("connection-idle-timeout"))?;
-    let backend = annotations.get(&name("backend-protocol")).map(|said| said.text.to_ascii_lowercase());
-    wishes.http = !nlb && backend.as_deref().is_some_and(|backend| backend.starts_with("http"));
-    wishes.endpoint_tls = matches!(backend.as_deref(), Some("ssl" | "https" | "tls"));
-    if annotations.get(&name("ssl-cert")).is_some() {
-        let ports = annotations.get(&name("ssl-ports")).map_or("*", |said| said.text);
-        wishes.tls = ports.split(',').map(|port| port.trim().to_owned()).collect();
-    }
+    ask_tls(annotations, nlb, wishes)?;
     wishes.check = Some(aws_check(annotations, nlb)?);
+    let idle = annotations.number(&name("connection-idle-timeout"))?;
     match nlb {
-        true => {
-            if on {
-                wishes.all(SentHeader::V2, &why);
-                wishes.placement = Some(group.placement);
-            }
-            wishes.idle = Some(aws::NLB_IDLE);
-            wishes.check_header = Some(match on {
-                true => aws::NLB_CHECK_HEADER,
-                false => aws::NO_CHECK_HEADER,
-            });
-        }
+        true => wishes.idle = Some(aws::NLB_IDLE),
         false => {
-            if on {
-                wishes.all(SentHeader::V1, &why);
-            }
-            wishes.idle = Some(match idle {
-                Some(idle) => (idle, "aws-load-balancer-connection-idle-timeout"),
-                None => aws::CLASSIC_IDLE,
-            });
-            wishes.check_header = Some(aws::CLASSIC_CHECK_HEADER);
+            let said = idle.map(|idle| (idle, "aws-load-balancer-connection-idle-timeout"));
+            wishes.idle = Some(said.unwrap_or(aws::CLASSIC_IDLE));
         }
+    }
+    wishes.check_header = Some(match (nlb, &header) {
+        (true, Some(_)) => aws::NLB_CHECK_HEADER,
+        (true, None) => aws::NO_CHECK_HEADER,
+        (false, _) => aws::CLASSIC_CHECK_HEADER,
+    });
+    match header {
+        Some((placement, why)) if nlb => {
+            wishes.all(SentHeader::V2, &why);
+            wishes.placement = Some(placement);
+        }
+        Some((_, why)) => wishes.all(SentHeader::V1, &why),
+        None => {}
     }
     Ok(())
 }
 
-/// What `target-group-attributes` says.
-struct TargetGroup {
-    is_there: bool,
-    header: bool,
-    placement: Placement,
-    drain: Option<u64>,
+/// What `target-group-attributes` and `proxy-protocol` say; when a header leaves, and the annotation that asks for it.
+fn ask_target_group(
+    annotations: &Annotations<'_>,
+    wishes: &mut Wishes,
+) -> Result<Option<(Placement, String)>, Fault> {
+    let all = format!("{AWS}proxy-protocol");
+    let asked = match annotations.get(&all) {
+        None => false,
+        Some(said) => match said.text.trim() {
+            "*" => true,
+            "" => false,
+            _ => return Err(annotations.wrong(said, &all, "`*`")),
+        },
+    };
+    let name = format!("{AWS}target-group-attributes");
+    let Some(said) = annotations.get(&name) else {
+        return Ok(asked.then_some((aws::NLB_PLACEMENT, all)));
+    };
+    let path = annotations.path_of(&name);
+    let pairs = said.text.split(',').map(str::trim).filter(|pair| !pair.is_empty()).map(|pair| {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Fault::expected(said.place, "`KEY=VALUE`", shown(pair)).within(&path));
+        };
+        let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+        Ok(Attribute { path: format!("{path}.{key}"), key, value, place: said.place })
+    });
+    let group = attributes::read(pairs.collect::<Result<Vec<_>, _>>()?)?;
+    let header = asked || group.header;
+    if group.preserve == Some(true) && !header {
+        wishes.left_out.push(Note { place: said.place, path, message: aws::PRESERVED.to_owned() });
+    }
+    wishes.left_out.extend(group.notes);
+    wishes.drain = group.drain;
+    wishes.slow_start = group.slow_start;
+    if group.by_client {
+        wishes.balance = Some((balance::hash("client.ip"), "stickiness.type = source_ip".to_owned()));
+    } else if group.least {
+        wishes.balance = Some((balance::LEAST_CONNECTIONS.into(), "least_outstanding_requests".to_owned()));
+    }
+    Ok(header.then_some((group.placement, name)))
 }
 
-impl TargetGroup {
-    fn of(annotations: &Annotations<'_>, wishes: &mut Wishes) -> Self {
-        let annotation = format!("{AWS}target-group-attributes");
-        let said = annotations.get(&annotation);
-        let mut group =
-            Self { is_there: said.is_some(), header: false, placement: aws::NLB_PLACEMENT, drain: None };
-        let Some(said) = said else { return group };
-        for (key, value) in said.text.split(',').filter_map(|pair| pair.split_once('=')) {
-            let (key, value) = (key.trim(), value.trim());
-            match (key, aws::placement(value), value.parse()) {
-                (aws::HEADER_ENABLED, ..) => group.header |= value == "true",
-                (aws::HEADER_PLACEMENT, Some(placement), _) => group.placement = placement,
-                ("deregistration_delay.timeout_seconds", _, Ok(seconds)) => group.drain = Some(seconds),
-                _ => wishes.left_out.push(Note {
-                    place: said.place,
-                    path: format!("{}.{key}", annotations.path_of(&annotation)),
-                    message: "not carried over".to_owned(),
-                }),
-            }
-        }
-        group
+/// Where TLS ends and begins, and whether requests are read in between.
+fn ask_tls(annotations: &Annotations<'_>, nlb: bool, wishes: &mut Wishes) -> Result<(), Fault> {
+    let name = format!("{AWS}backend-protocol");
+    if let Some(said) = annotations.get(&name) {
+        let (http, tls) = match said.text.to_ascii_lowercase().as_str() {
+            "" | "tcp" => (false, false),
+            "ssl" | "tls" => (false, true),
+            "http" => (true, false),
+            "https" => (true, true),
+            _ => return Err(annotations.wrong(said, &name, "`tcp`, `ssl`, `http` or `https`")),
+        };
+        // An NLB reads no requests, whatever it is told of them.
+        wishes.http = http && !nlb;
+        wishes.endpoint_tls = tls;
     }
+    if annotations.get(&format!("{AWS}ssl-cert")).is_some() {
+        let ports = annotations.get(&format!("{AWS}ssl-ports")).map_or("*", |said| said.text);
+        wishes.tls = ports.split(',').map(|port| port.trim().to_owned()).collect();
+    }
+    Ok(())
 }
 
 /// With the defaults of the controllers, which are not those of AWS.
