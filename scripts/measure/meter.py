@@ -55,23 +55,23 @@ def run_time(pid):
     return nanoseconds / 1e9
 
 
-def memory(pids):
-    """Resident bytes, pages that are shared divided among those that share them."""
+def memory(pids, kind="Pss"):
+    """Resident bytes, pages that are shared divided among those that share them; or those of another kind."""
     total = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(f"{kind}:"):
                 total += int(line.split()[1]) * 1024
     return total
 
 
-def settled_memory(pids, least=1.0, most=8.0):
+def settled_memory(pids, kind="Pss", least=1.0, most=8.0):
     """Resident bytes once they no longer move from one look to the next."""
     begun = time.monotonic()
-    before = memory(pids)
+    before = memory(pids, kind)
     while True:
         time.sleep(0.5)
-        now = memory(pids)
+        now = memory(pids, kind)
         passed = time.monotonic() - begun
         if passed >= most or (passed >= least and now == before):
             return now
