@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use crate::connect::{ConnectError, Route, connect};
 use crate::introduction::{Introduction, IntroductionError};
-use crate::target::{Scheme, Target};
+use crate::patience::{Limit, Overdue, Wait};
+use crate::target::{Host, Scheme, Target};
 use crate::tls::{self, Tls, TlsError, TlsSetupError};
 use crate::transcript::{Ending, Heard, Hearing, Observer, Step, Tap};
 
@@ -38,10 +38,9 @@ pub struct Dial {
 }
 
 impl Dial {
-    /// The sooner of the deadline and this much time from now.
-    pub(crate) fn within(&self, timeout: Duration) -> Instant {
-        let then = Instant::now() + timeout;
-        self.deadline.map_or(then, |deadline| deadline.min(then))
+    /// A wait for the peer's next word, from now on.
+    pub(crate) fn wait(&self) -> Wait {
+        Wait::of(Limit::Silence, self.silence, self.deadline)
     }
 }
 
@@ -96,9 +95,8 @@ impl Connection {
             Scheme::Http => None,
             Scheme::Https => Some(dial.tls.prepare().map_err(OpenError::TlsSetup)?),
         };
-        let deadline = dial.within(dial.connect_timeout);
-        let connected = timeout_at(deadline, connect(&target.host, target.port, &dial.route, observer)).await;
-        let stream = connected.map_err(|_| OpenError::SlowConnect)??;
+        let wait = Wait::of(Limit::Connect, dial.connect_timeout, dial.deadline);
+        let stream = connect_within(wait, target, &dial.route, observer).await?;
         let (peer, local) = ends(&stream)?;
         observer.step(Step::Connected { peer, local });
 
@@ -122,7 +120,8 @@ impl Connection {
             None => Wire::Plain(tap),
             Some(tls) => {
                 let hearing = tap.hearing();
-                let shaken = timeout_at(deadline, tls::shake_hands(tls, &target.host, tap)).await;
+                let shaken = timeout_at(wait.until, tls::shake_hands(tls, &target.host, tap)).await;
+                let shaken = shaken.map_err(|_| (peer, wait.over()));
                 agreed(shaken, &hearing, dial, header.as_ref(), observer)?
             }
         };
@@ -143,6 +142,50 @@ impl Connection {
     }
 }
 
+/// Connects, and remembers what came of it up to the end of a wait that ends first.
+async fn connect_within(
+    wait: Wait,
+    target: &Target,
+    route: &Route,
+    observer: &mut dyn Observer,
+) -> Result<TcpStream, OpenError> {
+    let mut attempts = Attempts { observer, trying: Vec::new(), last: None };
+    let connected = timeout_at(wait.until, connect(&target.host, target.port, route, &mut attempts)).await;
+    let Attempts { trying, last, .. } = attempts;
+    match connected {
+        Ok(connected) => Ok(connected?),
+        Err(_) => {
+            let (host, port) = (target.host.clone(), target.port);
+            let last = last.map(|(address, source)| Box::new(ConnectError::Connect { address, source }));
+            Err(OpenError::SlowConnect { host, port, trying, last, overdue: wait.over() })
+        }
+    }
+}
+
+/// What has become of each address so far.
+struct Attempts<'o> {
+    observer: &'o mut dyn Observer,
+    trying: Vec<SocketAddr>,
+    /// The last that failed.
+    last: Option<(SocketAddr, io::Error)>,
+}
+
+impl Observer for Attempts<'_> {
+    fn step(&mut self, step: Step<'_>) {
+        match &step {
+            Step::Trying(address) => self.trying.push(*address),
+            Step::Failed { address, error } => {
+                self.trying.retain(|trying| trying != address);
+                let again = || io::Error::new(error.kind(), error.to_string());
+                self.last =
+                    Some((*address, error.raw_os_error().map_or_else(again, io::Error::from_raw_os_error)));
+            }
+            _ => {}
+        }
+        self.observer.step(step);
+    }
+}
+
 fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), OpenError> {
     let both = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
     both.map_err(|source| OpenError::Connect(ConnectError::Socket { source }))
@@ -150,7 +193,7 @@ fn ends(stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), OpenError> {
 
 /// What came of a handshake, or of waiting for it.
 fn agreed(
-    outcome: Result<Shaken, Elapsed>,
+    outcome: Result<Shaken, (SocketAddr, Overdue)>,
     hearing: &Hearing,
     dial: &Dial,
     header: Option<&SentHeader>,
@@ -171,7 +214,9 @@ fn agreed(
             }
             Err(OpenError::Tls { error, evidence: evidence(heard) })
         }
-        Err(_) => Err(OpenError::SlowTls { evidence: evidence(hearing.so_far()) }),
+        Err((peer, overdue)) => {
+            Err(OpenError::SlowTls { peer, overdue, evidence: evidence(hearing.so_far()) })
+        }
     }
 }
 
@@ -216,6 +261,17 @@ impl AsyncWrite for Wire {
     }
 }
 
+/// What was waited for, when connecting took too long.
+fn awaited(host: &Host, port: u16, trying: &[SocketAddr]) -> String {
+    match trying {
+        [] => format!("an address of `{host}`"),
+        trying => {
+            let trying: Vec<String> = trying.iter().map(ToString::to_string).collect();
+            format!("a connection to `{host}` port {port} ({})", trying.join(", "))
+        }
+    }
+}
+
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -224,8 +280,20 @@ pub enum OpenError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// Name and TCP connection took too long.
-    #[error("the connection did not come about in time")]
-    SlowConnect,
+    #[error("expected {} within {overdue}, found none", awaited(.host, *.port, .trying))]
+    SlowConnect {
+        /// Whom to ask, as the target says it.
+        host: Host,
+        /// Its port.
+        port: u16,
+        /// The addresses that had not answered yet; none where the name was not resolved yet.
+        trying: Vec<SocketAddr>,
+        /// How long was waited.
+        overdue: Overdue,
+        /// What became of the last address that failed before.
+        #[source]
+        last: Option<Box<ConnectError>>,
+    },
     /// The header cannot be built.
     #[error("could not build the header")]
     Introduction(#[from] IntroductionError),
@@ -242,8 +310,12 @@ pub enum OpenError {
         evidence: Box<Evidence>,
     },
     /// The TLS handshake took too long.
-    #[error("the TLS handshake did not end in time")]
+    #[error("expected the end of the TLS handshake with {peer} within {overdue}, found none")]
     SlowTls {
+        /// The other end.
+        peer: SocketAddr,
+        /// How long was waited, the connection included.
+        overdue: Overdue,
         /// What went over the wire.
         evidence: Box<Evidence>,
     },

@@ -9,6 +9,7 @@ use foreword_http1::Response;
 
 use crate::connection::{Connection, Dial, Evidence, OpenError, SentHeader};
 use crate::exchange::{Answer, ExchangeError, Request, Sink};
+use crate::patience::Overdue;
 use crate::target::Target;
 use crate::tls::TlsError;
 use crate::transcript::{Ending, Observer, Silent, Step};
@@ -40,59 +41,64 @@ pub async fn of_open(
     dial: &Dial,
     observer: &mut dyn Observer,
 ) -> Option<Diagnosis> {
-    let (tls, evidence) = match error {
-        OpenError::Tls { error, evidence } => (Some(error), evidence),
-        OpenError::SlowTls { evidence } => (None, evidence),
+    let (error, evidence) = match error {
+        OpenError::Tls { error, evidence } => (error, evidence),
+        OpenError::SlowTls { evidence, overdue, .. } => return Some(of_slow_tls(evidence, *overdue, dial)),
         _ => return None,
     };
-    let happened = match tls {
-        Some(TlsError::Ended(_)) if evidence.heard.bytes == 0 => {
-            format!("peer {} without a TLS alert after 0 bytes", verb(evidence))
-        }
-        Some(TlsError::Ended(_)) => format!("peer {} inside the TLS handshake", verb(evidence)),
-        Some(error) if error.is_about_bytes() => not_tls(error, evidence),
-        Some(_) => return None,
-        None => match evidence.heard.bytes {
-            0 => "peer said nothing to our ClientHello".to_owned(),
-            bytes => format!("peer began the TLS handshake and stopped after {bytes} bytes"),
-        },
+    let ended = matches!(error, TlsError::Ended(_));
+    let happened = match (error, evidence.heard.bytes) {
+        (TlsError::Ended(_), 0) => format!("peer {} without a TLS alert after 0 bytes", verb(evidence)),
+        (TlsError::Ended(_), _) => format!("peer {} inside the TLS handshake", verb(evidence)),
+        (error, _) if error.is_about_bytes() => not_tls(error, evidence),
+        _ => return None,
     };
     let Some(header) = evidence.header.as_ref() else {
-        let inside = dial.introduction.is_some();
-        let before = if inside { " before TLS" } else { "" };
-        let hint = match (inside, evidence.heard.bytes) {
-            (_, 1..) if tls.is_none() => HALF_SHAKEN_HINT.to_owned(),
-            (true, 0) => {
-                "this is how a port looks that requires the header first: try without --inside-tls".to_owned()
-            }
-            _ => hint_for_bare_tls(evidence, tls.is_none()),
-        };
-        let message = format!("sent no header{before}, {happened}");
-        return Some(Diagnosis { verdict: None, message, hint: Some(hint) });
+        return Some(bare_handshake(evidence, &happened, hint_for_bare_tls(evidence, false), dial));
     };
     let sent = describe(header);
-    if tls.is_none() {
-        let hint = match evidence.heard.bytes {
-            0 => format!("it may still wait for another header: try {}", other_headers(header)),
-            _ => HALF_SHAKEN_HINT.to_owned(),
-        };
-        return Some(Diagnosis {
-            verdict: None,
-            message: format!("sent {sent}, {happened}"),
-            hint: Some(hint),
-        });
-    }
     observer.step(Step::AskedBare("whether TLS is spoken without a header"));
     Some(match ask_bare(target, dial, None).await {
         Bare::Speaks(_) => not_expected(&sent, &happened, "without a header it speaks TLS"),
-        Bare::Unknown if matches!(tls, Some(TlsError::Ended(_))) => refused(header, &happened),
+        Bare::Unknown if ended => refused(header, &happened),
         // It answers the same way whether there is a header or not.
-        Bare::Unknown => Diagnosis {
-            verdict: None,
-            message: format!("sent {sent} and a ClientHello, {happened}"),
-            hint: Some(hint_for_no_tls(evidence)),
-        },
+        Bare::Unknown => {
+            unsure(format!("sent {sent} and a ClientHello, {happened}"), hint_for_no_tls(evidence))
+        }
     })
+}
+
+/// Tells what it means that a handshake came to no end.
+fn of_slow_tls(evidence: &Evidence, overdue: Overdue, dial: &Dial) -> Diagnosis {
+    let begun = evidence.heard.bytes > 0;
+    let happened = match evidence.heard.bytes {
+        0 => format!("peer said nothing to our ClientHello within {overdue}"),
+        bytes => format!("peer began the TLS handshake and stopped after {bytes} bytes; it had {overdue}"),
+    };
+    match &evidence.header {
+        None if begun => bare_handshake(evidence, &happened, HALF_SHAKEN_HINT.to_owned(), dial),
+        None => bare_handshake(evidence, &happened, hint_for_bare_tls(evidence, true), dial),
+        Some(header) => {
+            let hint = match begun {
+                true => HALF_SHAKEN_HINT.to_owned(),
+                false => format!("it may still wait for another header: try {}", other_headers(header)),
+            };
+            unsure(format!("sent {}, {happened}", describe(header)), hint)
+        }
+    }
+}
+
+/// A handshake that failed without a header before it, perhaps for want of one.
+fn bare_handshake(evidence: &Evidence, happened: &str, hint: String, dial: &Dial) -> Diagnosis {
+    let inside = dial.introduction.is_some();
+    let before = if inside { " before TLS" } else { "" };
+    let hint = match evidence.heard.bytes {
+        0 if inside => {
+            "this is how a port looks that requires the header first: try without --inside-tls".to_owned()
+        }
+        _ => hint,
+    };
+    unsure(format!("sent no header{before}, {happened}"), hint)
 }
 
 /// Tells what an exchange means that brought no answer.
@@ -108,41 +114,24 @@ pub async fn of_exchange(
         ExchangeError::BodyCut { status, evidence, .. } => {
             return of_status(*status, evidence, request, target, dial, observer).await;
         }
+        ExchangeError::HeadCut { evidence } if begins_an_answer(evidence) => {
+            return of_status(status_in(evidence)?, evidence, request, target, dial, observer).await;
+        }
+        ExchangeError::Silent { evidence, overdue, .. } => return of_silence(evidence, *overdue),
         ExchangeError::NoAnswer { evidence }
         | ExchangeError::NotHttp { evidence }
-        | ExchangeError::HeadCut { evidence }
-        | ExchangeError::Silent { evidence } => evidence,
+        | ExchangeError::HeadCut { evidence } => evidence,
         _ => return None,
     };
-    let silent = matches!(error, ExchangeError::Silent { .. });
+    if looks_like_tls(evidence) {
+        return Some(answered_in_tls());
+    }
     let happened = match evidence.heard.bytes {
-        _ if silent => "peer said nothing".to_owned(),
         0 => after_nothing(evidence),
-        _ if looks_like_tls(evidence) => "peer answered in TLS".to_owned(),
         bytes => format!("peer answered {bytes} bytes that are no HTTP/1 answer"),
     };
-    if looks_like_tls(evidence) {
-        let message = format!("sent a plain request, {happened}");
-        let hint = Some("this port speaks TLS: try https:// instead of http://".to_owned());
-        return Some(Diagnosis { verdict: None, message, hint });
-    }
-    let Some(header) = unsettled_header(evidence) else {
-        let asked_bare = evidence.header.is_none() && !evidence.answered_before && evidence.heard.bytes == 0;
-        return asked_bare.then(|| Diagnosis {
-            verdict: None,
-            message: format!("sent no header, {happened}"),
-            hint: Some(BARE_HINT.to_owned()),
-        });
-    };
+    let Some(header) = unsettled_header(evidence) else { return of_no_header(evidence, &happened) };
     let sent = describe(header);
-    if silent {
-        let hint = format!("it may still wait for another header: try {}", other_headers(header));
-        return Some(Diagnosis {
-            verdict: None,
-            message: format!("sent {sent}, {happened}"),
-            hint: Some(hint),
-        });
-    }
     Some(match ask_again(request, target, dial, observer).await {
         Bare::Speaks(Some(status)) => {
             not_expected(&sent, &happened, &format!("without a header it answers {status}"))
@@ -151,6 +140,32 @@ pub async fn of_exchange(
         _ if evidence.heard.bytes > 0 => return None,
         _ => refused(header, &happened),
     })
+}
+
+/// Tells what it means that no answer came, or no more of one.
+fn of_silence(evidence: &Evidence, overdue: Overdue) -> Option<Diagnosis> {
+    if looks_like_tls(evidence) {
+        return Some(answered_in_tls());
+    }
+    if evidence.heard.bytes > 0 {
+        // It began to answer: whatever keeps it, a header that is missing or one too many does not.
+        return None;
+    }
+    let happened = format!("peer said nothing for {overdue}");
+    let Some(header) = unsettled_header(evidence) else { return of_no_header(evidence, &happened) };
+    let hint = format!("it may still wait for another header: try {}", other_headers(header));
+    Some(unsure(format!("sent {}, {happened}", describe(header)), hint))
+}
+
+/// Tells what it means that nothing came, where no header can be suspected but the one that was not sent.
+fn of_no_header(evidence: &Evidence, happened: &str) -> Option<Diagnosis> {
+    let asked_bare = evidence.header.is_none() && !evidence.answered_before && evidence.heard.bytes == 0;
+    asked_bare.then(|| unsure(format!("sent no header, {happened}"), BARE_HINT.to_owned()))
+}
+
+fn answered_in_tls() -> Diagnosis {
+    let hint = "this port speaks TLS: try https:// instead of http://";
+    unsure("sent a plain request, peer answered in TLS".to_owned(), hint.to_owned())
 }
 
 /// Tells whether an answer was given to our header rather than to our request.
@@ -202,6 +217,18 @@ fn quotes(evidence: &Evidence, header: &SentHeader) -> bool {
     // What servers quote of a request line that they cannot read begins with its first words.
     let line = header.bytes.get(..QUOTED).filter(|start| start.starts_with(b"PROXY "));
     line.is_some_and(|line| evidence.heard.start.windows(line.len()).any(|place| place == line))
+}
+
+/// Whether it is an answer, as far as it came.
+fn begins_an_answer(evidence: &Evidence) -> bool {
+    let start = &evidence.heard.start;
+    start.starts_with(HTTP) || (!start.is_empty() && HTTP.starts_with(start))
+}
+
+/// The status of an answer that did not come whole, if that much of it came.
+fn status_in(evidence: &Evidence) -> Option<u16> {
+    let digits = evidence.heard.start.get(HTTP.len() + 2..HTTP.len() + 5)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn looks_like_tls(evidence: &Evidence) -> bool {
@@ -267,6 +294,11 @@ impl Sink for StatusOnly {
     fn pause(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// What happened, and what to try, where nothing is proved of the header.
+fn unsure(message: String, hint: String) -> Diagnosis {
+    Diagnosis { verdict: None, message, hint: Some(hint) }
 }
 
 fn not_expected(sent: &str, happened: &str, proof: &str) -> Diagnosis {
@@ -347,6 +379,8 @@ fn hint_for_no_tls(evidence: &Evidence) -> String {
 const HALF_SHAKEN_HINT: &str = "it speaks TLS, so the header is not at fault: it may be overloaded, or large packets get lost on the way";
 const BARE_HINT: &str =
     "this is how a port looks that requires a PROXY header: try --header v1 or --header v2";
+/// How every answer begins.
+const HTTP: &[u8] = b"HTTP/1.";
 /// How long a second opinion may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// `PROXY TCP4 ` or as much of another line: what two servers that quote agree on.

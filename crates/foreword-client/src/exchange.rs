@@ -1,6 +1,7 @@
 //! One request and its answer: sent and heard at the same time, streamed to whoever wants it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 
 use foreword_http1::{ChunkError, Chunked, Framing, HeadEnd, HeadError, HeadFault, Response, ResponseHead};
@@ -8,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep_until, timeout_at};
 
 use crate::connection::{Connection, Dial, Evidence, Wire};
+use crate::patience::Overdue;
 use crate::tls::TlsError;
 use crate::transcript::{Ending, Heard, Observer, Step};
 
@@ -102,8 +104,8 @@ impl Connection {
         let framing = response.framing(&request.method);
         sink.head(&head, &response).map_err(ExchangeError::Sink)?;
         let status = response.status();
-        let (wire, buffer) = (&mut self.wire, &mut self.buffer);
-        let body = Body { wire, buffer, dial, sink, status, evidence: &evidence };
+        let (wire, buffer, peer) = (&mut self.wire, &mut self.buffer, self.peer);
+        let body = Body { wire, buffer, peer, dial, sink, status, evidence: &evidence };
         let content = body.hear(framing).await?;
         self.answers += 1;
         let location = response.field("location").next();
@@ -122,28 +124,14 @@ impl Connection {
     ) -> Result<HeardHead, ExchangeError> {
         let mut heard = Heard::default();
         heard.note(&self.buffer);
-        let (mut reader, mut writer) = tokio::io::split(&mut self.wire);
-        let outcome = {
-            let mut sending = pin!(send(&mut writer, parts, dial));
-            let mut hearing = pin!(hear_head(&mut reader, &mut self.buffer, &mut heard, sink, observer));
-            let mut sent: Option<io::Result<()>> = None;
-            let mut silence = pin!(sleep_until(dial.within(dial.silence)));
-            loop {
-                tokio::select! {
-                    biased;
-                    head = &mut hearing => break head.map(|head| (head, matches!(sent, Some(Ok(()))))),
-                    outcome = &mut sending, if sent.is_none() => {
-                        silence.as_mut().reset(dial.within(dial.silence));
-                        sent = Some(outcome);
-                    }
-                    () = &mut silence, if sent.is_some() => break Err(HeadTrouble::Silent),
-                }
-            }
-        };
+        let (reader, mut writer) = tokio::io::split(&mut self.wire);
+        let buffer = &mut self.buffer;
+        let hearing = Hearing { reader, buffer, heard: &mut heard, dial, sink, observer };
+        let outcome = hearing.head(send(&mut writer, parts, dial)).await;
         let evidence = self.evidence(heard);
         match outcome {
-            Ok(((head, parsed), sent)) => Ok(HeardHead { head, parsed, sent, evidence }),
-            Err(trouble) => Err(trouble.with(evidence)),
+            Ok((head, parsed, sent)) => Ok(HeardHead { head, parsed, sent, evidence }),
+            Err(trouble) => Err(trouble.with(evidence, self.peer)),
         }
     }
 }
@@ -160,46 +148,79 @@ struct HeardHead {
 /// Writes in pieces, so that a peer that takes nothing is noticed while one that takes little is not cut off.
 async fn send(writer: &mut (impl AsyncWrite + Unpin), parts: [&[u8]; 2], dial: &Dial) -> io::Result<()> {
     for piece in parts.iter().flat_map(|part| part.chunks(2 * PIECE)) {
-        timeout_at(dial.within(dial.silence), writer.write_all(piece)).await??;
+        timeout_at(dial.wait().until, writer.write_all(piece)).await??;
     }
     writer.flush().await
 }
 
-/// Reads up to the end of the first head that is not an interim one.
-async fn hear_head(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    heard: &mut Heard,
-    sink: &mut dyn Sink,
-    observer: &mut dyn Observer,
-) -> Result<(Vec<u8>, ResponseHead), HeadTrouble> {
-    let mut search = HeadEnd::response();
-    let mut parsed = ResponseHead::default();
-    loop {
-        while let Some(end) = search.find(buffer, &ResponseHead::LIMITS).map_err(HeadTrouble::of)? {
-            let rest = buffer.split_off(end);
-            let head = std::mem::replace(buffer, rest);
-            parsed.parse(&head, &ResponseHead::LIMITS).map_err(HeadTrouble::of)?;
-            observer.step(Step::Response(&head));
-            let response = parsed.view(&head);
-            if !response.is_interim() {
-                return Ok((head, parsed));
+/// Where a head is heard.
+struct Hearing<'a, R> {
+    reader: R,
+    buffer: &'a mut Vec<u8>,
+    heard: &'a mut Heard,
+    dial: &'a Dial,
+    sink: &'a mut dyn Sink,
+    observer: &'a mut dyn Observer,
+}
+
+impl<R: AsyncRead + Unpin> Hearing<'_, R> {
+    /// Reads up to the end of the first head that is not an interim one, while the request is sent; tells whether all of it was.
+    async fn head(
+        mut self,
+        sending: impl Future<Output = io::Result<()>>,
+    ) -> Result<(Vec<u8>, ResponseHead, bool), HeadTrouble> {
+        let mut sending = pin!(sending);
+        let mut sent: Option<io::Result<()>> = None;
+        let mut search = HeadEnd::response();
+        // Silence counts from the last word of either side.
+        let mut wait = self.dial.wait();
+        loop {
+            while let Some(head) = self.next_head(&mut search)? {
+                let mut parsed = ResponseHead::default();
+                parsed.parse(&head, &ResponseHead::LIMITS).map_err(HeadTrouble::of)?;
+                self.observer.step(Step::Response(&head));
+                let response = parsed.view(&head);
+                if !response.is_interim() {
+                    return Ok((head, parsed, matches!(sent, Some(Ok(())))));
+                }
+                self.sink.head(&head, &response).map_err(HeadTrouble::Sink)?;
             }
-            sink.head(&head, &response).map_err(HeadTrouble::Sink)?;
-            search = HeadEnd::response();
+            self.sink.pause().map_err(HeadTrouble::Sink)?;
+            tokio::select! {
+                biased;
+                more = self.more() => more?,
+                outcome = &mut sending, if sent.is_none() => sent = Some(outcome),
+                () = sleep_until(wait.until), if sent.is_some() => return Err(HeadTrouble::Silent(wait.over())),
+            }
+            wait = self.dial.wait();
         }
-        sink.pause().map_err(HeadTrouble::Sink)?;
-        buffer.reserve(PIECE);
-        let before = buffer.len();
-        match reader.read_buf(buffer).await {
+    }
+
+    /// Takes the next head off the buffer, if all of it is there.
+    fn next_head(&mut self, search: &mut HeadEnd) -> Result<Option<Vec<u8>>, HeadTrouble> {
+        let end = search.find(self.buffer, &ResponseHead::LIMITS).map_err(HeadTrouble::of)?;
+        let Some(end) = end else { return Ok(None) };
+        *search = HeadEnd::response();
+        let rest = self.buffer.split_off(end);
+        Ok(Some(std::mem::replace(self.buffer, rest)))
+    }
+
+    /// Reads once. Whoever drops this on the way has lost nothing.
+    async fn more(&mut self) -> Result<(), HeadTrouble> {
+        self.buffer.reserve(PIECE);
+        let before = self.buffer.len();
+        match self.reader.read_buf(self.buffer).await {
             Ok(0) => {
-                heard.ending = Some(Ending::Closed);
-                return Err(HeadTrouble::Ended(None));
+                self.heard.ending = Some(Ending::Closed);
+                Err(HeadTrouble::Ended(None))
             }
-            Ok(_) => heard.note(buffer.get(before..).unwrap_or_default()),
+            Ok(_) => {
+                self.heard.note(self.buffer.get(before..).unwrap_or_default());
+                Ok(())
+            }
             Err(error) => {
-                heard.ending = ending_of(&error);
-                return Err(HeadTrouble::Ended(Some(error)));
+                self.heard.ending = ending_of(&error);
+                Err(HeadTrouble::Ended(Some(error)))
             }
         }
     }
@@ -210,7 +231,7 @@ enum HeadTrouble {
     Ended(Option<io::Error>),
     NotHttp,
     Head(HeadError),
-    Silent,
+    Silent(Overdue),
     Sink(io::Error),
 }
 
@@ -222,7 +243,7 @@ impl HeadTrouble {
         }
     }
 
-    fn with(self, evidence: Evidence) -> ExchangeError {
+    fn with(self, evidence: Evidence, peer: SocketAddr) -> ExchangeError {
         let evidence = Box::new(evidence);
         match self {
             Self::Ended(source) => match source.filter(|error| Ending::of(error).is_none()) {
@@ -232,7 +253,7 @@ impl HeadTrouble {
             },
             Self::NotHttp => ExchangeError::NotHttp { evidence },
             Self::Head(error) => ExchangeError::Head { error, evidence },
-            Self::Silent => ExchangeError::Silent { evidence },
+            Self::Silent(overdue) => ExchangeError::Silent { peer, overdue, evidence },
             Self::Sink(error) => ExchangeError::Sink(error),
         }
     }
@@ -242,6 +263,7 @@ impl HeadTrouble {
 struct Body<'a> {
     wire: &'a mut Wire,
     buffer: &'a mut Vec<u8>,
+    peer: SocketAddr,
     dial: &'a Dial,
     sink: &'a mut dyn Sink,
     status: u16,
@@ -267,7 +289,7 @@ impl Body<'_> {
             if left == 0 {
                 return Ok(length);
             }
-            if let More::Ended(ending) = self.more().await? {
+            if let More::Ended(ending) = self.more(length - left).await? {
                 return Err(self.cut(Some(length), length - left, ending));
             }
         }
@@ -284,7 +306,7 @@ impl Body<'_> {
             if step.done {
                 return Ok(content);
             }
-            if let More::Ended(ending) = self.more().await? {
+            if let More::Ended(ending) = self.more(content).await? {
                 return Err(self.cut(None, content, ending));
             }
         }
@@ -295,7 +317,7 @@ impl Body<'_> {
         loop {
             content += self.buffer.len() as u64;
             self.pass_on(self.buffer.len())?;
-            match self.more().await? {
+            match self.more(content).await? {
                 More::Some => {}
                 More::Ended(Ending::Closed) => return Ok(content),
                 More::Ended(ending) => {
@@ -316,11 +338,13 @@ impl Body<'_> {
         Ok(())
     }
 
-    async fn more(&mut self) -> Result<More, ExchangeError> {
+    /// Reads once, behind so many bytes of content.
+    async fn more(&mut self, found: u64) -> Result<More, ExchangeError> {
         self.sink.pause().map_err(ExchangeError::Sink)?;
         self.buffer.reserve(PIECE);
-        match timeout_at(self.dial.within(self.dial.silence), self.wire.read_buf(self.buffer)).await {
-            Err(_) => Err(ExchangeError::SilentBody),
+        let wait = self.dial.wait();
+        match timeout_at(wait.until, self.wire.read_buf(self.buffer)).await {
+            Err(_) => Err(ExchangeError::SilentBody { peer: self.peer, overdue: wait.over(), found }),
             Ok(Ok(0)) => Ok(More::Ended(Ending::Closed)),
             Ok(Ok(_)) => Ok(More::Some),
             Ok(Err(error)) => match ending_of(&error) {
@@ -379,8 +403,12 @@ pub enum ExchangeError {
         evidence: Box<Evidence>,
     },
     /// The peer said nothing for too long.
-    #[error("expected an answer in time, found {} bytes and silence", .evidence.heard.bytes)]
+    #[error("expected an answer from {peer}, found {} for {overdue}", silence_after(.evidence.heard.bytes))]
     Silent {
+        /// The other end.
+        peer: SocketAddr,
+        /// How long nothing came.
+        overdue: Overdue,
         /// What went over the wire.
         evidence: Box<Evidence>,
     },
@@ -394,8 +422,15 @@ pub enum ExchangeError {
         evidence: Box<Evidence>,
     },
     /// The peer went silent inside the content.
-    #[error("expected the rest of the content in time, found silence")]
-    SilentBody,
+    #[error("expected the rest of the content from {peer}, found {} for {overdue}", silence_after(*.found))]
+    SilentBody {
+        /// The other end.
+        peer: SocketAddr,
+        /// How long nothing came.
+        overdue: Overdue,
+        /// How much of the content came before.
+        found: u64,
+    },
     /// The connection ended inside the content.
     #[error("{}", short_of(*.expected, *.found, *.ending))]
     BodyCut {
@@ -416,6 +451,13 @@ pub enum ExchangeError {
     /// The answer has nowhere to go.
     #[error("could not write the answer")]
     Sink(#[source] io::Error),
+}
+
+fn silence_after(bytes: u64) -> String {
+    match bytes {
+        0 => "silence".to_owned(),
+        bytes => format!("{bytes} bytes and then silence"),
+    }
 }
 
 fn ended(ending: Option<Ending>) -> &'static str {
@@ -447,3 +489,88 @@ fn beginning(heard: &Heard) -> String {
 const PIECE: usize = 64 * 1024;
 /// How much of a strange answer a message shows.
 const SHOWN: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::connect::Route;
+    use crate::tls::{Tls, TlsSettings};
+    use crate::transcript;
+
+    /// A sink that keeps nothing.
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn head(&mut self, _: &[u8], _: &Response<'_>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn body(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn pause(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn dial(silence: u64) -> Dial {
+        Dial {
+            route: Route::default(),
+            introduction: None,
+            inside_tls: false,
+            tls: Tls::new(TlsSettings::default()),
+            connect_timeout: Duration::from_secs(30),
+            silence: Duration::from_secs(silence),
+            deadline: None,
+        }
+    }
+
+    /// Hears the head of a peer that says these pieces, seven seconds before each, and then no more.
+    async fn hear(pieces: &'static [&'static [u8]]) -> Result<Vec<u8>, ExchangeError> {
+        let (reader, mut peer) = duplex(1024);
+        let (mut buffer, mut heard) = (Vec::new(), Heard::default());
+        let dial = dial(10);
+        let hearing = Hearing {
+            reader,
+            buffer: &mut buffer,
+            heard: &mut heard,
+            dial: &dial,
+            sink: &mut Nowhere,
+            observer: &mut transcript::Silent,
+        };
+        let speaking = async {
+            for piece in pieces {
+                sleep(Duration::from_secs(7)).await;
+                peer.write_all(piece).await.expect("somebody listens");
+            }
+            std::future::pending::<()>().await
+        };
+        let outcome = tokio::select! {
+            outcome = hearing.head(std::future::ready(Ok(()))) => outcome,
+            () = speaking => unreachable!("it stays"),
+        };
+        let address = SocketAddr::from(([192, 0, 2, 1], 80));
+        let evidence = Evidence { heard, ..Evidence::default() };
+        outcome.map(|(head, ..)| head).map_err(|trouble| trouble.with(evidence, address))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_comes_slowly_is_no_silence() {
+        let head = hear(&[b"HTTP/1.1 ", b"200 OK\r\n", b"Content-Length: 0\r\n", b"\r\n"]).await;
+        assert_eq!(head.expect("a head"), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_told_with_who_kept_it_for_how_long_and_after_what() {
+        let error = hear(&[]).await.expect_err("no head").to_string();
+        assert_eq!(error, "expected an answer from 192.0.2.1:80, found silence for 10 s");
+        let error = hear(&[b"HTTP/1.1 ", b"200 OK\r\n"]).await.expect_err("no head").to_string();
+        assert_eq!(error, "expected an answer from 192.0.2.1:80, found 17 bytes and then silence for 10 s");
+    }
+}

@@ -27,6 +27,7 @@ pub mod connection;
 pub mod diagnosis;
 pub mod exchange;
 pub mod introduction;
+pub mod patience;
 pub mod target;
 pub mod tls;
 pub mod transcript;

@@ -1,8 +1,9 @@
 //! How transfers end: curl's exit codes, our own two, and what is said about it.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::peer::tls::Certificate;
 use crate::peer::{
@@ -106,7 +107,7 @@ fn silence_ends_with_28_when_the_time_is_up() {
     let output = foreword(&["get", "--max-time", "0.4", &server.url("/")]);
     assert_eq!(code(&output), 28, "{}", stderr(&output));
     assert!(
-        stderr(&output).contains("peer said nothing") && stderr(&output).contains("hint: "),
+        stderr(&output).contains("peer said nothing for ") && stderr(&output).contains("hint: "),
         "{}",
         stderr(&output)
     );
@@ -118,7 +119,11 @@ fn silence_inside_the_tls_handshake_ends_with_28_too() {
     let url = format!("https://{}/", server.address);
     let output = foreword(&["get", "-k", "--connect-timeout", "0.4", &url]);
     assert_eq!(code(&output), 28, "{}", stderr(&output));
-    assert!(stderr(&output).contains("peer said nothing to our ClientHello"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("peer said nothing to our ClientHello within 0.4 s"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -133,6 +138,78 @@ fn a_handshake_that_stops_half_way_is_no_silence() {
         assert!(told.contains("began the TLS handshake and stopped after 9 bytes"), "{told}");
         assert!(told.contains("hint: it speaks TLS") && !told.contains("said nothing"), "{told}");
     }
+}
+
+/// A port of this machine whose queue is full, for as long as the sockets live: it takes nobody, and refuses nobody.
+fn port_that_takes_nobody(address: [u8; 4]) -> (SocketAddr, socket2::Socket, Vec<TcpStream>) {
+    let listener =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    listener.bind(&SocketAddr::from((address, 0)).into()).expect("bound");
+    listener.listen(0).expect("listening");
+    let address = listener.local_addr().expect("an address").as_socket().expect("an address");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(stream);
+    }
+    (address, listener, queue)
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_is_told_with_where_and_for_how_long() {
+    let (address, _listener, _queue) = port_that_takes_nobody([127, 0, 0, 2]);
+    let port = address.port();
+    let url = format!("http://two.example:{port}/");
+    let resolve = format!("two.example:{port}:127.0.0.3,127.0.0.2");
+    for (flag, hint) in [("--connect-timeout", "`--connect-timeout SECONDS`"), ("-m", "`--max-time SECONDS`")]
+    {
+        let output = foreword(&["get", flag, "1", "--resolve", &resolve, &url]);
+        assert_eq!(code(&output), 28, "{}", stderr(&output));
+        let told = stderr(&output);
+        assert!(
+            told.contains(&format!("a connection to `two.example` port {port} (127.0.0.2:{port})")),
+            "{told}"
+        );
+        assert!(told.contains(" s, found none") && (flag == "-m" || told.contains("within 1 s")), "{told}");
+        // What became of the other address is part of it.
+        assert!(
+            told.contains(&format!("could not connect to 127.0.0.3:{port}: Connection refused")),
+            "{told}"
+        );
+        assert!(told.contains(hint), "{told}");
+    }
+}
+
+#[test]
+fn silence_inside_the_content_is_told_with_how_much_came() {
+    let server = Raw::serve(vec![Box::new(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort").expect("the answer");
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).ok();
+        all
+    })]);
+    let output = foreword(&["get", "--max-time", "2", &server.url("/")]);
+    assert_eq!(code(&output), 28, "{}", stderr(&output));
+    let told = stderr(&output);
+    let expected = format!("the rest of the content from {}, found 5 bytes and then silence", server.address);
+    assert!(told.contains(&expected) && told.contains("`--max-time SECONDS`"), "{told}");
+}
+
+#[test]
+fn a_server_that_broke_off_inside_its_answer_is_not_told_of_headers() {
+    for start in ["HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 2", "HTT"] {
+        // Asked again, it would answer: that it broke off once says nothing of what it expects.
+        let server = Raw::serve(vec![answer_with(start)]);
+        let output = foreword(&["get", &server.url("/")]);
+        assert_eq!(code(&output), 56, "{}", stderr(&output));
+        let told = stderr(&output);
+        let found = format!("expected a whole response head, found {} bytes", start.len());
+        assert!(told.contains(&found) && !told.contains("hint"), "{told}");
+    }
+    // Half of a refusal is one all the same.
+    let server = Raw::serve(vec![answer_with("HTTP/1.1 400 Bad Request\r\nConn"), web_server()]);
+    let output = foreword(&["get", &server.url("/")]);
+    assert_eq!(code(&output), 111, "{}", stderr(&output));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use foreword_client::connect::ConnectError;
 use foreword_client::connection::OpenError;
 use foreword_client::diagnosis::{Diagnosis, Verdict};
 use foreword_client::exchange::ExchangeError;
+use foreword_client::patience::Limit;
 use foreword_client::target::TargetError;
 use foreword_client::tls::{TlsError, TlsSetupError};
 use foreword_client::transcript::Ending;
@@ -87,8 +88,21 @@ impl Trouble {
             Self::Open(OpenError::Connect(ConnectError::Connect { .. })) => {
                 Some("is anything listening there? `ss -ltn` on that machine tells")
             }
+            Self::Open(OpenError::SlowConnect { overdue, .. } | OpenError::SlowTls { overdue, .. })
+            | Self::Exchange(
+                ExchangeError::Silent { overdue, .. } | ExchangeError::SilentBody { overdue, .. },
+            ) => more_time(overdue.limit),
             _ => None,
         }
+    }
+}
+
+/// The flag that gives more time; for silence there is none.
+fn more_time(limit: Limit) -> Option<&'static str> {
+    match limit {
+        Limit::Connect => Some("`--connect-timeout SECONDS` gives it more time"),
+        Limit::Deadline => Some("`--max-time SECONDS` gives it more time"),
+        Limit::Silence => None,
     }
 }
 
@@ -96,7 +110,7 @@ fn of_open(error: &OpenError) -> u8 {
     match error {
         OpenError::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => RESOLVE,
         OpenError::Connect(_) => CONNECT,
-        OpenError::SlowConnect | OpenError::SlowTls { .. } => TIMEOUT,
+        OpenError::SlowConnect { .. } | OpenError::SlowTls { .. } => TIMEOUT,
         OpenError::Introduction(_) => USAGE,
         OpenError::Tls { error: TlsError::Certificate(_), .. } => PEER_CERTIFICATE,
         OpenError::TlsSetup(TlsSetupError::Identity(_)) => BAD_CERTIFICATE,
@@ -112,7 +126,7 @@ fn of_exchange(error: &ExchangeError) -> u8 {
         ExchangeError::NoAnswer { .. } => EMPTY_REPLY,
         ExchangeError::NotHttp { .. } => UNSUPPORTED,
         ExchangeError::Head { .. } => WEIRD_REPLY,
-        ExchangeError::Silent { .. } | ExchangeError::SilentBody => TIMEOUT,
+        ExchangeError::Silent { .. } | ExchangeError::SilentBody { .. } => TIMEOUT,
         ExchangeError::BodyCut { ending: Ending::Closed, .. } => PARTIAL,
         ExchangeError::BodyCut { ending: Ending::Torn, expected: Some(_), .. } => PARTIAL,
         ExchangeError::Sink(_) => WRITE,
