@@ -26,9 +26,9 @@ pub enum SpeaksFor {
     /// A client; what is not given is taken from the socket.
     Client {
         /// The client's address.
-        source: Option<Endpoint>,
+        source: Option<End>,
         /// The address that it connected to.
-        destination: Option<Endpoint>,
+        destination: Option<End>,
     },
     /// The sender itself: LOCAL.
     Itself,
@@ -38,14 +38,14 @@ pub enum SpeaksFor {
 
 /// One end of a connection, as far as it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum End {
     /// An address, and a port unless the socket's own is meant.
     Inet(IpAddr, Option<u16>),
     /// The path of a unix socket.
     Unix(Vec<u8>),
 }
 
-impl Endpoint {
+impl End {
     /// The address, if it is not a unix path.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -55,10 +55,10 @@ impl Endpoint {
     }
 }
 
-impl FromStr for Endpoint {
-    type Err = EndpointError;
+impl FromStr for End {
+    type Err = EndError;
 
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
+    fn from_str(text: &str) -> Result<Self, EndError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(path.as_bytes().to_vec()));
         }
@@ -68,7 +68,7 @@ impl FromStr for Endpoint {
         let bare = text.strip_prefix('[').and_then(|inside| inside.strip_suffix(']')).unwrap_or(text);
         match bare.parse() {
             Ok(address) => Ok(Self::Inet(address, None)),
-            Err(_) => Err(EndpointError(text.to_owned())),
+            Err(_) => Err(EndError(text.to_owned())),
         }
     }
 }
@@ -76,7 +76,7 @@ impl FromStr for Endpoint {
 /// A text that names no end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected `IP`, `IP:PORT`, `[IPV6]:PORT` or `unix:PATH`, found `{0}`")]
-pub struct EndpointError(String);
+pub struct EndError(String);
 
 impl Introduction {
     /// Builds the header. `own` are the socket's ends, ours first, and stand in for what was not given.
@@ -123,15 +123,13 @@ enum Pair<'a> {
 
 impl<'a> Pair<'a> {
     fn of(
-        source: Option<&'a Endpoint>,
-        destination: Option<&'a Endpoint>,
+        source: Option<&'a End>,
+        destination: Option<&'a End>,
         own: Option<(SocketAddr, SocketAddr)>,
     ) -> Result<Self, IntroductionError> {
         match (source, destination) {
-            (Some(Endpoint::Unix(source)), Some(Endpoint::Unix(destination))) => {
-                Ok(Self::Unix(source, destination))
-            }
-            (Some(Endpoint::Unix(_)), _) | (_, Some(Endpoint::Unix(_))) => Err(IntroductionError::OneUnix),
+            (Some(End::Unix(source)), Some(End::Unix(destination))) => Ok(Self::Unix(source, destination)),
+            (Some(End::Unix(_)), _) | (_, Some(End::Unix(_))) => Err(IntroductionError::OneUnix),
             (source, destination) => Ok(Self::Inet(
                 inet(source, own.map(|(local, _)| local))
                     .ok_or(IntroductionError::NoAddress { side: "source" })?,
@@ -154,12 +152,12 @@ impl<'a> Pair<'a> {
 }
 
 /// What is given, filled up with what the socket has; a port that nobody knows is 0.
-fn inet(given: Option<&Endpoint>, own: Option<SocketAddr>) -> Option<SocketAddr> {
+fn inet(given: Option<&End>, own: Option<SocketAddr>) -> Option<SocketAddr> {
     match given {
-        Some(Endpoint::Inet(ip, port)) => {
+        Some(End::Inet(ip, port)) => {
             Some(SocketAddr::new(*ip, port.unwrap_or_else(|| own.map_or(0, |own| own.port()))))
         }
-        Some(Endpoint::Unix(_)) => None,
+        Some(End::Unix(_)) => None,
         None => own,
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use foreword::Version;
-use foreword_client::introduction::{Endpoint, Introduction, SpeaksFor};
+use foreword_client::introduction::{End, Introduction, SpeaksFor};
 
 use super::tlv::TlvArg;
 
@@ -16,11 +16,11 @@ pub(crate) struct HeaderArgs {
 
     /// The client's address, or `unix:PATH` (v2 only)
     #[arg(long, value_name = "IP[:PORT]", conflicts_with_all = ["local", "unknown"])]
-    pub(crate) source: Option<Endpoint>,
+    pub(crate) source: Option<End>,
 
     /// The address that the client connected to, or `unix:PATH` (v2 only)
     #[arg(long, value_name = "IP[:PORT]", conflicts_with_all = ["local", "unknown"])]
-    pub(crate) destination: Option<Endpoint>,
+    pub(crate) destination: Option<End>,
 
     /// A TLV, repeatable: a name (alpn, authority, unique-id, netns, noop, ssl, aws-vpce, azure-link, gcp-psc,
     /// alibaba-vpc, alibaba-endpoint, alibaba-service) or a number, and text or `hex:` and bytes
@@ -81,8 +81,8 @@ impl HeaderArgs {
             _ if !self.tlv.is_empty() => Some("--tlv"),
             _ if self.crc32c => Some("--crc32c"),
             _ if self.local => Some("--local"),
-            _ if matches!(self.source, Some(Endpoint::Unix(_))) => Some("--source unix:…"),
-            _ if matches!(self.destination, Some(Endpoint::Unix(_))) => Some("--destination unix:…"),
+            _ if matches!(self.source, Some(End::Unix(_))) => Some("--source unix:…"),
+            _ if matches!(self.destination, Some(End::Unix(_))) => Some("--destination unix:…"),
             _ if self.datagram => Some("--datagram"),
             _ => None,
         }
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(version(HeaderArgs::default()), Some(Version::One));
         assert_eq!(version(HeaderArgs { local: true, ..HeaderArgs::default() }), Some(Version::Two));
         assert_eq!(version(HeaderArgs { datagram: true, ..HeaderArgs::default() }), Some(Version::Two));
-        let unix = "unix:/run/a.sock".parse::<Endpoint>().ok();
+        let unix = "unix:/run/a.sock".parse::<End>().ok();
         assert_eq!(version(HeaderArgs { source: unix, ..HeaderArgs::default() }), Some(Version::Two));
         assert_eq!(version(HeaderArgs { crc32c: true, ..HeaderArgs::default() }), Some(Version::Two));
         assert_eq!(version(HeaderArgs { header: Some(HeaderChoice::None), ..HeaderArgs::default() }), None);

@@ -7,7 +7,7 @@ use foreword::Version;
 use foreword_client::connect::{Resolve, Route, RouteError};
 use foreword_client::connection::{Connection, Dial, OpenError};
 use foreword_client::exchange::{ExchangeError, Request, Sink};
-use foreword_client::introduction::{Endpoint, EndpointError, Introduction, SpeaksFor};
+use foreword_client::introduction::{End, EndError, Introduction, SpeaksFor};
 use foreword_client::target::{Dots, Target, TargetError};
 use foreword_client::tls::{Tls, TlsSettings, Verify};
 use foreword_client::transcript::Silent;
@@ -25,7 +25,7 @@ pub(super) enum RequestError {
     #[error("expected a URL")]
     Target(#[from] TargetError),
     #[error("expected a client's address")]
-    Source(#[from] EndpointError),
+    Source(#[from] EndError),
     #[error("expected a place to connect to")]
     Route(#[from] RouteError),
     #[error("expected a connection to the balancer")]
@@ -45,7 +45,7 @@ pub(super) async fn get(url: &str) -> Result<String, RequestError> {
         },
         introduction: Some(Introduction {
             version: Version::Two,
-            speaks_for: SpeaksFor::Client { source: Some(CLIENT.parse::<Endpoint>()?), destination: None },
+            speaks_for: SpeaksFor::Client { source: Some(CLIENT.parse::<End>()?), destination: None },
             datagram: false,
             tlvs: Vec::new(),
             checksum: true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use foreword_client::connect::ConnectTo;
-use foreword_client::introduction::{Endpoint, Introduction, SpeaksFor};
+use foreword_client::introduction::{End, Introduction, SpeaksFor};
 use std::net::IpAddr;
 
 use super::data::DataArgs;
@@ -186,8 +186,8 @@ impl GetArgs {
         let mut header = self.header.clone();
         if let Some(address) = self.haproxy_clientip {
             // Both sides and the socket's ports: what curl sends, and so what scripts were written against.
-            header.source = Some(Endpoint::Inet(address, None));
-            header.destination = Some(Endpoint::Inet(address, None));
+            header.source = Some(End::Inet(address, None));
+            header.destination = Some(End::Inet(address, None));
         }
         header.introduction()
     }
