@@ -160,7 +160,11 @@ async fn introduce<S: Downstream>(
     let patience = Patience::new(alarm);
     let connect = async |chosen: &Chosen| open(cluster, chosen, &patience).await;
     let mut attempts = Attempts::new(cluster.balance.key(&connection.facts()));
-    let (chosen, opened) = reach(&worker.endpoints, cluster, &mut attempts, tell, connect).await?;
+    let (chosen, opened) = tokio::select! {
+        biased;
+        reached = reach(&worker.endpoints, cluster, &mut attempts, tell, connect) => reached?,
+        () = stream.breaks_off() => return Err(ServeError::Downstream(io::ErrorKind::ConnectionReset.into())),
+    };
     record.connected(false);
     if first.is_empty() {
         take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;

@@ -22,10 +22,19 @@ pub(crate) struct Waiting {
 impl Waiting {
     /// `listener` is more keys of the listener.
     pub(crate) fn new(listener: &str) -> Self {
+        Self::by_file(listener, |text| text)
+    }
+
+    /// The same in tcp mode.
+    fn in_tcp_mode() -> Self {
+        Self::by_file("", |text| text.replace("mode = \"http\"", "mode = \"tcp\""))
+    }
+
+    fn by_file(listener: &str, change: impl FnOnce(String) -> String) -> Self {
         let (endpoint, folder) = (Full::new(), tempfile::tempdir().unwrap());
         let log = folder.path().join("access.log");
         let (keys, cluster) = (format!("{listener}\ncluster = \"app\""), "timeout = { connect = \"5m\" }");
-        let text = file(&[endpoint.address], &keys, cluster) + &logging(&log);
+        let text = change(file(&[endpoint.address], &keys, cluster)) + &logging(&log);
         Self { gateway: gateway(&text), endpoint, log, _folder: folder }
     }
 
@@ -114,6 +123,20 @@ fn under_tls(
 ) -> StreamOwned<ClientConnection, std::net::TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), tcp)
+}
+
+#[test]
+fn a_client_in_tcp_mode_that_resets_while_we_connect_holds_nothing_any_more() {
+    let waiting = Waiting::in_tcp_mode();
+    let mut clients: Vec<Wire> = (0..3).map(|_| Wire::to(&waiting.gateway)).collect();
+    clients[0].write(b"its first words");
+    clients[1].finish();
+    waiting.until(3);
+    clients.remove(2).reset();
+    clients.remove(0).reset();
+    assert_eq!(waiting.lines(2), ["- aborted CC--"; 2]);
+    // Who only says no more still wants to hear.
+    waiting.until(1);
 }
 
 #[test]
