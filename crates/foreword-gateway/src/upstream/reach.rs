@@ -83,12 +83,16 @@ pub(crate) async fn reach<T>(
 ) -> Result<(Chosen, T), ConnectError> {
     let mut last = None;
     loop {
+        let is_another = last.is_some();
+        let mut none_left = || last.take().unwrap_or_else(|| endpoints.none(cluster));
         let chosen = match endpoints.choose(cluster, attempts.wish()) {
             Choice::Endpoint(chosen) => chosen,
-            Choice::Full => wait(endpoints, cluster, attempts, &mut told).await?,
-            Choice::Nobody => return Err(last.unwrap_or_else(|| endpoints.none(cluster))),
+            // Others stand in line; but there is nothing to stand there for.
+            Choice::Full if is_another && !attempts.has_other(endpoints, cluster) => return Err(none_left()),
+            Choice::Full => wait(endpoints, cluster, attempts, &mut told, none_left).await?,
+            Choice::Nobody => return Err(none_left()),
         };
-        if last.is_some() {
+        if is_another {
             told(Attempt::Again);
             chosen.account.retried();
         }
@@ -112,12 +116,13 @@ async fn wait(
     cluster: &Arc<Cluster>,
     attempts: &Attempts,
     told: &mut impl FnMut(Attempt<'_>),
+    none_left: impl FnOnce() -> ConnectError,
 ) -> Result<Chosen, ConnectError> {
     let Some(queued) = endpoints.queue(cluster) else {
         return Err(ConnectError::QueueFull { cluster: cluster.name.clone(), most: cluster.max.queue });
     };
     let mut place = Place { queued, begun: Instant::now(), told, has_stayed: false };
-    let outcome = place.turn(endpoints, cluster, attempts).await;
+    let outcome = place.turn(endpoints, cluster, attempts, none_left).await;
     place.has_stayed = true;
     outcome
 }
@@ -137,6 +142,7 @@ impl<F: FnMut(Attempt<'_>)> Place<'_, F> {
         endpoints: &Endpoints,
         cluster: &Arc<Cluster>,
         attempts: &Attempts,
+        none_left: impl FnOnce() -> ConnectError,
     ) -> Result<Chosen, ConnectError> {
         let queued = &self.queued;
         let deadline = self.begun + cluster.timeout.queue;
@@ -148,7 +154,7 @@ impl<F: FnMut(Attempt<'_>)> Place<'_, F> {
                         queued.served();
                         return Ok(chosen);
                     }
-                    Choice::Nobody => return Err(endpoints.none(cluster)),
+                    Choice::Nobody => return Err(none_left()),
                     Choice::Full => {}
                 }
             }

@@ -110,6 +110,21 @@ fn where_the_queue_is_full_or_nobody_ends_in_time_503_is_answered() {
 }
 
 #[test]
+fn who_had_the_only_endpoint_in_vain_is_told_so_though_others_wait_for_it() {
+    let endpoint = Full::new();
+    let cluster = "max = { connections = 1 }\ntimeout = { connect = \"200ms\", queue = \"5m\" }";
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", cluster));
+    let mut clients: Vec<Wire> = (0..4).map(|_| Wire::to(&gateway)).collect();
+    for client in &mut clients {
+        client.write(get("/").as_bytes());
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer("GET").unwrap().status, 504);
+    }
+    wait_for(&gateway, "foreword_refusals_total{listener=\"web\",code=\"FW502\"} 4");
+}
+
+#[test]
 fn a_limit_of_the_cluster_holds_for_all_of_its_endpoints() {
     let (one, came, go) = held();
     let two = Endpoint::polite();
