@@ -42,11 +42,10 @@ pub(crate) fn spawn(name: String, story: impl FnOnce() + Send + 'static) -> io::
     thread::Builder::new().name(name).spawn(move || tracing::dispatcher::with_default(&dispatch, story))
 }
 
+/// A subscriber for a test, and what it was told.
 #[cfg(test)]
-mod tests {
+pub(crate) fn told() -> (impl Fn() -> String, impl tracing::Subscriber + Send + Sync + 'static) {
     use std::sync::{Arc, Mutex};
-
-    use super::*;
 
     #[derive(Clone, Default)]
     struct Told(Arc<Mutex<Vec<u8>>>);
@@ -62,15 +61,23 @@ mod tests {
         }
     }
 
+    let told = Told::default();
+    let writer = told.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    (move || String::from_utf8_lossy(&told.0.lock().unwrap()).into_owned(), subscriber)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
     #[test]
     fn a_thread_tells_whom_its_starter_tells() {
-        let told = Told::default();
-        let writer = told.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let (told, subscriber) = told();
         let started = tracing::subscriber::with_default(subscriber, || {
             spawn("teller".into(), || tracing::warn!("from another thread"))
         });
         started.unwrap().join().unwrap();
-        assert!(String::from_utf8_lossy(&told.0.lock().unwrap()).contains("from another thread"));
+        assert!(told().contains("from another thread"));
     }
 }

@@ -22,19 +22,19 @@ impl Window {
         Self { start: end - lifetime / 30, end }
     }
 
-    /// A moment in it; `share` is from 0 to 1, and the same for as long as the certificate lasts.
-    pub(super) fn at(&self, share: f64) -> SystemTime {
+    /// A moment in it; `lot` is from 0 to 1, and the same for as long as the certificate lasts.
+    pub(super) fn at(&self, lot: f64) -> SystemTime {
         let length = self.end.duration_since(self.start).unwrap_or_default();
-        self.start + length.mul_f64(share.clamp(0.0, 1.0))
+        self.start + length.mul_f64(lot.clamp(0.0, 1.0))
     }
 }
 
-/// How long to wait after so many failures in a row. CAs count failures by the hour, so it soon becomes long. `share` is
+/// How long to wait after so many failures in a row. CAs count failures by the hour, so it soon becomes long. `lot` is
 /// from 0 to 1.
-pub(super) fn rest(failures: u32, share: f64) -> Duration {
+pub(super) fn rest(failures: u32, lot: f64) -> Duration {
     let doubled =
         FIRST_REST.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
-    doubled.min(LONGEST_REST).mul_f64(0.8 + 0.4 * share.clamp(0.0, 1.0))
+    doubled.min(LONGEST_REST).mul_f64(0.8 + 0.4 * lot.clamp(0.0, 1.0))
 }
 
 /// What was wrong may be over in a minute.

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use tokio::time::timeout;
 
-use crate::tls::connector;
+use crate::tls::connector::{self, EndpointTlsProblem};
 
 /// A client for one CA.
 #[derive(Clone)]
@@ -22,8 +22,8 @@ pub(super) struct Caller(Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes
 
 impl Caller {
     /// Believes those whose certificates are in `ca`, or else those whom the system believes.
-    pub(super) fn new(ca: Option<&Path>) -> Result<Self, String> {
-        let config = connector::client_config(ca).map_err(|problem| problem.to_string())?;
+    pub(super) fn new(ca: Option<&Path>) -> Result<Self, EndpointTlsProblem> {
+        let config = connector::client_config(ca)?;
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
         let connector = connector.enable_http1().enable_http2().build();
         Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))

@@ -21,12 +21,13 @@ use tokio::time::{sleep, timeout};
 use self::due::{Window, rest};
 use self::http::Caller;
 use self::order::{Issued, OrderError, Wanted, asking, is, order, told};
-use self::state::{State, StateError};
+use self::state::{State, StateError, beside, issuance};
 pub(crate) use self::state::{certificate, folder_of};
 use crate::observe::Observer;
 use crate::plan::{AcmePlan, Plan, TlsPlan};
 use crate::refusal::Code;
 use crate::tls::challenges::Challenges;
+use crate::tls::connector::EndpointTlsProblem;
 use crate::tls::issued::{self, Issuance};
 
 /// Keeps the certificates of the plan in force. It lives on the control thread, never on a worker's.
@@ -101,9 +102,11 @@ enum Failure {
     Order(#[from] OrderError),
     #[error(transparent)]
     State(#[from] StateError),
-    /// The CA, or the way to it, cannot be used at all.
-    #[error("{0}")]
-    Unusable(String),
+    /// Nothing is believed that the CA could show.
+    #[error("the CA cannot be asked")]
+    Unbelievable(#[from] EndpointTlsProblem),
+    #[error("expected a challenge that can be answered, found none")]
+    NoChallenge,
     /// The CA's clock is not ours.
     #[error(
         "the certificate that was issued a moment ago is due for renewal already: does the clock go right?"
@@ -158,11 +161,11 @@ impl Authority {
     /// Sees to the certificate of one name for good.
     async fn keep(&self, name: &str) {
         // The same for as long as the process lives, and another one in each.
-        let share = fastrand::f64();
+        let lot = fastrand::f64();
         let mut failures = 0;
         let mut was_issued = false;
         loop {
-            let due = match self.next(name, share).await {
+            let due = match self.next(name, lot).await {
                 Next::Wait(pause) => {
                     (failures, was_issued) = (0, false);
                     sleep(pause).await;
@@ -179,7 +182,7 @@ impl Authority {
             match outcome {
                 Ok(Attempt::Issued) => {
                     self.observer.certificate_was_issued();
-                    self.show(name);
+                    self.show(name).await;
                 }
                 Ok(Attempt::Elsewhere) => sleep(ELSEWHERE).await,
                 Err(failure) => {
@@ -203,9 +206,8 @@ impl Authority {
     }
 
     /// Settles by the certificate on disk, and by what the CA suggests for it, whether it is time.
-    async fn next(&self, name: &str, share: f64) -> Next {
-        let file = certificate(&self.plan.folder, name);
-        let issuance = match issued::issuance(&file) {
+    async fn next(&self, name: &str, lot: f64) -> Next {
+        let issuance = match issuance(certificate(&self.plan.folder, name)).await {
             Ok(Some(issuance)) => issuance,
             Ok(None) => return Next::Order(Due::default()),
             Err(problem) => {
@@ -214,8 +216,8 @@ impl Authority {
             }
         };
         let id = identifier(&issuance.leaf);
-        let (window, ask_again) = self.window(&issuance, id.as_ref()).await;
-        match window.at(share).duration_since(SystemTime::now()) {
+        let (window, ask_again) = self.window(name, &issuance, id.as_ref()).await;
+        match window.at(lot).duration_since(SystemTime::now()) {
             Ok(left) if !left.is_zero() => Next::Wait(left.min(ask_again.unwrap_or(LATEST))),
             _ => {
                 let replaces = id.filter(|_| ask_again.is_some());
@@ -224,14 +226,29 @@ impl Authority {
         }
     }
 
-    /// When the certificate should be renewed, and when to ask for that again, if the CA suggests anything.
+    /// When the certificate should be renewed, and when to ask for that again, if the CA suggests anything. No account is opened
+    /// to ask that.
     async fn window(
         &self,
+        name: &str,
         issuance: &Issuance,
         id: Option<&CertificateIdentifier<'static>>,
     ) -> (Window, Option<Duration>) {
         let own = Window::of_lifetime(issuance.not_before, issuance.not_after);
-        let (Some(id), Ok(account)) = (id, self.account().await) else { return (own, None) };
+        let Some(id) = id else { return (own, None) };
+        let account = match self.kept_account(&mut *self.account.lock().await).await {
+            Ok(Some(account)) => account,
+            Ok(None) => return (own, None),
+            // A CA that is away for a while is no news; it is asked again.
+            Err(Failure::Order(error)) => {
+                tracing::debug!("acme: no renewal information for `{name}`: {}", told(&error));
+                return (own, None);
+            }
+            Err(failure) => {
+                tracing::warn!("acme: the CA is not asked when to renew `{name}`: {}", told(&failure));
+                return (own, None);
+            }
+        };
         match account.renewal_info(id).await {
             Ok((info, ask_again)) => {
                 let suggested = info.suggested_window;
@@ -248,13 +265,13 @@ impl Authority {
 
     /// Orders a certificate, in its turn.
     async fn attempt(&self, name: &str, due: Due, failures: u32) -> Result<Attempt, Failure> {
-        let state = State::open(&self.plan.folder)?;
+        let state = State::open(&self.plan.folder).await?;
         let Ok(_seat) = self.seats.acquire().await else { return Ok(Attempt::Elsewhere) };
-        let Some(_turn) = state.take_turn(name)? else {
+        let Some(_turn) = state.take_turn(name).await? else {
             tracing::info!("acme: another process sees to the certificate for `{name}`");
             return Ok(Attempt::Elsewhere);
         };
-        let now_there = issued::issuance(&state.certificate(name)).ok().flatten();
+        let now_there = state.issuance(name).await.ok().flatten();
         if now_there != due.before {
             return Ok(Attempt::Elsewhere);
         }
@@ -262,7 +279,7 @@ impl Authority {
         let challenges = &self.plan.challenges;
         let turn = usize::try_from(failures).unwrap_or_default().checked_rem(challenges.len());
         let Some(&challenge) = turn.and_then(|turn| challenges.get(turn)) else {
-            return Err(Failure::Unusable("no challenge can be answered".to_owned()));
+            return Err(Failure::NoChallenge);
         };
         // A CA that does not want to hear of the one before would refuse the order for it.
         let replaces = due.replaces.filter(|_| failures == 0);
@@ -275,64 +292,70 @@ impl Authority {
             {
                 self.forget_account(&state).await?;
             }
-            self.keep_if_fit(name, &issued?, &state)
+            self.keep_if_fit(name, &issued?, &state).await
         };
         timeout(PATIENCE, work).await.map_err(|_| Failure::Late)??;
         Ok(Attempt::Issued)
     }
 
     /// Keeps a certificate that can be used for the name. One that cannot does not take the place of one that can.
-    fn keep_if_fit(&self, name: &str, issued: &Issued, state: &State) -> Result<(), Failure> {
+    async fn keep_if_fit(&self, name: &str, issued: &Issued, state: &State) -> Result<(), Failure> {
         let pem = format!("{}{}", issued.chain, issued.key);
         issued::check(&pem, name).map_err(OrderError::Unfit)?;
-        Ok(state.keep_certificate(name, &issued.chain, &issued.key)?)
+        Ok(state.keep_certificate(name, &issued.chain, &issued.key).await?)
     }
 
     /// The account with the CA: the one that is kept, or a new one.
     async fn account(&self) -> Result<Account, Failure> {
         let mut known = self.account.lock().await;
-        if let Some(account) = &*known {
-            return Ok(account.clone());
+        if let Some(account) = self.kept_account(&mut known).await? {
+            return Ok(account);
         }
-        let caller = Caller::new(self.plan.directory_ca.as_deref()).map_err(Failure::Unusable)?;
+        let caller = self.caller().await?;
+        let contact: Vec<&str> = self.plan.contact.iter().map(String::as_str).collect();
+        // Whoever has no `terms` in the file does not come here.
+        let new =
+            NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let builder = || Account::builder_with_http(Box::new(caller.clone()));
-        let state = State::open(&self.plan.folder)?;
-        let account = match state.account()? {
-            Some(credentials) => builder().from_credentials(credentials).await?,
-            None => {
-                let contact: Vec<&str> = self.plan.contact.iter().map(String::as_str).collect();
-                // Whoever has no `terms` in the file does not come here.
-                let new = NewAccount {
-                    contact: &contact,
-                    terms_of_service_agreed: true,
-                    only_return_existing: false,
-                };
-                let made =
-                    asking(async || builder().create(&new, self.plan.directory.clone(), None).await).await;
-                let (account, credentials) = made?;
-                state.keep_account(&credentials)?;
-                tracing::info!("acme: an account was opened at {}", self.plan.directory);
-                account
-            }
-        };
+        let made = asking(async || builder().create(&new, self.plan.directory.clone(), None).await).await;
+        let (account, credentials) = made?;
+        State::open(&self.plan.folder).await?.keep_account(&credentials).await?;
+        tracing::info!("acme: an account was opened at {}", self.plan.directory);
         *known = Some(account.clone());
         Ok(account)
+    }
+
+    /// The account that is known, or was kept, if there is one.
+    async fn kept_account(&self, known: &mut Option<Account>) -> Result<Option<Account>, Failure> {
+        if known.is_none() {
+            let state = State::open(&self.plan.folder).await?;
+            let Some(credentials) = state.account().await? else { return Ok(None) };
+            let builder = Account::builder_with_http(Box::new(self.caller().await?));
+            *known = Some(builder.from_credentials(credentials).await?);
+        }
+        Ok(known.clone())
+    }
+
+    async fn caller(&self) -> Result<Caller, EndpointTlsProblem> {
+        let ca = self.plan.directory_ca.clone();
+        beside(move || Caller::new(ca.as_deref())).await
     }
 
     /// The next attempt opens another account.
     async fn forget_account(&self, state: &State) -> Result<(), StateError> {
         *self.account.lock().await = None;
-        state.put_account_away()
+        state.put_account_away().await
     }
 
     /// Has the listeners show what is on disk now.
-    fn show(&self, name: &str) {
+    async fn show(&self, name: &str) {
         tracing::info!("acme: a certificate for `{name}` was issued by {}", self.plan.directory);
-        for (listener, tls) in &*self.users.borrow() {
+        let users = self.users.borrow().clone();
+        for (listener, tls) in users {
             if !tls.issued_names().iter().any(|issued| **issued == *name) {
                 continue;
             }
-            match tls.read_certificates_again(SystemTime::now()) {
+            match beside(move || tls.read_certificates_again(SystemTime::now())).await {
                 Ok(warnings) => {
                     for warning in warnings {
                         tracing::warn!("listener {listener}: certificates: {warning}");
@@ -378,3 +401,112 @@ const ELSEWHERE: Duration = Duration::from_secs(60);
 /// the disk is looked at as rarely.
 const SOONEST: Duration = Duration::from_secs(60);
 const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use rcgen::{CertificateParams, KeyPair};
+    use tempfile::TempDir;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    const NAME: &str = "a.test";
+
+    /// A CA that would be asked at this address.
+    fn authority(folder: &Path, directory: &TcpListener) -> Authority {
+        let plan = AcmePlan {
+            directory: format!("https://{}/dir", directory.local_addr().unwrap()),
+            directory_ca: None,
+            folder: folder.to_owned(),
+            contact: Vec::new(),
+            challenges: Vec::new(),
+            profile: None,
+        };
+        Authority::new(plan, &Observer::new(1), &Arc::default())
+    }
+
+    /// A folder with a certificate that a CA can be asked about, and which lasts.
+    fn folder_with_a_certificate() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let ca = rcgen::CertifiedIssuer::self_signed(CertificateParams::default(), ca_key).unwrap();
+        let mut params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        let made = params.signed_by(&key, &ca).unwrap();
+        fs::write(certificate(folder.path(), NAME), made.pem() + &key.serialize_pem()).unwrap();
+        folder
+    }
+
+    fn run<T>(story: impl Future<Output = T>) -> T {
+        Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+            .unwrap()
+            .block_on(story)
+    }
+
+    #[test]
+    fn no_account_is_opened_only_to_ask_when_to_renew() {
+        let folder = folder_with_a_certificate();
+        let directory = TcpListener::bind("127.0.0.1:0").unwrap();
+        directory.set_nonblocking(true).unwrap();
+        let file = certificate(folder.path(), NAME);
+        assert!(identifier(&issued::issuance(&file).unwrap().unwrap().leaf).is_some());
+        let next = run(authority(folder.path(), &directory).next(NAME, 0.5));
+        assert!(matches!(next, Next::Wait(_)));
+        assert!(directory.accept().is_err(), "nobody has asked");
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_read_is_told_and_the_certificate_goes_on() {
+        let folder = folder_with_a_certificate();
+        fs::write(folder.path().join("account.json"), "{").unwrap();
+        let directory = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (told, subscriber) = crate::threads::told();
+        let next = tracing::subscriber::with_default(subscriber, || {
+            run(authority(folder.path(), &directory).next(NAME, 0.5))
+        });
+        assert!(matches!(next, Next::Wait(_)));
+        let told = told();
+        assert!(
+            told.contains("WARN") && told.contains(NAME) && told.contains("expected an account"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_file_system_that_stands_still_stops_no_other_task_of_the_thread() {
+        let folder = folder_with_a_certificate();
+        let file = folder.path().join("account.json");
+        // Whoever opens a pipe without a writer waits.
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &file,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let directory = TcpListener::bind("127.0.0.1:0").unwrap();
+        let path = folder.path().to_owned();
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            run(async {
+                let authority = authority(&path, &directory);
+                let waiting =
+                    spawn_local(async move { matches!(authority.next(NAME, 0.5).await, Next::Wait(_)) });
+                tokio::task::yield_now().await;
+                // The other task of the thread goes on, and lets the first one go.
+                let opened = state::beside(move || fs::OpenOptions::new().write(true).open(&file)).await;
+                drop(opened);
+                tell.send(waiting.await.unwrap()).unwrap();
+            });
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(true), "the thread stands still");
+    }
+}

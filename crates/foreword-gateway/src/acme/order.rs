@@ -112,14 +112,27 @@ async fn prove(
             open
         }
     };
-    let status = asking(async || order.poll_ready(&POLLS).await).await;
-    match status {
-        Ok(OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Processing) => Ok(()),
-        Ok(_) | Err(Error::Api(_)) => {
-            let why = asking(async || why_not(order, &kind).await).await?;
-            Err(OrderError::Unconvinced { challenge: wanted.challenge, why })
-        }
-        Err(error) => Err(error.into()),
+    let refusal = match asking(async || order.poll_ready(&POLLS).await).await {
+        Ok(OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Processing) => return Ok(()),
+        Ok(_) => None,
+        Err(Error::Api(problem)) => Some(problem),
+        Err(error) => return Err(error.into()),
+    };
+    let why = asking(async || why_not(order, &kind).await).await;
+    Err(unproven(wanted.challenge, refusal, why))
+}
+
+/// Why a name is not proven: as the CA says of the challenge, or else of the order.
+fn unproven(
+    challenge: AcmeChallenge,
+    refusal: Option<Problem>,
+    of_challenge: Result<Option<Problem>, Error>,
+) -> OrderError {
+    match (of_challenge, refusal) {
+        (Ok(Some(problem)), _) => OrderError::Unconvinced { challenge, why: problem.to_string() },
+        (_, Some(problem)) => OrderError::Asking(Error::Api(problem)),
+        (Ok(None), None) => OrderError::Unconvinced { challenge, why: "it does not say why".to_owned() },
+        (Err(error), None) => error.into(),
     }
 }
 
@@ -179,14 +192,13 @@ async fn say_ready(order: &mut Order, kind: &ChallengeType) -> Result<(), Error>
 }
 
 /// What the CA says of the challenge that failed.
-async fn why_not(order: &mut Order, kind: &ChallengeType) -> Result<String, Error> {
+async fn why_not(order: &mut Order, kind: &ChallengeType) -> Result<Option<Problem>, Error> {
     let mut authorizations = order.authorizations();
     let mut authorization =
         authorizations.next().await.ok_or(Error::Str("an authorization in the order"))??;
     let state = authorization.refresh().await?;
     let challenge = state.challenges.iter().find(|challenge| challenge.r#type == *kind);
-    let problem = challenge.and_then(|challenge| challenge.error.as_ref());
-    Ok(problem.map_or_else(|| "it does not say why".to_owned(), ToString::to_string))
+    Ok(challenge.and_then(|challenge| challenge.error.clone()))
 }
 
 /// Asks again when the CA finds our nonce too old, as it may at any time, RFC 8555 §6.5. What it refuses so it has not done.
@@ -221,3 +233,31 @@ const POLLS: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_secs(90));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(kind: &str, detail: &str) -> Problem {
+        let text = format!(r#"{{"type": "urn:ietf:params:acme:error:{kind}", "detail": "{detail}"}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn what_the_ca_says_of_an_order_is_told_where_it_says_nothing_of_the_challenge() {
+        let told = |refusal, of_challenge| {
+            let error = unproven(AcmeChallenge::Http01, refusal, of_challenge);
+            (matches!(error, OrderError::Asking(Error::Api(_))), super::told(&error))
+        };
+        let limited = || Some(problem("rateLimited", "too many orders"));
+        let (asking, text) = told(limited(), Ok(None));
+        assert!(asking && text.contains("too many orders"), "{text}");
+        // That it cannot be asked about the challenge is no news beside what it said.
+        let (asking, text) = told(limited(), Err(Error::Str("an authorization")));
+        assert!(asking && text.contains("too many orders"), "{text}");
+        let (_, text) = told(limited(), Ok(Some(problem("connection", "nobody at port 80"))));
+        assert!(text.contains("`http-01`") && text.contains("nobody at port 80"), "{text}");
+        assert!(told(None, Ok(None)).1.contains("it does not say why"));
+        assert!(told(None, Err(Error::Str("an authorization"))).1.contains("an authorization"));
+    }
+}

@@ -3,9 +3,14 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::tls::certificates::CertificateProblem;
+use crate::tls::issued::{self, Issuance};
 
 /// The folder of one CA.
 #[derive(Debug)]
@@ -33,59 +38,92 @@ pub(super) struct Turn {
 
 impl State {
     /// Makes the folder, if it is not there.
-    pub(super) fn open(folder: &Path) -> Result<Self, StateError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| StateError::new(folder, format!("cannot be made: {error}")))?;
-        Ok(Self(folder.to_owned()))
+    pub(super) async fn open(folder: &Path) -> Result<Self, StateError> {
+        let folder = folder.to_owned();
+        beside(move || {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            made.map_err(|error| StateError::new(&folder, format!("cannot be made: {error}")))?;
+            Ok(Self(folder))
+        })
+        .await
     }
 
     /// The account, if there is one. What is kept of it cannot be copied, so it is read each time.
-    pub(super) fn account(&self) -> Result<Option<AccountCredentials>, StateError> {
+    pub(super) async fn account(&self) -> Result<Option<AccountCredentials>, StateError> {
         let file = self.0.join(ACCOUNT);
-        let text = match fs::read(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StateError::new(&file, format!("cannot be read: {error}"))),
-        };
-        let account = serde_json::from_slice(&text);
-        account
-            .map(Some)
-            .map_err(|error| StateError::new(&file, format!("expected an account, found {error}")))
+        beside(move || {
+            let text = match fs::read(&file) {
+                Ok(text) => text,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(StateError::new(&file, format!("cannot be read: {error}"))),
+            };
+            let account = serde_json::from_slice(&text).map(Some);
+            account.map_err(|error| StateError::new(&file, format!("expected an account, found {error}")))
+        })
+        .await
     }
 
-    pub(super) fn keep_account(&self, account: &AccountCredentials) -> Result<(), StateError> {
+    pub(super) async fn keep_account(&self, account: &AccountCredentials) -> Result<(), StateError> {
         let file = self.0.join(ACCOUNT);
         let text = serde_json::to_vec(account).map_err(|error| StateError::new(&file, error))?;
-        write(&file, &text)
+        beside(move || write(&file, &text)).await
     }
 
     /// Puts away an account that its CA does not know any more. It is not lost, should that be an error.
-    pub(super) fn put_account_away(&self) -> Result<(), StateError> {
-        let file = self.0.join(ACCOUNT);
-        let moved = fs::rename(&file, self.0.join("account.unknown.json"));
-        moved.map_err(|error| StateError::new(&file, format!("cannot be renamed: {error}")))
+    pub(super) async fn put_account_away(&self) -> Result<(), StateError> {
+        let (file, away) = (self.0.join(ACCOUNT), self.0.join("account.unknown.json"));
+        beside(move || {
+            let moved = fs::rename(&file, away);
+            moved.map_err(|error| StateError::new(&file, format!("cannot be renamed: {error}")))
+        })
+        .await
     }
 
-    /// Where the chain and key of a name are.
-    pub(super) fn certificate(&self, name: &str) -> PathBuf {
-        certificate(&self.0, name)
+    /// The certificate that is kept for a name, if there is one.
+    pub(super) async fn issuance(&self, name: &str) -> Result<Option<Issuance>, CertificateProblem> {
+        issuance(certificate(&self.0, name)).await
     }
 
-    pub(super) fn keep_certificate(&self, name: &str, chain: &str, key: &str) -> Result<(), StateError> {
-        write(&self.certificate(name), format!("{chain}{key}").as_bytes())
+    pub(super) async fn keep_certificate(
+        &self,
+        name: &str,
+        chain: &str,
+        key: &str,
+    ) -> Result<(), StateError> {
+        let (file, content) = (certificate(&self.0, name), format!("{chain}{key}"));
+        beside(move || write(&file, content.as_bytes())).await
     }
 
     /// Takes the turn to renew a certificate; `None` if another process has it.
-    pub(super) fn take_turn(&self, name: &str) -> Result<Option<Turn>, StateError> {
+    pub(super) async fn take_turn(&self, name: &str) -> Result<Option<Turn>, StateError> {
         let path = self.0.join(format!("{name}.lock"));
-        let cannot = |error: &io::Error| StateError::new(&path, format!("cannot be locked: {error}"));
-        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        let file = opened.map_err(|error| cannot(&error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Turn { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(cannot(&error)),
-        }
+        beside(move || {
+            let cannot = |error: &io::Error| StateError::new(&path, format!("cannot be locked: {error}"));
+            let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+            let file = opened.map_err(|error| cannot(&error))?;
+            match file.try_lock() {
+                Ok(()) => Ok(Some(Turn { _file: file })),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => Err(cannot(&error)),
+            }
+        })
+        .await
+    }
+}
+
+/// The certificate in a file, if there is one. It makes no folder, unlike whoever opens the state.
+pub(super) async fn issuance(file: PathBuf) -> Result<Option<Issuance>, CertificateProblem> {
+    beside(move || issued::issuance(&file)).await
+}
+
+/// Has another thread wait for the disk: names and checks must not stand still because a file system does. Whoever waits no
+/// longer leaves that thread behind; each name asks for one thing at a time.
+pub(super) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // The runtime ends, and with it whoever asked.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 
@@ -129,38 +167,38 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
 
-    #[test]
-    fn nobody_else_can_read_what_is_kept_and_a_file_is_replaced_as_a_whole() {
+    #[tokio::test]
+    async fn nobody_else_can_read_what_is_kept_and_a_file_is_replaced_as_a_whole() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("acme/ca");
-        let state = State::open(&folder).unwrap();
-        state.keep_certificate("www.example.test", "chain\n", "key\n").unwrap();
-        state.keep_certificate("www.example.test", "new chain\n", "new key\n").unwrap();
-        let file = state.certificate("www.example.test");
+        let state = State::open(&folder).await.unwrap();
+        state.keep_certificate("www.example.test", "chain\n", "key\n").await.unwrap();
+        state.keep_certificate("www.example.test", "new chain\n", "new key\n").await.unwrap();
+        let file = certificate(&folder, "www.example.test");
         assert_eq!(fs::read_to_string(&file).unwrap(), "new chain\nnew key\n");
         assert_eq!([mode(&file), mode(&folder), mode(folder.parent().unwrap())], [0o600, 0o700, 0o700]);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
-    #[test]
-    fn one_has_the_turn_at_a_time() {
+    #[tokio::test]
+    async fn one_has_the_turn_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
-        let turn = state.take_turn("a.test").unwrap();
+        let state = State::open(folder.path()).await.unwrap();
+        let turn = state.take_turn("a.test").await.unwrap();
         assert!(turn.is_some());
-        assert!(state.take_turn("a.test").unwrap().is_none());
-        assert!(state.take_turn("b.test").unwrap().is_some());
+        assert!(state.take_turn("a.test").await.unwrap().is_none());
+        assert!(state.take_turn("b.test").await.unwrap().is_some());
         drop(turn);
-        assert!(state.take_turn("a.test").unwrap().is_some());
+        assert!(state.take_turn("a.test").await.unwrap().is_some());
     }
 
-    #[test]
-    fn an_account_that_cannot_be_read_is_named() {
+    #[tokio::test]
+    async fn an_account_that_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path()).unwrap();
-        assert!(state.account().unwrap().is_none());
+        let state = State::open(folder.path()).await.unwrap();
+        assert!(state.account().await.unwrap().is_none());
         fs::write(folder.path().join("account.json"), "{").unwrap();
-        let error = state.account().err().unwrap().to_string();
+        let error = state.account().await.err().unwrap().to_string();
         assert!(error.contains("account.json") && error.contains("expected an account"), "{error}");
     }
 
