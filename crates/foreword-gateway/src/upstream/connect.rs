@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use foreword::BuildError;
 use foreword_tokio::write_together;
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::endpoints::{Address, Chosen};
+use super::connecting::{Connecting, Limit};
+use super::endpoints::Address;
 use super::header::{Introduced, Told, header};
+use super::witness::Witness;
 use crate::alarm::patience::{Over, Patience};
 use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::refusal::Code;
 use crate::stream::Stream;
 use crate::stream::outgoing::Outgoing;
-use crate::stream::tcp::Tcp;
 use crate::tls::connector;
 
 /// A connection to an endpoint. What it carried first decides who may use it.
@@ -157,40 +158,41 @@ impl ConnectError {
 }
 
 /// Connects to the endpoint that was chosen. The connection is nobody's until it is introduced.
+///
+/// Whoever leaves before is not told how it went; the endpoint's other clients still profit by it.
 pub(crate) async fn open(
     cluster: &Cluster,
-    chosen: &Chosen,
+    witness: &Witness,
     patience: &Patience<'_>,
 ) -> Result<Opened, ConnectError> {
-    let deadline = Instant::now() + cluster.timeout.connect;
-    let address = || chosen.address().clone();
-    let connecting = pin!(connect_to(chosen.address()));
-    match patience.race(connecting, || Some(deadline)).await {
-        Ok(Ok(stream)) => {
-            chosen.connected();
-            Ok(Opened { stream, deadline })
+    let limit = Limit::of(cluster.timeout.connect);
+    let outcome = match witness.address() {
+        Address::Inet(address) => match Connecting::begin(*address) {
+            Ok(connecting) => {
+                connecting.attended(witness, limit, patience).await.map(|made| made.map(Stream::Tcp))
+            }
+            Err(error) => Ok(Err(error)),
+        },
+        // Where its queue is full, the kernel says so at once.
+        Address::Unix(path) => {
+            let connecting = pin!(UnixStream::connect(path));
+            let made = patience.race(connecting, || Some(limit.deadline)).await;
+            made.map(|made| made.map(Stream::Unix))
         }
-        Ok(Err(source)) => {
-            chosen.connect_failed(&source);
-            Err(ConnectError::Failed { address: address(), source })
-        }
-        Err(Over) => {
-            chosen.connect_timed_out(cluster.timeout.connect);
-            Err(ConnectError::Timeout { address: address(), after: cluster.timeout.connect })
-        }
+    };
+    limit.tell(witness, &outcome);
+    let address = || witness.address().clone();
+    match outcome {
+        Ok(Ok(stream)) => Ok(Opened { stream, deadline: limit.deadline }),
+        Ok(Err(source)) => Err(ConnectError::Failed { address: address(), source }),
+        Err(Over) => Err(ConnectError::Timeout { address: address(), after: limit.after }),
     }
 }
 
 /// Connects, and says nothing.
 pub(super) async fn connect_to(address: &Address) -> io::Result<Stream> {
     match address {
-        Address::Inet(address) => {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            // Our answer to the endpoint's first segment goes out with our own bytes, not before them.
-            #[cfg(target_os = "linux")]
-            socket2::SockRef::from(&socket).set_tcp_quickack(false)?;
-            Ok(Stream::Tcp(Tcp::opened(socket.connect(*address).await?)?))
-        }
+        Address::Inet(address) => Ok(Stream::Tcp(Connecting::begin(*address)?.made().await?)),
         Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
     }
 }
@@ -198,7 +200,7 @@ pub(super) async fn connect_to(address: &Address) -> io::Result<Stream> {
 /// Makes the cluster's header for a client, if it wants one, and tells of what had no place in it.
 pub(crate) fn introduction(
     cluster: &Cluster,
-    chosen: &Chosen,
+    chosen: &Witness,
     who: Introduced<'_>,
 ) -> Result<Option<Vec<u8>>, ConnectError> {
     let made = header(cluster, who)
@@ -233,7 +235,7 @@ impl Opened {
     pub(crate) async fn introducing(
         self,
         cluster: &Cluster,
-        chosen: &Chosen,
+        chosen: &Witness,
         who: Introduced<'_>,
     ) -> Result<(Upstream, Vec<u8>), ConnectError> {
         match introduction(cluster, chosen, who)? {
@@ -254,7 +256,7 @@ impl Opened {
     async fn secure(
         self,
         cluster: &Cluster,
-        chosen: &Chosen,
+        chosen: &Witness,
         mut header: Vec<u8>,
     ) -> Result<(Outgoing, Vec<u8>), ConnectError> {
         let Some(tls) = &cluster.tls else { return Ok((Outgoing::Plain(self.stream), header)) };
@@ -271,7 +273,7 @@ impl Opened {
         self,
         cluster: &Cluster,
         tls: &EndpointTls,
-        chosen: &Chosen,
+        chosen: &Witness,
         header: &[u8],
     ) -> Result<Outgoing, ConnectError> {
         let Self { mut stream, deadline } = self;
@@ -303,7 +305,7 @@ impl Opened {
     pub(crate) async fn introduce(
         self,
         cluster: &Cluster,
-        chosen: &Chosen,
+        chosen: &Witness,
         who: Introduced<'_>,
         first: &[u8],
     ) -> Result<Upstream, ConnectError> {

@@ -176,7 +176,7 @@ mod tests {
         while !reports.state.is_usable() {
             sleep(Duration::from_millis(1));
         }
-        assert_eq!(reports.state.admit(), Some(Admission::Trial));
+        assert!(matches!(reports.state.admit(), Some(Admission::Trial(_))));
     }
 
     #[test]
@@ -277,5 +277,35 @@ mod tests {
         drop(again);
         let back = cluster.has(&addresses, WhenAllDown::default());
         assert_eq!(back[0].condition(), Condition::Up, "it was gone in between");
+    }
+
+    #[test]
+    fn a_trial_of_which_nothing_came_is_given_back_once() {
+        let (_cluster, mut all) = cluster(2);
+        all[0].ejection = Some(SHORT);
+        fail(&all[0], 3);
+        let state = &all[0].state;
+        while !state.is_usable() {
+            sleep(Duration::from_millis(1));
+        }
+        let Some(Admission::Trial(trial)) = state.admit() else { panic!("expected a trial") };
+        assert!(!state.is_usable());
+        state.give_back(trial);
+        assert!(state.is_usable(), "the next may try at once");
+        assert_eq!(condition(&all[0]), Condition::Ejected);
+        // Later than the one before, so that they can be told apart.
+        let next = loop {
+            sleep(Duration::from_millis(2));
+            let Some(Admission::Trial(next)) = state.admit() else { panic!("expected a trial") };
+            if next != trial {
+                break next;
+            }
+            state.give_back(next);
+        };
+        state.give_back(trial);
+        assert!(!state.is_usable(), "another has come to try it, which is his to give back");
+        state.give_back(next);
+        all[0].answered(true);
+        assert_eq!(condition(&all[0]), Condition::Up);
     }
 }

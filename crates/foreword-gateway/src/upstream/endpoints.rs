@@ -1,22 +1,21 @@
 //! One worker's view of the endpoints: their addresses now, and how many connections it has to each.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
-use std::{fmt, io};
 
 use super::connect::ConnectError;
-use super::ejection::Reports;
 use super::line::{Seat, Waiting};
 use super::load::{Load, Use};
 use super::membership::States;
 use super::names::Names;
-use super::state::Admission;
-use super::view::{Picked, Slot, View};
+use super::view::{Picked, View};
+use super::witness::Witness;
 use crate::observe::journal::{ClusterAccount, Scribe};
 use crate::policy::cluster::Cluster;
 use crate::policy::sticky::Token;
@@ -52,12 +51,8 @@ impl fmt::Display for Address {
 /// An endpoint that was chosen, and counted as in use until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    slot: Rc<Slot>,
-    /// Where it is counted what becomes of it.
-    pub(crate) account: Rc<ClusterAccount>,
+    witness: Witness,
     _in_use: Use,
-    /// Whether it decides that others may come; told once.
-    is_trial: Cell<bool>,
     /// Its place among those that are limited. It is given back after all else.
     seat: Option<Seat>,
 }
@@ -101,89 +96,23 @@ impl Drop for Queued {
 }
 
 impl Chosen {
-    pub(crate) fn address(&self) -> &Address {
-        &self.slot.address
-    }
-
-    /// The address as text.
-    pub(crate) fn name(&self) -> &str {
-        &self.slot.name
-    }
-
-    /// By what a cookie names it, where the cluster has one.
-    pub(crate) fn token(&self) -> Option<Token> {
-        self.slot.token
-    }
-
-    fn reports(&self) -> &Reports {
-        &self.slot.reports
-    }
-
-    /// A new connection was made.
-    pub(crate) fn connected(&self) {
-        self.account.connected();
-        self.reports().connected();
-    }
-
-    /// The endpoint refused the connection, or could not be reached.
-    pub(crate) fn connect_failed(&self, error: &io::Error) {
-        self.reports().account.failed();
-        self.account.connect_failed();
-        self.reports().connect_failed(self.is_trial.take(), error);
-    }
-
-    /// The endpoint did not take the connection in time.
-    pub(crate) fn connect_timed_out(&self, after: Duration) {
-        self.reports().account.failed();
-        self.account.connect_timed_out();
-        let why = format_args!("no connection within {} s", after.as_secs_f32());
-        self.reports().connect_failed(self.is_trial.take(), &why);
-    }
-
-    /// It takes connections, which is all that can be known before bytes come.
-    pub(crate) fn took_it(&self) {
-        self.reports().passed(self.is_trial.take());
-    }
-
-    /// It answered.
-    pub(crate) fn answered(&self) {
-        self.reports().answered(self.is_trial.take());
-    }
-
-    /// It answered with this status.
-    pub(crate) fn answered_with(&self, status: u16) {
-        if status >= 500 && self.reports().counts_server_errors() {
-            self.reports().answer_failed(self.is_trial.take(), &format_args!("status {status}"));
-        } else {
-            self.answered();
-        }
-    }
-
-    /// Whether the endpoint lets its connections go, so that none is kept for later.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.reports().state.is_draining()
-    }
-
     /// Whether it has one of a limited number of places.
     pub(crate) fn is_limited(&self) -> bool {
         self.seat.is_some()
     }
+}
 
-    /// After how long this connection must end, since its endpoint drains; `None` as long as it does not.
-    pub(crate) fn drains_for(&self) -> Option<Duration> {
-        self.reports().state.drains_for()
-    }
+impl Deref for Chosen {
+    type Target = Witness;
 
-    /// It took the connection and did not answer.
-    pub(crate) fn did_not_answer(&self, why: &dyn fmt::Display) {
-        self.reports().account.failed();
-        self.reports().answer_failed(self.is_trial.take(), why);
+    fn deref(&self) -> &Witness {
+        &self.witness
     }
 }
 
 impl Drop for Chosen {
     fn drop(&mut self) {
-        self.reports().account.ended();
+        self.witness.ended();
     }
 }
 
@@ -229,9 +158,7 @@ impl Endpoints {
                 slot.reports.account.began();
                 Choice::Endpoint(Chosen {
                     _in_use: Load::begin(&slot.load),
-                    slot,
-                    account,
-                    is_trial: Cell::new(admission == Admission::Trial),
+                    witness: Witness::new(slot, account, admission),
                     seat,
                 })
             }
@@ -339,6 +266,8 @@ impl Loads {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::observe::Observer;
     use crate::policy::cluster::{Balance, Endpoint, OwnZone, Target, WhenAllDown};

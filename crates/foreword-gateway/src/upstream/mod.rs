@@ -1,6 +1,7 @@
 //! The side that we connect to.
 
 pub(crate) mod connect;
+mod connecting;
 mod ejection;
 pub(crate) mod endpoints;
 pub(crate) mod header;
@@ -16,3 +17,4 @@ mod standing;
 pub(crate) mod state;
 pub(crate) mod streams;
 mod view;
+mod witness;

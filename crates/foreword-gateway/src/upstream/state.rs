@@ -119,7 +119,13 @@ impl EndpointState {
         let next = now + millis(TRIAL);
         let taken = until <= now
             && self.ejected_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        taken.then_some(Admission::Trial)
+        taken.then_some(Admission::Trial(Trial(next)))
+    }
+
+    /// The trial was for nothing: whoever comes next may try, unless somebody does already or it was ejected anew.
+    pub(super) fn give_back(&self, Trial(until): Trial) {
+        let now = self.clock.now();
+        let _moved_on = self.ejected_until.compare_exchange(until, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// For how long it has been usable, if it was not before: then it may want to start slowly.
@@ -268,8 +274,12 @@ pub(crate) enum Admission {
     /// A connection like any other.
     Usual,
     /// One that decides whether others may come.
-    Trial,
+    Trial(Trial),
 }
+
+/// That an endpoint is tried after its ejection: by whom, is told by when the next may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trial(u64);
 
 /// Milliseconds since the gateway began, and never zero: in the atomics here zero is "not at all".
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! One cluster of one plan as a worker sees it: its endpoints now, and which of them is next.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ptr;
 use std::rc::Rc;
@@ -54,6 +55,8 @@ pub(super) struct Slot {
     pub(super) id: u64,
     pub(super) standing: Standing,
     pub(super) load: Rc<Load>,
+    /// How many go on connecting to it for clients that have left.
+    pub(super) staying: Cell<u32>,
     pub(super) reports: Rc<Reports>,
     /// The most connections of all workers to it.
     pub(super) most: Option<usize>,
@@ -217,6 +220,7 @@ fn slots(
             name,
             standing: Standing::of(endpoint, is_backup, cluster),
             load: loads.of(&address),
+            staying: Cell::new(0),
             reports: Rc::new(reports),
             most: endpoint.max_connections,
             token: cluster.sticky.as_ref().map(|sticky| sticky.token(&cluster.name, &address.to_string())),

@@ -174,3 +174,42 @@ fn a_client_that_resets_leaves_the_line_and_one_that_only_says_no_more_has_its_t
     }
     stands(0);
 }
+
+/// Has clients come one after the other, each of which resets as soon as it is connected for. `endpoint` is known to be chosen.
+fn come_and_go(gateway: &Gateway, endpoint: &Full, times: usize) {
+    for place in 0..times {
+        let mut client = Wire::to(gateway);
+        client.write(GET);
+        wait_until("it is connected for", || endpoint.connecting() > 0);
+        client.reset();
+        wait_until("its place is free", || metric(gateway, "foreword_endpoint_in_use{") == 0.0);
+        let going_on = endpoint.connecting();
+        assert!(going_on <= 3.min(place + 1), "{going_on} go on connecting after {place}");
+    }
+}
+
+const IMPATIENT: &str = "timeout = { connect = \"1s\" }\nbalance = \"first\"\n\
+                         ejection = { failures = 3, time = \"1h\", max_time = \"1h\", max_share = 100 }";
+
+#[test]
+fn an_endpoint_that_takes_no_connection_is_ejected_though_no_client_waits_for_that() {
+    let endpoint = Full::new();
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", IMPATIENT));
+    come_and_go(&gateway, &endpoint, 12);
+    wait_until("it is ejected", || metric(&gateway, "foreword_endpoint_ejections_total{") == 1.0);
+    wait_until("nobody goes on", || endpoint.connecting() == 0);
+}
+
+#[test]
+fn a_gateway_that_ends_leaves_no_connection_that_goes_on() {
+    let endpoint = Full::new();
+    let cluster = IMPATIENT.replace("1s", "5m");
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", &cluster));
+    come_and_go(&gateway, &endpoint, 1);
+    assert_eq!(endpoint.connecting(), 1);
+    let mut waits = Wire::to(&gateway);
+    waits.write(GET);
+    wait_until("two connect", || endpoint.connecting() == 2);
+    drop(gateway);
+    wait_until("nobody goes on", || endpoint.connecting() == 0);
+}
