@@ -168,7 +168,7 @@ fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 pub(super) fn failed(address: &Address, source: io::Error) -> ConnectError {
-    ConnectError::Failed { address: address.clone(), source }
+    ConnectError::failed(address, source)
 }
 
 fn head(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foreword::BuildError;
@@ -72,7 +73,7 @@ impl Upstream {
 }
 
 /// Why there is no connection to an endpoint. Nothing of the client was sent.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// It could not be reached.
     #[error("endpoint {address} cannot be reached: {source}")]
@@ -80,7 +81,7 @@ pub(crate) enum ConnectError {
         /// Where.
         address: Address,
         /// Why.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// It did not answer in time.
     #[error("endpoint {address} did not take the connection within {} s", .after.as_secs_f32())]
@@ -96,7 +97,7 @@ pub(crate) enum ConnectError {
         /// Where.
         address: Address,
         /// Why.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The cluster has no endpoint whose address is known.
     #[error("cluster `{cluster}` has no endpoint: none of its names resolves")]
@@ -143,6 +144,10 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
+    pub(crate) fn failed(address: &Address, error: io::Error) -> Self {
+        Self::Failed { address: address.clone(), source: Arc::new(error) }
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Header { source: BuildError::TooLong { .. }, .. } => Code::HeaderOverBounds,
@@ -181,11 +186,10 @@ pub(crate) async fn open(
         }
     };
     limit.tell(witness, &outcome);
-    let address = || witness.address().clone();
     match outcome {
         Ok(Ok(stream)) => Ok(Opened { stream, deadline: limit.deadline }),
-        Ok(Err(source)) => Err(ConnectError::Failed { address: address(), source }),
-        Err(Over) => Err(ConnectError::Timeout { address: address(), after: limit.after }),
+        Ok(Err(error)) => Err(ConnectError::failed(witness.address(), error)),
+        Err(Over) => Err(ConnectError::Timeout { address: witness.address().clone(), after: limit.after }),
     }
 }
 
@@ -238,7 +242,18 @@ impl Opened {
         chosen: &Witness,
         who: Introduced<'_>,
     ) -> Result<(Upstream, Vec<u8>), ConnectError> {
-        match introduction(cluster, chosen, who)? {
+        let header = introduction(cluster, chosen, who)?;
+        self.carrying(cluster, chosen, header).await
+    }
+
+    /// The same where the header is made already, or none is wanted.
+    async fn carrying(
+        self,
+        cluster: &Cluster,
+        chosen: &Witness,
+        header: Option<Vec<u8>>,
+    ) -> Result<(Upstream, Vec<u8>), ConnectError> {
+        match header {
             Some(header) => {
                 let (stream, header) = self.secure(cluster, chosen, header).await?;
                 Ok((Upstream::Personal(Personal(stream)), header))
@@ -282,10 +297,10 @@ impl Opened {
             if !tls.header_inside {
                 write_together(&mut stream, [header])
                     .await
-                    .map_err(|source| ConnectError::Failed { address: address.clone(), source })?;
+                    .map_err(|error| ConnectError::failed(address, error))?;
             }
             let stream = connector::connect(tls, address.ip(), stream).await;
-            stream.map_err(|source| ConnectError::Tls { address: address.clone(), source })
+            stream.map_err(|error| ConnectError::Tls { address: address.clone(), source: Arc::new(error) })
         };
         let outcome = match timeout_at(deadline, handshake).await {
             Ok(outcome) => outcome,
@@ -309,11 +324,23 @@ impl Opened {
         who: Introduced<'_>,
         first: &[u8],
     ) -> Result<Upstream, ConnectError> {
+        let header = introduction(cluster, chosen, who)?;
+        self.beginning_with(header, first, cluster, chosen).await
+    }
+
+    /// Sends a header that is made already, if there is one, and `first` behind it.
+    pub(super) async fn beginning_with(
+        self,
+        header: Option<Vec<u8>>,
+        first: &[u8],
+        cluster: &Cluster,
+        chosen: &Witness,
+    ) -> Result<Upstream, ConnectError> {
         let (deadline, address) = (self.deadline, chosen.address());
-        let (mut upstream, header) = self.introducing(cluster, chosen, who).await?;
+        let (mut upstream, header) = self.carrying(cluster, chosen, header).await?;
         match timeout_at(deadline, write_together(upstream.stream(), [&header, first])).await {
             Ok(Ok(())) => Ok(upstream),
-            Ok(Err(source)) => Err(ConnectError::Failed { address: address.clone(), source }),
+            Ok(Err(error)) => Err(ConnectError::failed(address, error)),
             Err(_) => Err(ConnectError::Timeout { address: address.clone(), after: cluster.timeout.connect }),
         }
     }

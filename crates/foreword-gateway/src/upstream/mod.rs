@@ -10,6 +10,7 @@ mod line;
 mod load;
 pub(crate) mod membership;
 pub(crate) mod names;
+pub(crate) mod opening;
 pub(crate) mod pool;
 pub(crate) mod reach;
 mod resolved;

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, SendRequest};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::endpoints::Address;
+use super::opening::Opening;
 use crate::observe::journal::ClusterAccount;
 use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::stream::Duplex;
@@ -30,16 +30,11 @@ pub(crate) struct Streams(RefCell<HashMap<Key, Kept>>);
 pub(crate) type Key = (Box<str>, Option<u64>, Address);
 
 /// Those to one endpoint.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
     connections: Vec<Multiplexed>,
-    gate: Rc<Semaphore>,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self { connections: Vec::new(), gate: Rc::new(Semaphore::new(1)) }
-    }
+    /// The one that is being opened, while somebody sees to that.
+    opening: Weak<Opening>,
 }
 
 impl Streams {
@@ -51,10 +46,14 @@ impl Streams {
         list.iter().find(|connection| connection.has_room()).cloned()
     }
 
-    /// One at a time opens a connection: those who wait have room on it when it is there.
-    pub(crate) fn gate(&self, key: &Key) -> Rc<Semaphore> {
-        let mut kept = self.0.borrow_mut();
-        Rc::clone(&kept.entry(key.clone()).or_default().gate)
+    /// The connection that is being opened just now: those who wait have room on it when it is there.
+    pub(super) fn opening(&self, key: &Key) -> Option<Rc<Opening>> {
+        self.0.borrow().get(key)?.opening.upgrade().filter(|opening| opening.outcome().is_none())
+    }
+
+    /// Takes note of the connection that is being opened.
+    pub(super) fn is_opening(&self, key: Key, opening: &Rc<Opening>) {
+        self.0.borrow_mut().entry(key).or_default().opening = Rc::downgrade(opening);
     }
 
     /// Keeps a connection for those who come while it lasts.
@@ -135,7 +134,7 @@ impl Multiplexed {
         (self.requests.clone(), Turn { state, since: Instant::now(), is_answered: Cell::new(false) })
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         let most = self.requests.current_max_send_streams().min(MOST_AT_ONCE);
         !self.state.is_over.get() && self.state.running.get() < most
     }

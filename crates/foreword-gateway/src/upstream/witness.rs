@@ -124,8 +124,20 @@ impl Witness {
             return None;
         }
         self.slot.staying.set(staying + 1);
+        Some(Successor(self.deputy()))
+    }
+
+    /// Somebody who tells in this one's place, and decides about others if this one did.
+    pub(super) fn deputy(&self) -> Self {
         let (slot, account) = (Rc::clone(&self.slot), Rc::clone(&self.account));
-        Some(Successor(Self { slot, account, trial: Cell::new(self.trial.take()) }))
+        Self { slot, account, trial: Cell::new(self.trial.take()) }
+    }
+
+    /// What a deputy did not decide is for this one to decide again; for the first to say so, where there are several.
+    pub(super) fn relieve(&self, deputy: &Self) {
+        if let Some(trial) = deputy.trial.take() {
+            self.trial.set(Some(trial));
+        }
     }
 }
 

@@ -213,3 +213,61 @@ fn a_gateway_that_ends_leaves_no_connection_that_goes_on() {
     drop(gateway);
     wait_until("nobody goes on", || endpoint.connecting() == 0);
 }
+
+const MULTIPLEXED: &str = "protocol = \"h2\"\ntimeout = { connect = \"5m\" }";
+
+#[test]
+fn a_connection_that_all_share_is_opened_though_the_client_that_wanted_it_first_has_left() {
+    let endpoint = Full::new();
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", MULTIPLEXED));
+    let in_use = |count: usize| {
+        wait_until("its place", || metric(&gateway, "foreword_endpoint_in_use{") == count as f64);
+    };
+    let mut first = Wire::to(&gateway);
+    first.write(GET);
+    wait_until("it is connected for", || endpoint.connecting() == 1);
+    first.reset();
+    in_use(0);
+    assert_eq!(endpoint.connecting(), 1, "it is for everyone");
+    let mut second = Wire::to(&gateway);
+    second.write(GET);
+    in_use(1);
+    let mut taken = endpoint.takes_one();
+    taken.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut said = Vec::new();
+    // A frame HEADERS of the first stream, which ends with it.
+    while !said.windows(6).any(|bytes| bytes == [1, 5, 0, 0, 0, 1]) {
+        let mut more = [0; 1024];
+        let count = std::io::Read::read(&mut taken, &mut more).unwrap();
+        assert!(count > 0, "{said:?}");
+        said.extend_from_slice(&more[..count]);
+    }
+    assert!(said.starts_with(b"PRI * HTTP/2.0"));
+    assert!(!endpoint.has_another());
+}
+
+#[test]
+fn a_connection_that_speaks_for_one_client_is_given_up_with_it() {
+    let endpoint = Full::new();
+    let cluster = format!("{MULTIPLEXED}\nsend_header = \"v2\"");
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", &cluster));
+    let mut client = Wire::to(&gateway);
+    client.write(GET);
+    wait_until("it is connected for", || endpoint.connecting() == 1);
+    client.reset();
+    wait_until("it is given up", || endpoint.connecting() == 0);
+}
+
+#[test]
+fn who_waits_for_the_same_connection_is_told_at_once_that_it_cannot_be_had() {
+    let endpoint = Full::new();
+    let cluster = MULTIPLEXED.replace("5m", "3s");
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", &cluster));
+    let mut clients: Vec<Wire> = (0..5).map(|_| Wire::to(&gateway)).collect();
+    clients.iter_mut().for_each(|client| client.write(GET));
+    wait_until("all wait", || metric(&gateway, "foreword_endpoint_in_use{") == 5.0);
+    for client in &mut clients {
+        assert_eq!(client.answer("GET").unwrap().status, 504);
+    }
+    assert_eq!(metric(&gateway, "foreword_endpoint_failures_total{"), 1.0, "one connection was not made");
+}

@@ -82,8 +82,8 @@ fn inet(bind: Option<Bind>) -> SocketAddr {
 /// An address whose queue is full, so that the kernel leaves newcomers without an answer.
 pub(crate) struct Full {
     pub(crate) address: SocketAddr,
-    _listener: socket2::Socket,
-    _queue: Vec<TcpStream>,
+    listener: socket2::Socket,
+    queue: Vec<TcpStream>,
 }
 
 impl Full {
@@ -96,7 +96,19 @@ impl Full {
         while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
             queue.push(stream);
         }
-        Self { address, _listener: listener, _queue: queue }
+        Self { address, listener, queue }
+    }
+
+    /// Takes all that wait, and then the next one who comes.
+    pub(crate) fn takes_one(&self) -> TcpStream {
+        self.queue.iter().for_each(|_| drop(self.listener.accept().unwrap()));
+        self.listener.accept().unwrap().0.into()
+    }
+
+    /// Whether somebody else has come meanwhile.
+    pub(crate) fn has_another(&self) -> bool {
+        self.listener.set_nonblocking(true).unwrap();
+        self.listener.accept().is_ok()
     }
 
     /// How many sockets of this machine wait for an answer from there.

@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::Talk;
 use super::leaving::leaves;
@@ -24,8 +23,9 @@ use crate::policy::sticky::Token;
 use crate::stream::Carried;
 use crate::upstream::connect::{ConnectError, Personal, Upstream, open};
 use crate::upstream::endpoints::Chosen;
+use crate::upstream::opening;
 use crate::upstream::reach::{Attempt, Attempts, reach};
-use crate::upstream::streams::{self, Multiplexed, Streams, Told};
+use crate::upstream::streams::Streams;
 
 /// A connection to an endpoint, for one request.
 #[derive(Debug)]
@@ -165,8 +165,8 @@ pub(super) async fn find<S: Carried>(
     note: &mut RequestRecord<'_>,
 ) -> Result<Link, NoLink> {
     let Talk { stream, spoken, buffer, own, connection, worker, patience, .. } = talk;
-    let means = Means { own, connection, worker, patience };
-    let mut finding = pin!(means.find(cluster, attempts, kept_is_welcome, note));
+    let finder = Finder { own, connection, worker, patience };
+    let mut finding = pin!(finder.find(cluster, attempts, kept_is_welcome, note));
     if let Poll::Ready(found) = poll_fn(|cx| Poll::Ready(finding.as_mut().poll(cx))).await {
         return found.map_err(NoLink::Unreachable);
     }
@@ -180,14 +180,14 @@ pub(super) async fn find<S: Carried>(
 }
 
 /// Where a connection may be found, and for whom.
-struct Means<'t> {
+struct Finder<'t> {
     own: &'t Own,
     connection: &'t Connection,
     worker: &'t Worker,
     patience: &'t Patience<'t>,
 }
 
-impl Means<'_> {
+impl Finder<'_> {
     async fn find(
         &self,
         cluster: &Arc<Cluster>,
@@ -237,49 +237,18 @@ impl Means<'_> {
     /// Where connections begin with a header, they are this client's alone, as in HTTP/1.
     async fn stream(
         &self,
-        cluster: &Cluster,
+        cluster: &Arc<Cluster>,
         chosen: &Chosen,
         kept_is_welcome: bool,
     ) -> Result<(Ask, bool), ConnectError> {
-        let (address, is_secure) = (chosen.address(), cluster.tls.is_some());
         let streams = match cluster.send_header {
             SendHeader::None => Rc::clone(&self.worker.streams),
             _ => self.own.streams(),
         };
-        // Terms of TLS that change meanwhile are newer than the connection.
-        let key = streams::key(cluster, address);
-        let kept = || {
-            let kept = streams.take(&key).filter(|_| kept_is_welcome);
-            kept.inspect(|_| chosen.account.reused())
-        };
-        if let Some(connection) = kept() {
-            return Ok((Ask::over(&connection, is_secure), true));
-        }
-        // Those who wait here have room on the connection that the first of them opens. Nobody closes the gate.
-        let gate = streams.gate(&key);
-        let _alone = gate.acquire().await;
-        if let Some(connection) = kept() {
-            return Ok((Ask::over(&connection, is_secure), true));
-        }
-        let opened = open(cluster, chosen, self.patience).await?;
-        let upstream =
-            opened.introduce(cluster, chosen, self.connection.introduced(), b"").await?.into_stream();
-        let failed = |source| ConnectError::Failed { address: address.clone(), source };
-        if !upstream.may_speak_http2() {
-            return Err(failed(io::Error::other(
-                "expected it to agree on `h2` by ALPN, found that it does not",
-            )));
-        }
-        let times = &cluster.timeout;
-        let told = Told { address: address.clone(), account: Rc::clone(&chosen.account) };
-        let begun =
-            timeout(times.connect, Multiplexed::begin(upstream, times.idle, times.response, told)).await;
-        let connection = match begun {
-            Ok(begun) => begun.map_err(|error| failed(io::Error::other(error)))?,
-            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
-        };
-        streams.put(key, &connection);
-        Ok((Ask::over(&connection, is_secure), false))
+        let (alarms, who) = (&self.worker.alarms, self.connection.introduced());
+        let (connection, is_reused) =
+            opening::enter(&streams, alarms, cluster, chosen, who, kept_is_welcome).await?;
+        Ok((Ask::over(&connection, cluster.tls.is_some()), is_reused))
     }
 }
 
