@@ -325,7 +325,12 @@ fn a_limit_of_descriptors_that_is_too_low_for_what_the_file_allows_is_told_at_th
     let scene = Scene::new();
     let mut run = Run::limited("ulimit -n 64", &scene.write(""));
     let line = run.line_with("FW708");
-    assert!(line.contains("found a limit of 64, for 1. Raise LimitNOFILE."), "{line}");
+    assert!(
+        line.contains(
+            "found a limit of 64, for 1. Raise it (LimitNOFILE, ulimit -n), or lower `max.connections`."
+        ),
+        "{line}"
+    );
     tunnel(run.address());
 
     let bounded = |most: u32| {

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub use self::bind::BindError;
 pub(crate) use self::bind::{Beside, Socket, SocketFile, bind};
 use crate::admission::{Capacity, Post};
-use crate::plan::{Bind, Listener, Plan};
+use crate::plan::{Bind, Limits, Listener, Mode, Plan};
 use crate::refusal::Code;
 
 /// A listener's address as it came out, with its port if that was left open.
@@ -85,14 +85,19 @@ impl Sockets {
 
     /// Says so if `plan` allows more connections than descriptors do.
     pub(crate) fn tell_of_shortage(&self, plan: &Plan) {
-        let asked = asked(plan.listeners.iter().map(|listener| listener.max.connections));
+        let asked = asked(plan.listeners.iter().map(|listener| bound(listener.mode, &listener.max)));
+        let has_flows = plan.listeners.iter().any(|listener| listener.mode == Mode::Udp);
+        let (what, keys) = match has_flows {
+            true => ("connections and flows", "`max.connections` and `max.flows`"),
+            false => ("connections", "`max.connections`"),
+        };
         let held = self.capacity.limit();
         if held < asked {
             let (limit, enough) =
                 (self.descriptors, enough(asked, self.workers, sockets_of(plan, self.workers)));
             tracing::warn!(
-                "expected {enough} file descriptors, for {asked} connections, found a limit of {limit}, for {held}. \
-                 Raise LimitNOFILE. [{}]",
+                "expected {enough} file descriptors, for {asked} {what}, found a limit of {limit}, for {held}. \
+                 Raise it (LimitNOFILE, ulimit -n), or lower {keys}. [{}]",
                 Code::FewDescriptors
             );
         }
@@ -282,6 +287,14 @@ fn sockets_of(plan: &Plan, workers: usize) -> usize {
     plan.listeners.iter().map(|listener| listener.binds.len()).sum::<usize>() * workers
 }
 
+/// How many connections, or flows, a listener may have, if that is bounded.
+fn bound(mode: Mode, max: &Limits) -> Option<usize> {
+    match mode {
+        Mode::Udp => Some(max.flows),
+        _ => max.connections,
+    }
+}
+
 /// How many connections there should be room for, by the bounds of all listeners. Those without one have room for a few in common.
 fn asked(bounds: impl Iterator<Item = Option<usize>> + Clone) -> usize {
     let unbounded = if bounds.clone().any(|bound| bound.is_none()) { FEW } else { 0 };
@@ -388,6 +401,8 @@ mod tests {
     #[test]
     fn listeners_ask_for_as_many_connections_as_they_may_have() {
         assert_eq!(asked([Some(10), Some(20)].into_iter()), 30);
+        let max = Limits { connections: None, flows: 7, ..Limits::default() };
+        assert_eq!((bound(Mode::Udp, &max), bound(Mode::Tcp, &max)), (Some(7), None));
         assert_eq!(asked([Some(10), None, None].into_iter()), 10 + FEW);
         assert_eq!(asked([Some(usize::MAX), None].into_iter()), usize::MAX);
     }

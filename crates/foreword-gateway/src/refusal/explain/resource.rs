@@ -69,12 +69,12 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::FewDescriptors,
         meaning: "The limit of open files, raised as far as the process may, holds fewer connections than the file allows: than \
-                  `max = { connections = … }` of all listeners together or, where a listener has none, than a hundred. The gateway \
+                  `max = { connections = … }` of all listeners together, for datagrams `max.flows`, or, where a listener has none, than a hundred. The gateway \
                   runs, and beyond what the limit holds new connections are closed (FW702).",
         cause: "A hard limit that was set for other programs, in the unit, in a container or in `limits.conf`, or a \
                 `max.connections` larger than meant.",
         remedy: "Raise the limit to what the line says (`LimitNOFILE=` in the unit, `--ulimit nofile=` of a container, \
-                 `ulimit -Hn` in a shell) and start again, since it is read at the start alone; or lower `max.connections`.",
+                 `ulimit -Hn` in a shell) and start again, since it is read at the start alone; or lower `max.connections`, or `max.flows` of a listener for datagrams.",
     },
     Page {
         code: Code::RateLimited,
