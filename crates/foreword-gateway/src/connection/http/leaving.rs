@@ -90,7 +90,9 @@ mod tests {
                     tokio::task::yield_now().await;
                     drop(client);
                 };
-                tokio::join!(leaves(&mut stream, Spoken::Http1, &mut buffer, patience), resets);
+                let leaving = leaves(&mut stream, Spoken::Http1, &mut buffer, patience);
+                let (left, ()) = tokio::join!(timeout(Duration::from_secs(60), leaving), resets);
+                assert!(left.is_ok(), "{said} bytes");
             })
             .await;
         }
