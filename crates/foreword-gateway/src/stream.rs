@@ -5,6 +5,7 @@ pub(crate) mod gathering;
 pub(crate) mod http2;
 pub(crate) mod linger;
 pub(crate) mod outgoing;
+pub(crate) mod shortage;
 pub(crate) mod tcp;
 
 use std::future::{Future, pending};

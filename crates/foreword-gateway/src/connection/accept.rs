@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use foreword::PeerAddr;
-use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::spawn_local;
@@ -20,6 +19,7 @@ use super::{Accepted, Guest, arrival, refuse};
 use crate::plan::Keepalive;
 use crate::refusal::Code;
 use crate::sockets::Socket;
+use crate::stream::shortage::is_shortage;
 use crate::stream::tcp::Tcp;
 use crate::stream::{self, Stream};
 
@@ -167,30 +167,5 @@ fn unix(stream: UnixStream) -> Accepted {
     Accepted { stream: Stream::Unix(stream), peer: PeerAddr::Unix, local: PeerAddr::Unix, at: Instant::now() }
 }
 
-/// Whether the process or the machine has nothing left to accept with.
-fn is_shortage(error: &io::Error) -> bool {
-    error
-        .raw_os_error()
-        .map(Errno::from_raw_os_error)
-        .is_some_and(|error| [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error))
-}
-
 /// Long enough to cost nothing, short enough that whoever waits in the queue hardly notices when there is room again.
 const PAUSE: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_lack_of_means_is_a_shortage() {
-        let shortage = |errno: Errno| is_shortage(&io::Error::from_raw_os_error(errno.raw_os_error()));
-        assert!(
-            shortage(Errno::MFILE)
-                && shortage(Errno::NFILE)
-                && shortage(Errno::NOBUFS)
-                && shortage(Errno::NOMEM)
-        );
-        assert!(!shortage(Errno::CONNABORTED));
-    }
-}

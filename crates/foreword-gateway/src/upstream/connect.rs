@@ -19,6 +19,7 @@ use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::refusal::Code;
 use crate::stream::Stream;
 use crate::stream::outgoing::Outgoing;
+use crate::stream::shortage::is_shortage;
 use crate::tls::connector;
 
 /// A connection to an endpoint. What it carried first decides who may use it.
@@ -151,6 +152,7 @@ impl ConnectError {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Header { source: BuildError::TooLong { .. }, .. } => Code::HeaderOverBounds,
+            Self::Failed { source, .. } if is_shortage(source) => Code::OutOfDescriptors,
             Self::Failed { .. } | Self::Header { .. } => Code::NoConnection,
             Self::Timeout { .. } => Code::ConnectTimeout,
             Self::Tls { .. } => Code::EndpointHandshake,

@@ -266,11 +266,12 @@ impl Loads {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::time::Duration;
 
     use super::*;
     use crate::observe::Observer;
-    use crate::policy::cluster::{Balance, Endpoint, OwnZone, Target, WhenAllDown};
+    use crate::policy::cluster::{Balance, Ejection, Endpoint, OwnZone, Target, WhenAllDown};
     use crate::upstream::state::{EndpointState, Finding};
 
     fn endpoint(text: &str) -> Endpoint {
@@ -471,5 +472,25 @@ mod tests {
         assert!(matches!(endpoints.choose(&app, Wish::default()), Choice::Full));
         let freed = held.pop().map(|last| last.address().clone()).unwrap();
         assert_eq!(*choose(&endpoints, &app).address(), freed);
+    }
+
+    #[test]
+    fn whoever_cannot_even_try_has_nothing_to_say_against_an_endpoint() {
+        use rustix::io::Errno;
+
+        let endpoints = endpoints();
+        let app = cluster(Balance::First, &["127.0.0.1:1", "127.0.0.1:2"]);
+        let ejection = Some(Ejection { failures: 1, ..Ejection::default() });
+        let app = Arc::new(Cluster { ejection, ..Cluster::clone(&app) });
+        let all = ["127.0.0.1:1", "127.0.0.1:2"].map(address);
+        let _members = endpoints.states.cluster("app").has(&all, WhenAllDown::default());
+        let [one, _other] = all;
+        let fails = |errno: Errno| {
+            choose(&endpoints, &app).connect_failed(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        };
+        [Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::PERM].into_iter().for_each(fails);
+        assert_eq!(*choose(&endpoints, &app).address(), one);
+        fails(Errno::CONNREFUSED);
+        assert_ne!(*choose(&endpoints, &app).address(), one);
     }
 }

@@ -11,6 +11,7 @@ use super::state::{Admission, Trial};
 use super::view::Slot;
 use crate::observe::journal::ClusterAccount;
 use crate::policy::sticky::Token;
+use crate::stream::shortage::is_our_own;
 
 /// Somebody who deals with an endpoint, and tells how that goes.
 #[derive(Debug)]
@@ -60,10 +61,13 @@ impl Witness {
         self.reports().connected();
     }
 
-    /// The endpoint refused the connection, or could not be reached.
+    /// The endpoint refused the connection, or could not be reached. Where we could not even try, that is not its fault.
     pub(crate) fn connect_failed(&self, error: &io::Error) {
-        self.reports().account.failed();
         self.account.connect_failed();
+        if is_our_own(error) {
+            return;
+        }
+        self.reports().account.failed();
         self.reports().connect_failed(self.was_trial(), error);
     }
 
