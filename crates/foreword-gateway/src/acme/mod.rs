@@ -463,20 +463,16 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_cannot_be_read_is_told_and_the_certificate_goes_on() {
+    fn an_account_that_cannot_be_read_is_a_failure_and_the_certificate_goes_on() {
         let folder = folder_with_a_certificate();
         fs::write(folder.path().join("account.json"), "{").unwrap();
         let directory = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (told, subscriber) = crate::threads::told();
-        let next = tracing::subscriber::with_default(subscriber, || {
-            run(authority(folder.path(), &directory).next(NAME, 0.5))
-        });
+        let authority = authority(folder.path(), &directory);
+        let (account, next) =
+            run(async { (authority.kept_account(&mut None).await, authority.next(NAME, 0.5).await) });
+        let Err(failure @ Failure::State(_)) = account else { panic!("expected a failure") };
+        assert!(told(&failure).contains("expected an account"), "{}", told(&failure));
         assert!(matches!(next, Next::Wait(_)));
-        let told = told();
-        assert!(
-            told.contains("WARN") && told.contains(NAME) && told.contains("expected an account"),
-            "{told}"
-        );
     }
 
     #[test]
