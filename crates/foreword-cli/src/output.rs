@@ -67,6 +67,24 @@ impl Failure {
     }
 }
 
+/// What a verb cannot do without, and the machine did not give.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lack {
+    #[error("expected an event loop of this machine, found none")]
+    Runtime(#[source] io::Error),
+    #[error("expected to be told of signals")]
+    Signals(#[source] io::Error),
+    #[error("expected a thread that writes what is logged, found none")]
+    Logger(#[source] io::Error),
+}
+
+impl From<Lack> for Failure {
+    fn from(lack: Lack) -> Self {
+        let hint = "`ulimit -n` tells how many files may be open, `ulimit -u` how many threads there may be";
+        Self::new(Exit::NO, lack).hint(hint)
+    }
+}
+
 #[derive(Debug)]
 struct Unwritten(io::Error);
 

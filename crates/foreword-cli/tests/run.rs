@@ -482,3 +482,19 @@ fn what_cannot_run_ends_with_1_and_says_why() {
     run.line_with("nowhere.toml");
     assert_eq!(run.ended().code(), Some(2));
 }
+
+#[test]
+fn what_the_machine_does_not_give_is_told_by_name() {
+    let scene = Scene::new();
+    let file = scene.write("");
+    for limit in 5..10 {
+        let script = format!("ulimit -n {limit} && exec \"$0\" run -c \"$1\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_foreword")]).arg(&file).env_remove("RUST_LOG");
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{limit}: {told}");
+        assert!(told.starts_with("foreword: expected an event loop of this machine, found none: "), "{told}");
+        assert!(told.contains("Too many open files") && told.contains("hint: `ulimit -n`"), "{told}");
+    }
+}

@@ -7,7 +7,7 @@ use clap::Args;
 use foreword_gateway::config::{self, Configuration, Problem};
 use serde_json::{Value, json};
 
-use super::problems::{self, code, counted};
+use super::problems::{self, counted};
 use crate::args::FileArgs;
 use crate::output::{Exit, Failure, answer};
 
@@ -123,7 +123,7 @@ impl fmt::Display for Report {
 fn problem(problem: &Problem) -> Value {
     let (line, column) = problem.position().unzip();
     json!({
-        "code": code(problem.kind()),
+        "code": problem.kind().code().to_string(),
         "file": problem.file(),
         "line": line,
         "column": column,

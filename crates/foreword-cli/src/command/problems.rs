@@ -29,7 +29,7 @@ pub(crate) fn exit(file: &Path, problems: &[Problem]) -> Exit {
 
 /// How many there are, and their codes, for `foreword explain`.
 pub(crate) fn summary(file: &Path, problems: &[Problem]) -> String {
-    let mut codes: Vec<&str> = problems.iter().map(|problem| code(problem.kind())).collect();
+    let mut codes: Vec<String> = problems.iter().map(|problem| problem.kind().code().to_string()).collect();
     codes.sort_unstable();
     codes.dedup();
     let hint = match file == Path::new(USUAL) && exit(file, problems) == Exit::NOT_ASKED {
@@ -41,21 +41,12 @@ pub(crate) fn summary(file: &Path, problems: &[Problem]) -> String {
 
 /// A problem as one line of a log, with its code at the end.
 pub(crate) fn record(problem: &Problem) -> String {
-    format!("{} [{}]", one_line(&problem.to_string()), code(problem.kind()))
+    format!("{} [{}]", one_line(&problem.to_string()), problem.kind().code())
 }
 
 /// Text and its hint as one line of a log.
 pub(crate) fn one_line(text: &str) -> String {
     text.replace("\nhint: ", "; ").replace('\n', ", ")
-}
-
-pub(crate) fn code(kind: ProblemKind) -> &'static str {
-    match kind {
-        ProblemKind::Unreadable => "FW601",
-        ProblemKind::Syntax => "FW602",
-        ProblemKind::Wrong => "FW603",
-        ProblemKind::Certificate => "FW604",
-    }
 }
 
 pub(crate) fn counted(count: usize, what: &str) -> String {

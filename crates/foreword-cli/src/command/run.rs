@@ -1,14 +1,18 @@
 //! `foreword run`: the gateway, from its file, until it is told to end.
 
+use std::io;
+use std::os::unix::net::UnixStream;
+
 use clap::Args;
 use foreword_gateway::config::Problems;
 use foreword_gateway::plan::{Bind, Http2, Listener, Mode, Plan};
+use foreword_gateway::refusal::Code;
 use foreword_gateway::{Gateway, config};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::problems;
 use crate::args::{FileArgs, LogArgs};
-use crate::output::{Exit, Failure, chain, install_logger};
+use crate::output::{Exit, Failure, Lack, chain, install_logger};
 
 /// Runs the gateway.
 #[derive(Debug, Args)]
@@ -37,7 +41,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.check {
         return super::check::check(args.file.path());
     }
-    install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
+    install_logger(&args.log).map_err(Lack::Logger)?;
     match config::load(args.file.path()) {
         Ok(plan) => serve(plan, &|| config::load(args.file.path())),
         Err(problems) => Ok(problems::refuse(args.file.path(), &problems)),
@@ -49,13 +53,12 @@ type Load<'l> = &'l dyn Fn() -> Result<Plan, Problems>;
 
 /// Runs a gateway from `plan` until a signal ends it. SIGHUP asks `load` for another one.
 pub(super) fn serve(plan: Plan, load: Load<'_>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::NO, error))?;
+    room_for_a_runtime().map_err(Lack::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Lack::Runtime)?;
     runtime.block_on(async {
         // Before anything is bound: from here on no signal ends us unasked.
-        let mut signals = Signals::new().map_err(|error| Failure::new(Exit::NO, error))?;
+        let mut signals = Signals::new().map_err(Lack::Signals)?;
         let gateway = Gateway::start(plan).map_err(|error| Failure::new(Exit::NO, error))?;
         announce(&gateway);
         while let Some(told) = signals.next().await {
@@ -71,6 +74,13 @@ pub(super) fn serve(plan: Plan, load: Load<'_>) -> Result<Exit, Failure> {
         end(&gateway, &mut signals).await;
         Ok(Exit::DONE)
     })
+}
+
+/// Takes as many descriptors as a runtime does, and gives them back: it panics where it gets none for its signals.
+fn room_for_a_runtime() -> io::Result<()> {
+    let [one, two, three] = [UnixStream::pair(), UnixStream::pair(), UnixStream::pair()];
+    drop((one?, two?, three?));
+    Ok(())
 }
 
 /// Lets connections end; whoever is told again to end does not wait for them.
@@ -100,7 +110,7 @@ fn reload(gateway: &Gateway, load: Load<'_>) {
             for problem in problems.iter() {
                 tracing::error!("{}", problems::record(problem));
             }
-            tracing::error!("{RELOAD_FAILED}");
+            tracing::error!("{RELOAD_FAILED} [{}]", Code::ReloadFailed);
             return;
         }
     };
@@ -113,7 +123,7 @@ fn reload(gateway: &Gateway, load: Load<'_>) {
             for line in chain(&error).lines() {
                 tracing::error!("{line}");
             }
-            tracing::error!("{RELOAD_FAILED}");
+            tracing::error!("{RELOAD_FAILED} [{}]", Code::ReloadFailed);
         }
     }
 }
@@ -213,7 +223,7 @@ fn announce_switches(listener: &Listener) {
 }
 
 /// Said behind the problems, each of which has a line of its own.
-const RELOAD_FAILED: &str = "the reload failed, the old configuration goes on [FW605]";
+const RELOAD_FAILED: &str = "the reload failed, the old configuration goes on";
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,7 +242,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -37,7 +37,7 @@ pub(crate) struct WhyArgs {
     /// Whom the peer's header names, or `unknown`; without it the peer sends no header
     #[arg(long, value_name = "IP[:PORT]|unknown", value_parser = client)]
     client: Option<Named>,
-    /// The header's version
+    /// The header's version; v2 unless told otherwise, for only it says all that a rule can ask for
     #[arg(long, value_name = "VERSION", value_enum, default_value = "v2", requires = "client")]
     header: HeaderVersion,
     /// A TLV of the header, repeatable: a name or number, and text or `hex:` and bytes

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::refusal::Code;
+
 /// One thing that is wrong, or probably not meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -25,6 +27,18 @@ pub enum ProblemKind {
     Wrong,
     /// A certificate or key is broken: FW604.
     Certificate,
+}
+
+impl ProblemKind {
+    /// Its code, for `foreword explain`.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Unreadable => Code::FileUnreadable,
+            Self::Syntax => Code::FileNotToml,
+            Self::Wrong => Code::FileWrong,
+            Self::Certificate => Code::CertificateOrKey,
+        }
+    }
 }
 
 impl Problem {

@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::chain::{Chain, Ports};
 use crate::args::LogArgs;
-use crate::output::{Exit, Failure, answer, chain as told, install_logger};
+use crate::output::{Exit, Failure, Lack, answer, chain as told, install_logger};
 
 /// Runs the whole chain on loopback: client, balancer, gateway, web app.
 #[derive(Debug, Args)]
@@ -47,18 +47,18 @@ const LOG_LINE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Builds the chain, makes one request, and stays up unless told otherwise.
 pub(crate) fn run(args: &DemoArgs) -> Result<Exit, Failure> {
-    install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
+    install_logger(&args.log).map_err(Lack::Logger)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())
-        .map_err(|error| Failure::new(Exit::NO, error))?;
+        .map_err(Lack::Runtime)?;
     runtime.block_on(demonstrate(args))
 }
 
 async fn demonstrate(args: &DemoArgs) -> Result<Exit, Failure> {
     let ports = Ports { balancer: args.balancer_port, gateway: args.gateway_port, app: args.app_port };
     // Before there is anything that a signal could leave behind.
-    let mut ends = Ends::new().map_err(|error| Failure::new(Exit::NO, error))?;
+    let mut ends = Ends::new().map_err(Lack::Signals)?;
     let (chain, log) = Chain::start(ports).await.map_err(|error| Failure::new(Exit::NO, error))?;
     let mut log = BufReader::new(log).lines();
 

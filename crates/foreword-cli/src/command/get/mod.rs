@@ -14,7 +14,7 @@ pub(crate) use self::args::GetArgs;
 use self::report::Ended;
 use self::setup::Session;
 use self::transfer::Transfers;
-use crate::output::{Exit, Failure, talk};
+use crate::output::{Exit, Failure, Lack, talk};
 
 /// What a program does with the same flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) fn run(program: &str, manner: Manner, mut args: GetArgs) -> Result<Ex
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::NOT_ASKED, error))?;
+        .map_err(|error| Failure::new(Exit::NOT_ASKED, Lack::Runtime(error)))?;
     let exit = runtime.block_on(async {
         let mut transfers = Transfers::new(&session);
         let mut exit = 0;

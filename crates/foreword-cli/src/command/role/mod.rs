@@ -14,8 +14,8 @@ use foreword_gateway::config::{self, Configuration, Problem, Problems};
 use foreword_import::Draft;
 
 use self::flags::RoleArgs;
-use super::{problems, run};
-use crate::output::{Exit, Failure, answer, install_logger, talk};
+use super::run;
+use crate::output::{Exit, Failure, Lack, answer, install_logger, talk};
 
 /// Does with a file made of flags what the flags ask for.
 fn carry_out(args: &RoleArgs, draft: &Draft) -> Result<Exit, Failure> {
@@ -38,7 +38,7 @@ fn carry_out(args: &RoleArgs, draft: &Draft) -> Result<Exit, Failure> {
             answer(Exit::DONE, &format!("{warnings}the flags are good\n"))
         }
         Ok(good) => {
-            install_logger(&args.log).map_err(|error| Failure::new(Exit::NO, error))?;
+            install_logger(&args.log).map_err(Lack::Logger)?;
             // SIGHUP reads certificates and lists again; the flags stay what they were.
             run::serve(good.plan, &|| parse(&text).map(|again| again.plan))
         }
@@ -60,11 +60,7 @@ fn refuse(text: &str, problems: &Problems) -> Exit {
         let flag = blame::flag(text, problem).unwrap_or("the flags");
         let hint =
             problem.advice().map_or(String::new(), |hint| format!("hint: {}\n", blame::in_flags(hint)));
-        talk(&format!(
-            "foreword: `{flag}`: {} [{}]\n{hint}",
-            blame::message(problem),
-            problems::code(problem.kind())
-        ));
+        talk(&format!("foreword: `{flag}`: {} [{}]\n{hint}", blame::message(problem), problem.kind().code()));
     }
     Exit::NO
 }
