@@ -183,6 +183,23 @@ fn a_second_signal_cuts_off_and_ends_with_0() {
 }
 
 #[test]
+fn sigquit_ends_as_sigterm_does_and_sigusr2_says_what_reloads_and_ends_nothing() {
+    let scene = Scene::new();
+    let mut run = Run::start(&scene.write(""));
+    let mut stream = tunnel(run.address());
+    run.signal("USR2");
+    let line = run.line_with("SIGUSR2");
+    assert!(line.contains("a reload is SIGHUP"), "{line}");
+    ask(&mut stream);
+    run.signal("QUIT");
+    run.line_with("ending: 1 open");
+    ask(&mut stream);
+    drop(stream);
+    assert_eq!(run.ended().code(), Some(0));
+    run.line_with("ended");
+}
+
+#[test]
 fn sighup_takes_the_new_file_or_says_what_is_wrong_and_goes_on() {
     let scene = Scene::new();
     let file = scene.write("");

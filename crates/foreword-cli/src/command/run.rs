@@ -22,7 +22,9 @@ use crate::output::{Exit, Failure, Lack, chain, install_logger};
     Signals:\n  \
     SIGHUP            reads the file again; if anything is wrong with it, nothing changes\n  \
     SIGUSR1           reopens the logs\n  \
-    SIGTERM, SIGINT   lets connections end, then ends; a second one cuts them off\n\n\
+    SIGTERM, SIGINT,\n  \
+    SIGQUIT           lets connections end, then ends; a second one cuts them off\n  \
+    SIGUSR2           nothing: it is told that a reload is SIGHUP\n\n\
     Examples:\n  \
     foreword run -c foreword.toml"
 )]
@@ -68,6 +70,7 @@ pub(super) fn serve(plan: Plan, load: Load<'_>) -> Result<Exit, Failure> {
                     gateway.reopen_logs();
                     tracing::info!("logs reopened");
                 }
+                Told::Nothing => tracing::warn!("SIGUSR2 does nothing here: a reload is SIGHUP"),
                 Told::End => break,
             }
         }
@@ -230,6 +233,8 @@ const RELOAD_FAILED: &str = "the reload failed, the old configuration goes on";
 enum Told {
     Reload,
     ReopenLogs,
+    /// What nginx takes for an upgrade and HAProxy's master for a reload, and whose default would end us.
+    Nothing,
     End,
 }
 
@@ -237,8 +242,10 @@ enum Told {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
     hangup: Signal,
     user1: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -246,8 +253,10 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -256,8 +265,10 @@ impl Signals {
         tokio::select! {
             signal = self.terminate.recv() => signal.map(|()| Told::End),
             signal = self.interrupt.recv() => signal.map(|()| Told::End),
+            signal = self.quit.recv() => signal.map(|()| Told::End),
             signal = self.hangup.recv() => signal.map(|()| Told::Reload),
             signal = self.user1.recv() => signal.map(|()| Told::ReopenLogs),
+            signal = self.user2.recv() => signal.map(|()| Told::Nothing),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::output::{Exit, Failure};
 #[command(
     after_help = "Exit codes: 0 it was told to end, and did; 1 the flags are wrong, or what they name cannot be had; 2 they \
     cannot be read.\n\n\
-    SIGHUP reads certificates again, SIGUSR1 reopens logs, SIGTERM and SIGINT let connections end.\n\n\
+    SIGHUP reads certificates again, SIGUSR1 reopens logs, SIGTERM, SIGINT and SIGQUIT let connections end.\n\n\
     Examples:\n  \
     foreword balance --bind [::]:443 --to 10.0.0.1:443 --to 10.0.0.2:443 --send-header v2\n  \
     foreword balance --bind [::]:25 --to 10.0.2.10:25 --send-header v1 \\\n    \

@@ -14,7 +14,7 @@ use crate::output::{Exit, Failure};
     after_help = "Without `--trust` and its like, nobody is believed, and everyone is served as its own client.\n\n\
     Exit codes: 0 it was told to end, and did; 1 the flags are wrong, or what they name cannot be had; 2 they cannot be \
     read.\n\n\
-    SIGHUP reads certificates again, SIGUSR1 reopens logs, SIGTERM and SIGINT let connections end.\n\n\
+    SIGHUP reads certificates again, SIGUSR1 reopens logs, SIGTERM, SIGINT and SIGQUIT let connections end.\n\n\
     Examples:\n  \
     foreword gate --bind [::]:443 --trust 10.0.0.0/16 --certificates certs/ \\\n    \
       --to 127.0.0.1:8080\n  \
