@@ -165,26 +165,85 @@ impl ClusterState {
             return;
         }
         let name = &self.name;
-        let (none, tried) = match known.members.len() {
-            1 => ("its only endpoint is not up".to_owned(), "it is tried all the same"),
-            count => (format!("none of its {count} endpoints is up"), "all of them are tried"),
-        };
-        match (all_down, known.when_all_down) {
-            (false, _) if known.members.is_empty() => {}
-            (false, _) => tracing::info!("cluster `{name}`: an endpoint is up again"),
-            (true, WhenAllDown::TryAll) => tracing::error!(
-                "cluster `{name}`: {none}; {tried}, as `when_all_down = \"try-all\"` says [{}]",
-                Code::AllDown
-            ),
-            (true, WhenAllDown::Refuse) => tracing::error!(
-                "cluster `{name}`: {none}; whoever comes is refused, as `when_all_down = \"refuse\"` says [{}]",
-                Code::AllDown
-            ),
+        let count = known.members.len();
+        if all_down {
+            let draining = known.members.iter().filter(|member| member.is_draining()).count();
+            let told = none_is_up(count, draining, known.when_all_down);
+            tracing::error!("cluster `{name}`: {told} [{}]", Code::AllDown);
+        } else if count > 0 {
+            tracing::info!("cluster `{name}`: an endpoint is up again");
         }
     }
+}
+
+/// What to say of `count` endpoints of which none is up. Those that drain get nothing new, whatever becomes of the others.
+fn none_is_up(count: usize, draining: usize, when_all_down: WhenAllDown) -> String {
+    let rest = count.saturating_sub(draining);
+    let none = match (count, draining, rest) {
+        (1, 0, _) => "its only endpoint is not up".to_owned(),
+        (1, ..) => "its only endpoint drains".to_owned(),
+        (_, 0, _) => format!("none of its {count} endpoints is up"),
+        (_, _, 0) => format!("all of its {count} endpoints drain"),
+        _ => {
+            let drains = if draining == 1 { "drains" } else { "drain" };
+            let are = if rest == 1 { "is" } else { "are" };
+            format!("none of its {count} endpoints is up: {draining} {drains}, {rest} {are} down or ejected")
+        }
+    };
+    let then = match (when_all_down, draining, rest) {
+        (_, _, 0) => "whoever comes is refused",
+        (WhenAllDown::Refuse, ..) => "whoever comes is refused, as `when_all_down = \"refuse\"` says",
+        (WhenAllDown::TryAll, 0, 1) => "it is tried all the same, as `when_all_down = \"try-all\"` says",
+        (WhenAllDown::TryAll, 0, _) => "all of them are tried, as `when_all_down = \"try-all\"` says",
+        (WhenAllDown::TryAll, ..) => {
+            "what does not drain is tried all the same, as `when_all_down = \"try-all\"` says"
+        }
+    };
+    format!("{none}; {then}")
 }
 
 /// What a panic left behind is as good as any: nothing here is changed in halves.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_who_drains_and_who_is_tried_where_none_is_up() {
+        for (count, draining, when_all_down, told) in [
+            (
+                3,
+                0,
+                WhenAllDown::TryAll,
+                "none of its 3 endpoints is up; all of them are tried, as `when_all_down = \"try-all\"` says",
+            ),
+            (
+                1,
+                0,
+                WhenAllDown::TryAll,
+                "its only endpoint is not up; it is tried all the same, as `when_all_down = \"try-all\"` says",
+            ),
+            (1, 1, WhenAllDown::TryAll, "its only endpoint drains; whoever comes is refused"),
+            (2, 2, WhenAllDown::TryAll, "all of its 2 endpoints drain; whoever comes is refused"),
+            (
+                2,
+                1,
+                WhenAllDown::TryAll,
+                "none of its 2 endpoints is up: 1 drains, 1 is down or ejected; what does not drain is tried all the \
+                 same, as `when_all_down = \"try-all\"` says",
+            ),
+            (
+                5,
+                2,
+                WhenAllDown::Refuse,
+                "none of its 5 endpoints is up: 2 drain, 3 are down or ejected; whoever comes is refused, as \
+                 `when_all_down = \"refuse\"` says",
+            ),
+        ] {
+            assert_eq!(none_is_up(count, draining, when_all_down), told);
+        }
+    }
 }
