@@ -9,6 +9,7 @@ use super::header_error::HeaderError;
 use super::record::{Outcome, Record, Side};
 use crate::admission::Full;
 use crate::policy::bound::Over;
+use crate::policy::cluster::Cluster;
 use crate::refusal::{Code, Refusal};
 use crate::tls::acceptor::TlsRefusal;
 use crate::upstream::connect::ConnectError;
@@ -71,8 +72,14 @@ pub(crate) enum ServeError {
         frames: u64,
     },
     /// No endpoint could be reached.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
+    #[error("{error}")]
+    Connect {
+        /// The name of its cluster.
+        cluster: Box<str>,
+        /// Why not.
+        #[source]
+        error: ConnectError,
+    },
     /// Nothing moved for too long.
     #[error("nothing moved for {} s", .0.as_secs())]
     Idle(Duration),
@@ -100,6 +107,11 @@ pub(crate) enum ServeError {
 }
 
 impl ServeError {
+    /// For a connection of which `cluster` took nothing.
+    pub(crate) fn at(cluster: &Cluster) -> impl Fn(ConnectError) -> Self {
+        |error| Self::Connect { cluster: cluster.name.as_ref().into(), error }
+    }
+
     /// The code of the refusal; `None` where nobody was refused: people leave, networks break, drains end.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
@@ -118,7 +130,7 @@ impl ServeError {
             Self::NoRule => Some(Code::NoRule),
             Self::Http2 { .. } => Some(Code::BrokenHttp2),
             Self::Flood { .. } => Some(Code::Http2Flood),
-            Self::Connect(error) => Some(error.code()),
+            Self::Connect { error, .. } => Some(error.code()),
             Self::Full(_) => Some(Code::ConnectionLimit),
             Self::Idle(_)
             | Self::TooLong(_)
@@ -138,6 +150,10 @@ impl ServeError {
                 trust: Some(error.group()),
                 ..Refusal::new(code, self)
             },
+            Self::Connect { cluster, error } => {
+                let cluster = (!error.names_its_cluster()).then_some(&**cluster);
+                Refusal { cluster, ..Refusal::new(code, self) }
+            }
             _ => Refusal::new(code, self),
         };
         match (self, self.code()) {

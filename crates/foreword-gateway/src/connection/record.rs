@@ -69,6 +69,11 @@ impl Record {
         self.known.header_version = header_version;
     }
 
+    /// Whom it was made for, as far as that is known.
+    pub(crate) fn client_address(&self) -> &ClientAddr {
+        &self.known.client
+    }
+
     /// Notes the trust group of the peer.
     pub(crate) fn trust(&mut self, group: &Arc<str>) {
         if self.journal.wants().has(Name::Trust) {
@@ -105,7 +110,7 @@ impl Record {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        tell(&self.journal, &self.known, outcome);
+        tell(&self.journal, &self.known, None, outcome);
         if let Some(exchange) = self.exchange.take() {
             if !matches!(outcome, Outcome::Probe) {
                 self.journal.write(&self.known, &exchange, &outcome, exchange.begun.elapsed());
@@ -165,7 +170,7 @@ impl RequestRecord<'_> {
         counters.durations.observe(took);
         // A panic unwinds through both records; the connection's is the one that tells of it.
         if !matches!(outcome, Outcome::Panicked) {
-            tell(journal, known, outcome);
+            tell(journal, known, exchange.client.as_ref(), outcome);
         }
         journal.write(known, &exchange, &outcome, took);
         journal.give_back(exchange);
@@ -183,11 +188,17 @@ impl Drop for RequestRecord<'_> {
     }
 }
 
-fn tell(journal: &Journal, known: &Known, outcome: Outcome<'_>) {
+/// Tells of a refusal; a request may have a client of its own.
+fn tell(journal: &Journal, known: &Known, client: Option<&ClientAddr>, outcome: Outcome<'_>) {
+    let client = client.unwrap_or(&known.client);
     match outcome {
-        Outcome::Refused(refusal) => journal.refused(known, &refusal),
+        Outcome::Refused(refusal) => journal.refused(known, client, &refusal),
         Outcome::Panicked => {
-            journal.refused(known, &Refusal::new(Code::Panicked, &"expected to serve, found a panic"));
+            journal.refused(
+                known,
+                client,
+                &Refusal::new(Code::Panicked, &"expected to serve, found a panic"),
+            );
         }
         _ => {}
     }

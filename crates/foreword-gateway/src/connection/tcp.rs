@@ -162,7 +162,9 @@ async fn introduce<S: Downstream>(
     let mut attempts = Attempts::new(cluster.balance.key(&connection.facts()));
     let (chosen, opened) = tokio::select! {
         biased;
-        reached = reach(&worker.endpoints, cluster, &mut attempts, tell, connect) => reached?,
+        reached = reach(&worker.endpoints, cluster, &mut attempts, tell, connect) => {
+            reached.map_err(ServeError::at(cluster))?
+        }
         () = stream.breaks_off() => return Err(ServeError::Downstream(io::ErrorKind::ConnectionReset.into())),
     };
     record.connected(false);
@@ -170,12 +172,13 @@ async fn introduce<S: Downstream>(
         take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     }
     let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
-    let (upstream, ahead) = if waits {
-        opened.introducing(cluster, &chosen, connection.introduced()).await?
+    let introduced = if waits {
+        opened.introducing(cluster, &chosen, connection.introduced()).await
     } else {
-        let upstream = opened.introduce(cluster, &chosen, connection.introduced(), &first).await?;
-        (upstream, Vec::new())
+        let introduced = opened.introduce(cluster, &chosen, connection.introduced(), &first).await;
+        introduced.map(|upstream| (upstream, Vec::new()))
     };
+    let (upstream, ahead) = introduced.map_err(ServeError::at(cluster))?;
     let upstream = upstream.into_stream();
     chosen.took_it();
     let questions = Questions::to_endpoint_of(cluster, limits.idle);

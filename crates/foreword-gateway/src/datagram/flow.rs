@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foreword::{Client, spp};
+use foreword::{Client, ClientAddr, spp};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
@@ -185,6 +185,11 @@ impl Flow {
         &self.served
     }
 
+    /// Whom it is for, until it has ended.
+    pub(super) fn client(&self) -> Option<ClientAddr> {
+        self.open.borrow().as_ref().map(|open| open.record.client_address().clone())
+    }
+
     /// Whether its client has spoken after an answer.
     pub(super) fn is_proven(&self) -> bool {
         matches!(self.stage.get(), Stage::Proven | Stage::ProvenAndAnswered)
@@ -226,7 +231,9 @@ impl Flow {
     fn fail(&self, error: io::Error) {
         if !self.has_ended() {
             self.chosen.connect_failed(&error);
-            self.end(&Err(ServeError::Connect(failed(self.chosen.address(), error))));
+            let cluster = self.chosen.account.name().into();
+            let error = failed(self.chosen.address(), error);
+            self.end(&Err(ServeError::Connect { cluster, error }));
         }
     }
 
@@ -355,7 +362,7 @@ pub(super) async fn run(flow: Rc<Flow>, hall: Rc<Hall>, _present: Present) {
             biased;
             () = flow.has_been_ended() => return,
             () = drain.cancelled() => return flow.end(&Err(ServeError::CutOff)),
-            readable = flow.outgoing.readable() => match readable.and_then(|()| flow.take_answers(&hall)) {
+            news = flow.outgoing.has_news() => match news.and_then(|()| flow.take_answers(&hall)) {
                 Ok(Taken::All) => {}
                 Ok(Taken::ThereMayBeMore) => yield_now().await,
                 Err(error) => return flow.fail(error),

@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 
+use foreword::ClientAddr;
 use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
 
@@ -125,7 +126,7 @@ impl Hall {
         let forwarded = catch_unwind(AssertUnwindSafe(|| self.forward(&served, arrived)));
         match forwarded {
             Ok(Ok(())) => {}
-            Ok(Err(fault)) => tell(&served, &arrived.ends(), &fault),
+            Ok(Err(fault)) => tell(&served, &arrived.ends(), || client_of(&served, arrived), &fault),
             Err(_) => {
                 tracing::error!("a datagram panicked; the others go on [{}]", Code::Panicked);
                 count(&served.journal.counters().dropped, Dropped::Panicked as usize);
@@ -227,18 +228,25 @@ impl Hall {
 
     /// Counts an answer that is dropped, and says why.
     fn drop_answer(&self, flow: &Flow, fault: &Fault<'_>) {
-        tell(flow.served(), flow.ends(), fault);
+        tell(flow.served(), flow.ends(), || flow.client(), fault);
     }
 }
 
+/// Whom a datagram is from, as far as its header may be believed.
+fn client_of(served: &Served, arrived: &Arrived<'_>) -> Option<ClientAddr> {
+    let ends = arrived.ends();
+    let told = read(&served.listener, &ends, arrived.bytes).ok()?;
+    Some(told.client(&ends).ok()?.address)
+}
+
 /// Counts a datagram that is dropped, and tells of it as often as may be.
-fn tell(served: &Served, ends: &Ends, fault: &Fault<'_>) {
+fn tell(served: &Served, ends: &Ends, client: impl FnOnce() -> Option<ClientAddr>, fault: &Fault<'_>) {
     let journal = &served.journal;
     count(&journal.counters().dropped, fault.cause() as usize);
     if let Some(code) = fault.code() {
         let refusal =
             Refusal { requirement: fault.requirement(), trust: fault.trust(), ..Refusal::new(code, fault) };
-        journal.refused_between(&ends.peer, &ends.local, &refusal);
+        journal.refused_between(&ends.peer, &ends.local, client().as_ref(), &refusal);
     }
 }
 

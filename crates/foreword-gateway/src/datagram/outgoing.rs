@@ -12,6 +12,7 @@ use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, ip_mtu, ipv6_mtu, set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
 use socket2::{Domain, Protocol, SockRef, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::fault::{Fault, TooLarge};
@@ -96,12 +97,24 @@ impl Outgoing {
         }
     }
 
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
+    /// Waits for an answer, or for word that nobody takes datagrams there: that alone makes no socket readable.
+    pub(super) async fn has_news(&self) -> io::Result<()> {
+        self.socket.ready(Interest::READABLE | Interest::ERROR).await.map(drop)
     }
 
     pub(super) fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_recv(room)
+        match self.socket.try_recv(room) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(self.take_error()),
+            received => received,
+        }
+    }
+
+    /// What a router or the endpoint itself has sent back; `WouldBlock` if nothing.
+    fn take_error(&self) -> io::Error {
+        let nothing = || io::Error::from(io::ErrorKind::WouldBlock);
+        let told: io::Result<()> =
+            self.socket.try_io(Interest::ERROR, || Err(self.socket.take_error()?.unwrap_or_else(nothing)));
+        told.err().unwrap_or_else(nothing)
     }
 
     /// How long the header of an answer is; `None` if it lacks the one that it should have.

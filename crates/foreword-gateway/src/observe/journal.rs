@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use foreword::PeerAddr;
+use foreword::{ClientAddr, PeerAddr};
 
 use super::access_log::{AccessLog, AccessLogPlan, Desk, LogCounters, OpenError};
 use super::counters::{ClusterCounters, Counter, ListenerCounters};
@@ -442,16 +442,22 @@ impl Journal {
     }
 
     /// Counts a refusal, and tells of it as often as its gate allows.
-    pub(crate) fn refused(&self, known: &Known, refusal: &Refusal<'_>) {
-        self.refused_between(&known.peer, &known.local, refusal);
+    pub(crate) fn refused(&self, known: &Known, client: &ClientAddr, refusal: &Refusal<'_>) {
+        self.refused_between(&known.peer, &known.local, Some(client), refusal);
     }
 
-    /// The same where there is nothing but two addresses and what came.
-    pub(crate) fn refused_between(&self, peer: &PeerAddr, local: &PeerAddr, refusal: &Refusal<'_>) {
+    /// The same where there is nothing but two addresses, perhaps a client, and what came.
+    pub(crate) fn refused_between(
+        &self,
+        peer: &PeerAddr,
+        local: &PeerAddr,
+        client: Option<&ClientAddr>,
+        refusal: &Refusal<'_>,
+    ) {
         self.counters().refused(refusal.code, refusal.requirement);
         let now = Instant::now();
         let Some(left_out) = self.series.gates.admit(refusal.code, now) else { return };
-        let place = Place { listener: &self.series.name, local, peer };
+        let place = Place { listener: &self.series.name, local, peer, client };
         if !self.scribe.observer.teller.line(refusal.code, refusal::line(&place, refusal, left_out)) {
             self.series.gates.not_written(refusal.code, now);
         }
@@ -485,6 +491,11 @@ impl ClusterAccount {
     #[expect(clippy::indexing_slicing, reason = "`Scribe::new` has made sure that the worker has its place")]
     fn counters(&self) -> &ClusterCounters {
         &self.series.counters[self.worker]
+    }
+
+    /// What the cluster is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.series.name
     }
 
     /// A new connection to an endpoint was made.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use foreword::PeerAddr;
+use foreword::{ClientAddr, PeerAddr};
 
 use super::Code;
 
@@ -20,12 +20,16 @@ pub(crate) struct Refusal<'a> {
     pub(crate) told: &'a dyn fmt::Display,
     /// The name of the peer's trust group.
     pub(crate) trust: Option<&'a str>,
+    /// The cluster that it was for, unless `told` says so.
+    pub(crate) cluster: Option<&'a str>,
+    /// The id of the request, where it is for a cluster: by it others know the request.
+    pub(crate) request: Option<&'a [u8]>,
 }
 
 impl<'a> Refusal<'a> {
     /// A refusal without a trust group, for the requirement that its code names.
     pub(crate) fn new(code: Code, told: &'a dyn fmt::Display) -> Self {
-        Self { code, requirement: None, told, trust: None }
+        Self { code, requirement: None, told, trust: None, cluster: None, request: None }
     }
 }
 
@@ -41,14 +45,25 @@ pub(crate) struct Place<'a> {
     pub(crate) listener: &'a str,
     pub(crate) local: &'a PeerAddr,
     pub(crate) peer: &'a PeerAddr,
+    /// Whom a believed header, or X-Forwarded-For, named.
+    pub(crate) client: Option<&'a ClientAddr>,
 }
 
-/// Writes the whole line: `LISTENER LOCAL ← PEER: expected …, found …; … [FW101, 412 more in the last minute]`.
+/// Writes the whole line: `LISTENER LOCAL ← PEER for CLIENT: expected …, found …; … [FW101, 412 more in the last minute]`.
 pub(crate) fn line(place: &Place<'_>, refusal: &Refusal<'_>, left_out: u64) -> String {
     let mut told = Escaping { line: String::with_capacity(320), room: MAX_TOLD };
     // Writing to a String cannot fail; `told` may be cut, and then what fits is what there is.
-    let _ = write!(told.line, "{} {} ← {}: ", place.listener, place.local, place.peer);
-    let _ = write!(told, "{}", refusal.told);
+    let _ = write!(told.line, "{} {} ← {}", place.listener, place.local, place.peer);
+    if let Some(client) = other_than(place.peer, place.client) {
+        let _ = write!(told, " for {}", Whom(client));
+    }
+    let _ = write!(told, ": {}", refusal.told);
+    if let Some(cluster) = refusal.cluster {
+        let _ = write!(told, "; cluster `{cluster}`");
+    }
+    if let Some(request) = refusal.request {
+        let _ = write!(told, "; request {}", request.escape_ascii());
+    }
     let mut line = told.line;
     if let Some(trust) = refusal.trust {
         let policy = if is_about_a_required_header(refusal.code) { " (header = \"require\")" } else { "" };
@@ -60,6 +75,27 @@ pub(crate) fn line(place: &Place<'_>, refusal: &Refusal<'_>, left_out: u64) -> S
         false => write!(line, ". {advice} {}", Brackets { code: refusal.code, left_out }),
     };
     line
+}
+
+/// The client, where it is somebody else than the peer.
+fn other_than<'a>(peer: &PeerAddr, client: Option<&'a ClientAddr>) -> Option<&'a ClientAddr> {
+    client.filter(|client| match (client, peer) {
+        (ClientAddr::Inet(client), PeerAddr::Inet(peer)) => client != peer,
+        (ClientAddr::Unix(path), PeerAddr::Unix) => !path.is_empty(),
+        _ => true,
+    })
+}
+
+/// A client as lines name it: X-Forwarded-For seldom knows a port.
+struct Whom<'a>(&'a ClientAddr);
+
+impl fmt::Display for Whom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.ip(), self.0.port()) {
+            (Some(ip), Some(0)) => ip.fmt(f),
+            _ => self.0.fmt(f),
+        }
+    }
 }
 
 /// Writes the line of something that happened on the way to a cluster: `cluster `NAME`: …. … [FW532]`.
@@ -314,7 +350,7 @@ mod tests {
     fn the_line_has_the_form_that_the_design_gives_it() {
         let local = PeerAddr::Inet("10.0.1.10:443".parse().unwrap());
         let peer = PeerAddr::Inet("[::ffff:10.0.3.9]:51514".parse().unwrap());
-        let place = Place { listener: "web", local: &local, peer: &peer };
+        let place = Place { listener: "web", local: &local, peer: &peer, client: None };
         let told = "expected a PROXY header, found a TLS ClientHello (SNI www.example.com)";
         let refusal = Refusal { trust: Some("elb"), ..Refusal::new(Code::TlsForHeader, &told) };
         assert_eq!(
@@ -327,9 +363,36 @@ mod tests {
     }
 
     #[test]
+    fn a_line_names_the_client_whom_a_header_named_and_what_it_came_for() {
+        let address = |text: &str| text.parse::<std::net::SocketAddr>().unwrap();
+        let (local, peer) =
+            (PeerAddr::Inet(address("10.0.1.10:443")), PeerAddr::Inet(address("10.0.3.9:51514")));
+        let of = |client: &ClientAddr| {
+            let place = Place { listener: "web", local: &local, peer: &peer, client: Some(client) };
+            let told = "endpoint 10.0.2.1:80 cannot be reached";
+            let refusal = Refusal {
+                cluster: Some("app"),
+                request: Some(b"4f2a\x1b"),
+                ..Refusal::new(Code::NoConnection, &told)
+            };
+            line(&place, &refusal, 0)
+        };
+        let rest = ": endpoint 10.0.2.1:80 cannot be reached; cluster `app`; request 4f2a\\x1b [FW501]";
+        for (client, named) in [
+            (ClientAddr::Inet(address("[::ffff:203.0.113.7]:4711")), " for 203.0.113.7:4711"),
+            (ClientAddr::Inet(address("[2001:db8::1]:4711")), " for [2001:db8::1]:4711"),
+            (ClientAddr::Inet(address("203.0.113.7:0")), " for 203.0.113.7"),
+            (ClientAddr::Unix(b"/run/a\nb".as_slice().into()), " for unix:/run/a\\nb"),
+            (peer.into(), ""),
+        ] {
+            assert_eq!(of(&client), format!("web 10.0.1.10:443 ← 10.0.3.9:51514{named}{rest}"));
+        }
+    }
+
+    #[test]
     fn whatever_is_told_stays_on_one_bounded_line() {
         let told: String = (0..0x3000).filter_map(char::from_u32).collect();
-        let place = Place { listener: "web", local: &PeerAddr::Unix, peer: &PeerAddr::Unix };
+        let place = Place { listener: "web", local: &PeerAddr::Unix, peer: &PeerAddr::Unix, client: None };
         let line = line(&place, &Refusal::new(Code::MalformedHead, &told), 0);
         assert!(line.chars().all(|char| !char.is_control() && !is_invisible(char)), "{line}");
         assert!(line.len() < 1_200 && line.ends_with("… [FW401]"), "{line}");

@@ -57,12 +57,22 @@ Whatever foreword refuses has a code that never changes its meaning. It stands a
 metrics (`foreword_refusals_total`), in the access log (`refusal.code`), and `foreword explain CODE` shows what is written
 here.
 
-A refused connection gives one line at level `warn`: which listener, its address, the peer's, what was expected, what was found,
-and often what to do.
+A refused connection or request gives one line at level `warn`: which listener, its address, the peer's, what was expected, what was
+found, and often what to do.
 
 ```text
 web 10.0.1.10:443 ← 10.0.3.9:51514: expected a PROXY header, found a TLS ClientHello (SNI www.example.com); the peer is in trust \"elb\" (header = \"require\"). Traffic from inside that skips the balancer looks like this: list its source with header = \"optional\". [FW101, 412 more in the last minute]
 ```
+
+Where a header was believed, or X-Forwarded-For, the client stands behind the peer; where it was for a cluster, its name and the
+request's id stand at the end:
+
+```text
+web 10.0.1.10:443 ← 10.0.3.9:51514 for 203.0.113.7:41020: endpoint 10.0.2.11:8080 cannot be reached: Connection refused (os error 111); cluster `app`; request 4f1c0a7be95d4c8f8a5d7d1f3b0c2e61 [FW501]
+```
+
+So what bans addresses by these lines should look for `← (?:\\S+ for )?ADDRESS:`, not for the first address, which may be your
+balancer's. A name behind ` for ` that begins with `unix` is a socket's; X-Forwarded-For seldom knows a port, and then there is none.
 
 Lines of one code at one listener are limited: ten at once, then one a second. What was left out is counted, and told with the
 next line or within a minute. A connection that closes without having sent a byte is a TCP probe: it is counted and not told.

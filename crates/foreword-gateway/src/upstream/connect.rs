@@ -149,6 +149,17 @@ impl ConnectError {
         Self::Failed { address: address.clone(), source: Arc::new(error) }
     }
 
+    /// Whether what it says tells which cluster it is about.
+    pub(crate) fn names_its_cluster(&self) -> bool {
+        matches!(
+            self,
+            Self::NoEndpoint { .. }
+                | Self::AllDown { .. }
+                | Self::QueueFull { .. }
+                | Self::QueueTimeout { .. }
+        )
+    }
+
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Header { source: BuildError::TooLong { .. }, .. } => Code::HeaderOverBounds,

@@ -43,6 +43,47 @@ fn a_listener_without_groups_takes_everyone_and_believes_no_header() {
 }
 
 #[test]
+fn whoever_is_refused_is_named_beside_the_balancer_that_brought_it() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let running = Running::start(&format!(
+        "{ELB}[listener.edge]\nbind = [\"127.0.0.1:0\"]\nmode = \"tcp\"\ncluster = \"app\"\ntrust = [\"elb\"]\n\
+         [listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\ntrust = [\"elb\"]\n\
+         [[listener.web.rule]]\nwhen = 'path.under(\"/app\")'\nthen = {{ forward = \"app\" }}\n\
+         [listener.few]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\ncluster = \"app\"\ntrust = [\"elb\"]\n\
+         rate_limit = {{ connections = 1, every = \"1h\" }}\n\
+         [cluster.app]\nendpoints = [\"{nobody}\"]\n"
+    ));
+    let ask = |listener: &str, client: &str, request: &str| {
+        let mut stream = client_from([127, 0, 0, 2].into(), running.address(listener));
+        // One that is refused may be gone before we write.
+        let _refused =
+            stream.write_all(format!("PROXY TCP4 {client} 192.0.2.1 4711 2\r\n{request}").as_bytes());
+        read_all(&mut stream);
+    };
+    ask("edge", "203.0.113.7", "hello");
+    let line = running.log.line_with("FW501");
+    assert!(
+        line.contains(" for 203.0.113.7:4711: endpoint ") && line.contains("; cluster `app` [FW501]"),
+        "{line}"
+    );
+    assert!(line.contains("← 127.0.0.2:"), "{line}");
+
+    ask("web", "203.0.113.8", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let line = running.log.line_with("FW404");
+    assert!(line.contains(" for 203.0.113.8:4711: expected a request"), "{line}");
+
+    ask("web", "203.0.113.9", "GET /app HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let line = running.log.line_with("203.0.113.9:4711");
+    assert!(line.contains("; cluster `app`; request ") && line.contains("[FW501]"), "{line}");
+
+    for _ in 0..2 {
+        ask("few", "203.0.113.10", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    let line = running.log.line_with("FW711");
+    assert!(line.contains(" for 203.0.113.10:4711: the listener "), "{line}");
+}
+
+#[test]
 fn the_most_specific_range_wins() {
     let (endpoint, heard) = Endpoint::recording();
     let trust = "[trust.all]\nfrom = [\"127.0.0.0/8\"]\nheader = \"forbid\"\n".to_owned() + ELB;

@@ -372,7 +372,21 @@ pub(super) async fn refuse<S: Carried>(
     out: &mut Vec<u8>,
 ) -> After {
     let after = say(talk, whom, Local::of(&refused), &mut note, out).await;
-    note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+    note.close(Outcome::Refused(refused.refusal()));
+    after
+}
+
+/// Refuses a request that came to nothing on the way to `cluster`.
+pub(super) async fn refuse_for<S: Carried>(
+    talk: &mut Talk<'_, S>,
+    whom: Whom<'_, '_>,
+    refused: Refused,
+    cluster: &str,
+    mut note: RequestRecord<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let after = say(talk, whom, Local::of(&refused), &mut note, out).await;
+    note.close(Outcome::Refused(refused.refusal_for(cluster, whom.asked())));
     after
 }
 

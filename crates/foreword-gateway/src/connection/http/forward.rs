@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::Talk;
 use super::answering::{Answered, Answering};
 use super::carry::{Head, Meter};
-use super::exchange::{After, Whom, refuse};
+use super::exchange::{After, Whom, refuse, refuse_for};
 use super::fields::{Asked, NewCookie, Persistence};
 use super::halves::Shared;
 use super::link::{self, Link, NoLink};
@@ -26,7 +26,6 @@ use crate::connection::error::ServeError;
 use crate::connection::forward::{Forward, Traffic};
 use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
 use crate::plan::Cluster;
-use crate::refusal::Refusal;
 use crate::stream::Carried;
 use crate::stream::outgoing::Outgoing;
 use crate::upstream::endpoints::Chosen;
@@ -96,15 +95,16 @@ pub(super) async fn forward<S: Carried>(
                 kept_is_welcome = false;
             }
             Err(failed) => {
-                let endpoint = link.chosen.name();
+                let chosen = &link.chosen;
                 let note = note.into_inner();
-                let ended = give_up(talk, asked, failed, endpoint, &progress, note, tools.to_client);
+                let ended = give_up(talk, asked, failed, chosen, &progress, note, tools.to_client);
                 return Box::pin(ended).await;
             }
         }
     };
     let whom = Whom::unanswered(talk, asked);
-    Box::pin(refuse(talk, whom, error.into(), note.into_inner(), tools.to_client)).await
+    let (name, note) = (&cluster.name, note.into_inner());
+    Box::pin(refuse_for(talk, whom, error.into(), name, note, tools.to_client)).await
 }
 
 /// The attempts at a request: they begin with the endpoint that its cookie names.
@@ -241,7 +241,7 @@ async fn give_up<S: Carried>(
     talk: &mut Talk<'_, S>,
     asked: &Asked<'_>,
     failed: Failed,
-    endpoint: &str,
+    chosen: &Chosen,
     progress: &Progress,
     note: RequestRecord<'_>,
     out: &mut Vec<u8>,
@@ -255,16 +255,16 @@ async fn give_up<S: Carried>(
             note.close(Outcome::TimedOut(Side::Downstream));
             return After::Cut;
         }
-        Failed::Unanswered => Refused::EndpointClosed { endpoint: endpoint.to_owned() },
+        Failed::Unanswered => Refused::EndpointClosed { endpoint: chosen.name().to_owned() },
         Failed::Refused(refused) => refused,
     };
     if progress.answer_has_begun.get() {
-        note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+        note.close(Outcome::Refused(refused.refusal_for(chosen.account.name(), Some(asked))));
         return After::Cut;
     }
     // Of a body that is half sent nobody knows where it ends, so that connection ends with the page.
     let whom = if is_whole(asked, progress) { Whom::Finished(asked) } else { Whom::Unfinished(asked) };
-    refuse(talk, whom, refused, note, out).await
+    refuse_for(talk, whom, refused, chosen.account.name(), note, out).await
 }
 
 /// Whether all of the request has come.

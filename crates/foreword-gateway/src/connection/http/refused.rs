@@ -6,9 +6,10 @@ use std::time::Duration;
 use foreword_http1::{ChunkError, Class, HeadError, HeadFault, PathError};
 use foreword_rule::{Facts, Variable};
 
+use super::fields::Asked;
 use crate::connection::http2::ToldFault;
 use crate::policy::bound::Over;
-use crate::refusal::Code;
+use crate::refusal::{Code, Refusal};
 use crate::upstream::connect::ConnectError;
 
 /// Why a request was refused, or came to nothing.
@@ -219,6 +220,18 @@ impl Refused {
             | Self::NotSwitched { .. }
             | Self::AnswerCutShort { .. } => 502,
         }
+    }
+
+    /// What is told of it.
+    pub(crate) fn refusal(&self) -> Refusal<'_> {
+        Refusal::new(self.code(), self)
+    }
+
+    /// The same of a request for `cluster`, by whose id others know it.
+    pub(super) fn refusal_for<'a>(&'a self, cluster: &'a str, asked: Option<&'a Asked<'_>>) -> Refusal<'a> {
+        let is_told = matches!(self, Self::NoUpstream(error) if error.names_its_cluster());
+        let cluster = (!is_told).then_some(cluster);
+        Refusal { cluster, request: asked.map(|asked| asked.id.as_bytes()), ..self.refusal() }
     }
 
     /// Whether an endpoint took the request and gave no sound answer.

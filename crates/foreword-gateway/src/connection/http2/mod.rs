@@ -33,7 +33,6 @@ use super::http::{Own, Refused, Requests};
 use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
 use crate::plan::Listener;
-use crate::refusal::Refusal;
 use crate::stream::http2::budget::{Budget, End, Reset};
 use crate::stream::http2::watched::Watched;
 use crate::stream::linger::{LAST_WORDS, close_lingering};
@@ -336,14 +335,14 @@ fn tell_of_unseen(open: &[u32], budget: &Budget, record: &Record) {
         let reason = Reason::from(reason);
         if is_fault_of_client(reason) && !open.contains(&stream) {
             let refused = Refused::Reset { stream, reason };
-            record.request().close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+            record.request().close(Outcome::Refused(refused.refusal()));
         }
     }
     for stream in budget.take_too_large() {
         let refused = Refused::TooLarge { stream };
         let mut note = record.request();
         note.status(refused.status());
-        note.close(Outcome::Refused(Refusal::new(refused.code(), &refused)));
+        note.close(Outcome::Refused(refused.refusal()));
     }
 }
 

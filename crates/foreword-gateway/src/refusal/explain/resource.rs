@@ -81,7 +81,8 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "`rate_limit` of a rule or of the listener had let as many pass for this key as it lets in that time. A \
                   rule's request was answered with its status, 429 unless it says another, and `Retry-After`; in tcp \
                   mode, and by the listener, the connection was closed. The access log has it, with the rule's name \
-                  where it was a rule's.",
+                  where it was a rule's; in http mode a connection that the listener closed had no request, and so it is \
+                  told and counted, and has no line there.",
         cause: "A client, or a network behind one address, that asks faster than the rule allows; a limit that is too \
                 small for a page with many parts; or a key that many clients share, such as the address of a proxy \
                 whose word is not believed.",

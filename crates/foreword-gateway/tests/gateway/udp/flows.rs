@@ -155,6 +155,36 @@ fn an_endpoint_where_nobody_listens_ends_the_flow_and_another_one_is_tried() {
 }
 
 #[test]
+fn an_endpoint_that_takes_no_datagrams_is_noticed_by_the_first_one_and_ejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::new();
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").unwrap();
+    elsewhere.connect("127.0.0.1:9").unwrap();
+    let nobody = elsewhere.local_addr().unwrap();
+    let cluster = format!(
+        "[cluster.app.ejection]\nfailures = 2\n[log.access]\nto = \"file:{}\"\nformat = \"json\"",
+        folder.path().join("log").display()
+    );
+    // One worker, which goes round: every other client comes to nobody.
+    let running =
+        Running::start(&file("", &cluster, &[nobody, echo.address]).replace("workers = 2", "workers = 1"));
+    for _ in 0..4 {
+        // Nobody asks a second time.
+        client(running.address("dns")).send(b"hello").unwrap();
+    }
+    running.log.lines_with("FW501", 2);
+    let line = running.log.line_with("FW522");
+    assert!(line.contains(&nobody.to_string()), "{line}");
+    running.gateway.observer().flush(Duration::from_secs(5));
+    let lines = fs::read_to_string(folder.path().join("log")).unwrap();
+    let refused: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(refused.len(), 2, "{lines}");
+    for line in refused {
+        assert_eq!((&line["event.outcome"], &line["refusal.code"]), (&"failure".into(), &"FW501".into()));
+    }
+}
+
+#[test]
 fn rules_decide_once_for_each_flow() {
     let echo = Echo::new();
     let text = file("", "", &[echo.address]).replace(
