@@ -105,7 +105,11 @@ fn where_the_queue_is_full_or_nobody_ends_in_time_503_is_answered() {
         go.send(()).unwrap();
         assert_eq!(first.answer("GET").unwrap().status, 200);
         go.send(()).unwrap();
-        assert_eq!(other.ask(&get("/again")).status, 200, "there is room again");
+        // The place is given back behind the answer, and another worker may look before.
+        let begun = Instant::now();
+        while other.ask(&get("/again")).status != 200 {
+            assert!(begun.elapsed() < PATIENCE, "there is room again");
+        }
     }
 }
 
