@@ -11,12 +11,13 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit as Base};
 
 use super::access_log::LogCounters;
+use super::cluster::ClusterSeries;
 use super::counters::{
     Closing, ClusterCounters, Counter, Dropped, HEADER_FAULTS, HistogramSum, Introduction, ListenerCounters,
     StatusClass,
 };
 use super::endpoint::EndpointSeries;
-use super::journal::{ClusterSeries, ListenerSeries, Observer, Unit, locked};
+use super::journal::{ListenerSeries, Observer, Unit, locked};
 use super::process::Process;
 use crate::refusal::Code;
 

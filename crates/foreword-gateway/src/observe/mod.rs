@@ -1,6 +1,7 @@
 //! What the gateway tells about itself: access log, metrics, the lines of refusals.
 
 pub(crate) mod access_log;
+pub(crate) mod cluster;
 pub(crate) mod counters;
 mod endpoint;
 pub(crate) mod entry;

@@ -4,7 +4,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::journal::{ClusterSeries, ListenerSeries, Observer, locked};
+use super::cluster::ClusterSeries;
+use super::journal::{ListenerSeries, Observer, locked};
 use crate::refusal::{self, Code};
 use crate::threads;
 

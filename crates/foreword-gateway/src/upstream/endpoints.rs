@@ -16,7 +16,8 @@ use super::membership::States;
 use super::names::Names;
 use super::view::{Picked, View};
 use super::witness::Witness;
-use crate::observe::journal::{ClusterAccount, Scribe};
+use crate::observe::cluster::ClusterAccount;
+use crate::observe::journal::Scribe;
 use crate::policy::cluster::Cluster;
 use crate::policy::sticky::Token;
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::endpoints::Address;
 use super::opening::Opening;
-use crate::observe::journal::ClusterAccount;
+use crate::observe::cluster::ClusterAccount;
 use crate::policy::cluster::{Cluster, EndpointTls};
 use crate::stream::Duplex;
 use crate::stream::http2::budget::{Budget, End};

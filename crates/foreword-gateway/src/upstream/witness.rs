@@ -9,7 +9,7 @@ use super::ejection::Reports;
 use super::endpoints::Address;
 use super::state::{Admission, Trial};
 use super::view::Slot;
-use crate::observe::journal::ClusterAccount;
+use crate::observe::cluster::ClusterAccount;
 use crate::policy::sticky::Token;
 use crate::stream::shortage::is_our_own;
 
