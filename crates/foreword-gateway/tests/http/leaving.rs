@@ -1,7 +1,9 @@
-//! Clients that leave before their request has a way to an endpoint: it holds nothing any more, and has its line.
+//! Clients that leave before they have their answer: their request holds nothing any more, and has its line.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use foreword_gateway::Gateway;
 use rustls::pki_types::ServerName;
@@ -173,6 +175,79 @@ fn a_client_that_resets_leaves_the_line_and_one_that_only_says_no_more_has_its_t
         assert_eq!(client.answer("GET").unwrap().status, 200);
     }
     stands(0);
+}
+
+/// An endpoint that tells when a request has come, says `begins`, and then tells when its connection is over.
+fn thinking(begins: &'static [u8]) -> (Endpoint, Receiver<&'static str>) {
+    let (tell, told) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        wire.head().unwrap();
+        wire.write(begins);
+        tell.lock().unwrap().send("asked").unwrap();
+        while wire.fill() > 0 {}
+        tell.lock().unwrap().send("left").unwrap();
+    });
+    (endpoint, told)
+}
+
+const SLOW: &str = "timeout = { response = \"5m\" }\nmax = { connections = 1 }";
+
+/// A gateway that waits long for its clients and its endpoint, and its log.
+fn patient(endpoint: &Endpoint) -> (Gateway, PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let listener = "cluster = \"app\"\ntimeout = { idle = \"5m\" }";
+    (gateway(&(file(&[endpoint.address], listener, SLOW) + &logging(&log))), log, folder)
+}
+
+#[test]
+fn a_client_that_resets_while_its_endpoint_thinks_takes_its_request_with_it_however_much_it_said_ahead() {
+    for ahead in [0, 20 * 1024, 200 * 1024] {
+        let (endpoint, told) = thinking(b"");
+        let (gateway, log, _folder) = patient(&endpoint);
+        let mut client = Wire::to(&gateway);
+        client.write(&[GET, &vec![b'x'; ahead]].concat());
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("asked"));
+        client.reset();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("left"), "{ahead} bytes");
+        assert_eq!(lines(&log, 1), ["- aborted CH--"], "{ahead} bytes");
+        wait_until("its place is free", || metric(&gateway, "foreword_endpoint_in_use{") == 0.0);
+    }
+}
+
+#[test]
+fn a_client_that_said_no_more_and_then_resets_takes_an_answer_with_it_that_has_begun() {
+    let (endpoint, told) = thinking(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nit ");
+    let (gateway, log, _folder) = patient(&endpoint);
+    let mut client = Wire::to(&gateway);
+    client.write(GET);
+    client.finish();
+    assert!(client.head().is_some());
+    client.reset();
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("asked"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("left"));
+    assert_eq!(lines(&log, 1), ["200 aborted CD--"]);
+}
+
+#[test]
+fn a_client_that_resets_while_its_endpoint_takes_no_more_of_its_body_takes_its_request_with_it() {
+    let (go, goes) = channel();
+    let goes = Mutex::new(goes);
+    let endpoint = Endpoint::new(move |wire| {
+        wire.head().unwrap();
+        // It reads again once its client is gone.
+        goes.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+    });
+    let (gateway, log, _folder) = patient(&endpoint);
+    let mut client = Wire::to(&gateway);
+    client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    // Until nobody takes any more.
+    client.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    while std::io::Write::write(&mut client.stream, &[b'x'; 65536]).is_ok() {}
+    client.reset();
+    assert_eq!(lines(&log, 1), ["- aborted CH--"]);
+    wait_until("its place is free", || metric(&gateway, "foreword_endpoint_in_use{") == 0.0);
+    go.send(()).unwrap();
 }
 
 /// Has clients come one after the other, each of which resets as soon as it is connected for. `endpoint` is known to be chosen.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foreword_http1::{Framing, ResponseHead, is_idempotent};
@@ -208,7 +208,7 @@ async fn converse<S: Carried>(
         note,
     };
     let mut answering = pin!(answering.run(&mut from_endpoint, &mut to_client));
-    poll_fn(|cx| {
+    let mut turn = |cx: &mut Context<'_>| {
         // Once the request is whole, all that is left of it is an eye on the client: then the answer comes first.
         let is_whole = progress.request_is_whole.get();
         if !is_whole && let Poll::Ready(failed) = sending.as_mut().poll(cx) {
@@ -225,8 +225,15 @@ async fn converse<S: Carried>(
             down.gather(cx);
         }
         Poll::Pending
-    })
-    .await
+    };
+    loop {
+        if let Poll::Ready(outcome) = poll_fn(|cx| Poll::Ready(turn(cx))).await {
+            return outcome;
+        }
+        if down.next_turn_or_break().await {
+            return Err(Failed::ClientGone);
+        }
+    }
 }
 
 /// The cookie that the client is given, unless it has it already.

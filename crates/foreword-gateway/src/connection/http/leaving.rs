@@ -1,41 +1,62 @@
-//! A client that leaves while its request still waits for a way to an endpoint.
+//! A client that leaves while it waits: for a way to an endpoint, or for its answer.
 
 use std::pin::pin;
+use std::time::Duration;
+
+use tokio::io::AsyncRead;
 
 use super::Spoken;
-use super::sending::PATIENCE_AFTER_END;
 use super::shelf::{BUFFER, Buffer};
 use crate::alarm::patience::Patience;
 use crate::stream::Carried;
 
 /// Ends when the client has left, for as long as nothing of its request is sent.
 ///
-/// What comes meanwhile is kept for later, as far as there is room. The end of its stream is no reset: who only says no more waits
-/// for a way as long as for an answer then. Over HTTP/2 nothing needs to be read: a stream is reset or it is not, and its window
-/// holds the rest back.
+/// The end of its stream is no reset: who only says no more waits for a way as long as for an answer then. Over HTTP/2 nothing
+/// needs to be read: a stream is reset or it is not, and its window holds the rest back.
 pub(super) async fn leaves(
     stream: &mut impl Carried,
     spoken: Spoken,
     buffer: &mut Buffer<'_>,
     patience: &Patience<'_>,
 ) {
-    while spoken == Spoken::Http1 && buffer.has_room(BUFFER) {
-        match buffer.fill(stream, BUFFER).await {
-            Ok(0) => {
-                let _reset = patience.within(PATIENCE_AFTER_END, pin!(stream.breaks_off())).await;
-                return;
-            }
+    let heard = if spoken == Spoken::Http1 { hear_ahead(stream, buffer).await } else { Heard::Enough };
+    match heard {
+        Heard::Break => {}
+        Heard::End => _ = patience.within(PATIENCE_AFTER_END, pin!(stream.breaks_off())).await,
+        Heard::Enough => stream.breaks_off().await,
+    }
+}
+
+/// Keeps for later what a client says while it waits, until no more of it can be heard; most say nothing.
+pub(super) async fn hear_ahead(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -> Heard {
+    while buffer.has_room(BUFFER) {
+        match buffer.fill(source, BUFFER).await {
+            Ok(0) => return Heard::End,
             Ok(_) => {}
-            Err(_) => return,
+            Err(_) => return Heard::Break,
         }
     }
-    stream.breaks_off().await;
+    Heard::Enough
 }
+
+/// Why no more is heard of a client that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// There is no room for more. That it breaks off shows all the same.
+    Enough,
+    /// It says no more, and may still hear.
+    End,
+    /// It has broken off.
+    Break,
+}
+
+/// How long a client that has ended its own side waits for a way to an endpoint, and then for its answer to begin: long enough for
+/// most answers, and far shorter than clients that are gone may hold their seats and their endpoints.
+pub(super) const PATIENCE_AFTER_END: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncWriteExt, duplex};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Instant, timeout};

@@ -2,16 +2,18 @@
 
 use std::cell::Cell;
 use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
 use foreword_http1::Framing;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
+use super::leaving::{Heard, PATIENCE_AFTER_END, hear_ahead};
 use super::pace::Pace;
 use super::refused::Refused;
-use super::shelf::{BUFFER, Buffer};
+use super::shelf::Buffer;
 use crate::alarm::patience::Patience;
 
 /// How far request and answer have come, for whoever carries the other.
@@ -57,7 +59,7 @@ pub(super) async fn send(
     match carried {
         Ok(()) => {
             exchange.progress.request_is_whole.set(true);
-            watch(source, buffer, exchange.progress).await
+            watch(source, buffer, exchange).await
         }
         // It takes no more, but may have said why before it closed: the answer is read to its end.
         Err(CarryError::Target) => pending().await,
@@ -92,7 +94,7 @@ pub(super) struct Exchange<'t> {
     pub(super) response: Duration,
 }
 
-/// Watches a client that waits for its answer: requests that come early are kept for later, as far as there is room.
+/// Watches a client that waits for its answer. That it breaks off while nobody reads shows to [`Shared`](super::halves::Shared).
 ///
 /// The end of its stream is not the end of the exchange: `nc -N` and whoever ends TLS early still wait for their answer.
 /// One that closed altogether looks the same until something is written to it. So the answer is waited for a while, and
@@ -100,32 +102,25 @@ pub(super) struct Exchange<'t> {
 async fn watch(
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
-    progress: &Progress,
+    exchange: &Exchange<'_>,
 ) -> Failed {
-    while buffer.has_room(BUFFER) {
-        match buffer.fill(source, BUFFER).await {
-            Ok(0) => {
-                sleep(PATIENCE_AFTER_END).await;
-                if !progress.answer_has_begun.get() {
-                    return Failed::ClientGone;
-                }
-                break;
+    match hear_ahead(source, buffer).await {
+        Heard::Break => return Failed::ClientGone,
+        Heard::End => {
+            let _over = exchange.patience.within(PATIENCE_AFTER_END, pin!(pending::<()>())).await;
+            if !exchange.progress.answer_has_begun.get() {
+                return Failed::ClientGone;
             }
-            Ok(_) => {}
-            Err(_) => return Failed::ClientGone,
         }
+        Heard::Enough => {}
     }
     pending().await
 }
 
-/// How long a client that has ended its own side waits for a way to an endpoint, and then for its answer to begin: long enough for
-/// most answers, and far shorter than clients that are gone may hold their seats and their endpoints.
-pub(super) const PATIENCE_AFTER_END: Duration = Duration::from_secs(5);
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::time::timeout;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
     use crate::alarm::patience::tests::patiently;
