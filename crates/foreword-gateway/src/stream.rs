@@ -57,7 +57,11 @@ impl Stream {
         cx: &mut Context<'_>,
         work: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        self.poll_working(Interest::WRITABLE, cx, work)
+        let Self::Tcp(tcp) = self else { return self.poll_working(Interest::WRITABLE, cx, work) };
+        tcp.begins_to_write()?;
+        let done = ready!(self.poll_working(Interest::WRITABLE, cx, work));
+        tcp.has_written();
+        Poll::Ready(done)
     }
 
     fn poll_working<T>(

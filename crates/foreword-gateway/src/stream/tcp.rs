@@ -1,5 +1,6 @@
 //! A TCP socket, and what Nagle's algorithm does to it.
 
+use std::cell::Cell;
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct Tcp {
     socket: TcpStream,
-    nagle: Nagle,
+    nagle: Cell<Nagle>,
 }
 
 /// Whether small writes wait until earlier ones are confirmed.
@@ -31,7 +32,7 @@ enum Nagle {
 impl Tcp {
     /// One that was accepted: it has inherited `TCP_NODELAY` from the listener.
     pub(crate) fn accepted(socket: TcpStream) -> Self {
-        Self { socket, nagle: Nagle::Off }
+        Self { socket, nagle: Cell::new(Nagle::Off) }
     }
 
     /// One that was opened, and on which nothing was written.
@@ -41,28 +42,41 @@ impl Tcp {
     /// When the socket is gone already.
     pub(crate) fn opened(socket: TcpStream) -> io::Result<Self> {
         if cfg!(target_os = "linux") {
-            return Ok(Self { socket, nagle: Nagle::Unwritten });
+            return Ok(Self { socket, nagle: Cell::new(Nagle::Unwritten) });
         }
         // Others hold back the end of a first write that is larger than a segment.
         socket.set_nodelay(true)?;
-        Ok(Self { socket, nagle: Nagle::Off })
+        Ok(Self { socket, nagle: Cell::new(Nagle::Off) })
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    fn poll_writing(
+    /// Whoever writes, in whichever way, says so first.
+    pub(super) fn begins_to_write(&self) -> io::Result<()> {
+        if self.nagle.get() == Nagle::On {
+            self.socket.set_nodelay(true)?;
+            self.nagle.set(Nagle::Off);
+        }
+        Ok(())
+    }
+
+    /// And then, that it is done.
+    pub(super) fn has_written(&self) {
+        if self.nagle.get() == Nagle::Unwritten {
+            self.nagle.set(Nagle::On);
+        }
+    }
+
+    fn poll_noted(
         &mut self,
         write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.nagle == Nagle::On {
-            self.socket.set_nodelay(true)?;
-            self.nagle = Nagle::Off;
-        }
+        self.begins_to_write()?;
         let written = write(Pin::new(&mut self.socket));
-        if self.nagle == Nagle::Unwritten && written.is_ready() {
-            self.nagle = Nagle::On;
+        if written.is_ready() {
+            self.has_written();
         }
         written
     }
@@ -80,7 +94,7 @@ impl AsyncRead for Tcp {
 
 impl AsyncWrite for Tcp {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_writing(|socket| socket.poll_write(cx, bytes))
+        self.poll_noted(|socket| socket.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -88,7 +102,7 @@ impl AsyncWrite for Tcp {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_writing(|socket| socket.poll_write_vectored(cx, slices))
+        self.poll_noted(|socket| socket.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -106,10 +120,15 @@ impl AsyncWrite for Tcp {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::future::poll_fn;
+    use std::os::fd::BorrowedFd;
+
+    use rustix::net::SendFlags;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::stream::Stream;
 
     #[tokio::test]
     async fn the_second_write_waits_for_nothing_and_the_first_costs_no_call() {
@@ -119,6 +138,21 @@ mod tests {
         let mut waits = Vec::new();
         for piece in ["GET / HTTP/1.1\r\n", "Host: ", "localhost\r\n\r\n"] {
             tcp.write_all(piece.as_bytes()).await.unwrap();
+            waits.push(!tcp.socket().nodelay().unwrap());
+        }
+        assert_eq!(waits, [true, false, false]);
+    }
+
+    #[tokio::test]
+    async fn what_is_written_past_the_runtime_is_a_write_as_well() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = Stream::Tcp(Tcp::opened(socket).unwrap());
+        let Stream::Tcp(tcp) = &stream else { unreachable!("it was made so") };
+        let mut waits = Vec::new();
+        for _ in 0..3 {
+            let send = |socket: BorrowedFd<'_>| Ok(rustix::net::send(socket, b"x", SendFlags::NOSIGNAL)?);
+            assert_eq!(poll_fn(|cx| stream.poll_writing(cx, send)).await.unwrap(), 1);
             waits.push(!tcp.socket().nodelay().unwrap());
         }
         assert_eq!(waits, [true, false, false]);
