@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Guest;
 use super::chapter::Chapter;
@@ -73,22 +74,24 @@ impl<S: Downstream + 'static> Tunnel<S> {
 pub(super) struct Questions {
     /// Which says how they are asked, until the kernel was told; `None` as well where none is to be.
     cluster: Option<Arc<Cluster>>,
-    /// Whether the first look was taken, which is at the beginning.
-    begun: bool,
+    /// When the first is due; set at the first look, which is at the beginning.
+    due_at: Option<Instant>,
 }
 
 impl Questions {
     /// To an endpoint of `cluster`, where a tunnel may be idle for so long.
     pub(super) fn to_endpoint_of(cluster: &Arc<Cluster>, idle: Duration) -> Self {
         let asks = cluster.keepalive.within(idle).is_some();
-        Self { cluster: asks.then(|| Arc::clone(cluster)), begun: false }
+        Self { cluster: asks.then(|| Arc::clone(cluster)), due_at: None }
     }
 
-    /// When the first of them will be due, which is when to look again; then the kernel is told.
+    /// In how long the first of them is due, which is when to look again at the latest; then the kernel is told.
     fn due(&mut self, socket: &Stream) -> Option<Duration> {
         let keepalive = self.cluster.as_ref()?.keepalive;
-        if !mem::replace(&mut self.begun, true) {
-            return Some(keepalive.idle);
+        let now = Instant::now();
+        let due_at = *self.due_at.get_or_insert(now + keepalive.idle);
+        if now < due_at {
+            return Some(due_at - now);
         }
         socket.keep_alive(Some(keepalive));
         self.cluster = None;
@@ -125,11 +128,12 @@ mod tests {
 
     use socket2::SockRef;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::advance;
 
     use super::*;
     use crate::stream::tcp::Tcp;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_kernel_is_told_to_ask_an_endpoint_when_the_first_question_is_due() {
         let file = "[listener.edge]\nbind = [\"127.0.0.1:1\"]\nmode = \"tcp\"\ncluster = \"app\"\n\
                     [cluster.app]\nendpoints = [\"127.0.0.1:1\"]\nkeepalive = { idle = \"70s\" }\n";
@@ -146,6 +150,10 @@ mod tests {
 
         let mut questions = Questions::to_endpoint_of(&plan.clusters[0], seconds(600));
         assert_eq!((questions.due(&stream), asks()), (Some(seconds(70)), false));
+        // A bell for all has every tunnel look; that is no reason for all to tell the kernel at once.
+        advance(seconds(30)).await;
+        assert_eq!((questions.due(&stream), asks()), (Some(seconds(40)), false));
+        advance(seconds(40)).await;
         assert_eq!((questions.due(&stream), asks()), (None, true));
         assert_eq!(SockRef::from(tcp.socket()).tcp_keepalive_time().unwrap(), seconds(70));
     }
