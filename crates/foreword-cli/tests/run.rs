@@ -338,6 +338,20 @@ fn the_limit_of_descriptors_is_raised_and_bounds_the_connections_of_all_listener
 }
 
 #[test]
+fn a_limit_of_descriptors_that_holds_not_even_the_workers_starts_nothing() {
+    let scene = Scene::new();
+    let mut run = Run::limited("ulimit -n 40", &scene.write(""));
+    let line = run.line_with("FW708");
+    assert!(
+        line.contains("expected 42 file descriptors at least, for 2 workers") && line.contains("`ulimit -n`"),
+        "{line}"
+    );
+    assert_eq!(run.ended().code(), Some(1));
+    let mut run = Run::limited("ulimit -n 42", &scene.write(""));
+    ask(&mut tunnel(run.address()));
+}
+
+#[test]
 fn a_limit_of_descriptors_that_is_too_low_for_what_the_file_allows_is_told_at_the_start_and_the_reload() {
     let scene = Scene::new();
     let mut run = Run::limited("ulimit -n 64", &scene.write(""));

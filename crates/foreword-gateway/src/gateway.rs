@@ -13,6 +13,7 @@ use crate::admin;
 use crate::control::{Control, Files};
 use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
+use crate::refusal::Code;
 pub use crate::sockets::{BindError, BindErrors, BoundAddress};
 use crate::sockets::{Doorway, Sockets};
 use crate::tls::challenges::Challenges;
@@ -40,8 +41,8 @@ pub enum PlanError {
     #[error(transparent)]
     Bind(#[from] BindErrors),
     /// The access log cannot be written.
-    #[error("the access log cannot be opened")]
-    AccessLog(#[source] OpenError),
+    #[error(transparent)]
+    AccessLog(OpenError),
     /// The address of the admin socket cannot be had.
     #[error("admin")]
     Admin(#[source] BindError),
@@ -53,6 +54,20 @@ pub enum StartError {
     /// The plan names what cannot be had.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The limit of open files holds not even what waits for connections.
+    #[error(
+        "expected {least} file descriptors at least, for {workers} workers and what they listen on, found a limit of {limit}. \
+         Raise LimitNOFILE (`ulimit -n`), or set fewer `workers` [{}]",
+        Code::FewDescriptors
+    )]
+    Descriptors {
+        /// How many would do.
+        least: usize,
+        /// How many workers there are to be.
+        workers: usize,
+        /// How many there are.
+        limit: usize,
+    },
     /// The machine gave us no thread or no descriptor.
     #[error("the gateway cannot start")]
     Resources(#[from] io::Error),
@@ -98,6 +113,9 @@ impl Gateway {
         let workers = plan.workers.get();
         let plan = Arc::new(plan);
         let sockets = Sockets::new(&plan, workers);
+        if let Some((least, limit)) = sockets.too_few_for(&plan) {
+            return Err(StartError::Descriptors { least, workers, limit });
+        }
         sockets.tell_of_shortage(&plan);
         let observer = Observer::new(workers);
         let states = States::new(Arc::clone(&observer));

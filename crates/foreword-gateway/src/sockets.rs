@@ -83,6 +83,13 @@ impl Sockets {
         }
     }
 
+    /// How many descriptors `plan` cannot be without, and how many there are, if those are fewer.
+    pub(crate) fn too_few_for(&self, plan: &Plan) -> Option<(usize, usize)> {
+        let workers = LEAST_PER_WORKER.saturating_mul(self.workers);
+        let least = LEAST.saturating_add(workers).saturating_add(sockets_of(plan, self.workers));
+        (self.descriptors < least).then_some((least, self.descriptors))
+    }
+
     /// Says so if `plan` allows more connections than descriptors do.
     pub(crate) fn tell_of_shortage(&self, plan: &Plan) {
         let asked = asked(plan.listeners.iter().map(|listener| bound(listener.mode, &listener.max)));
@@ -343,6 +350,12 @@ const RESERVED: usize = 64;
 /// A worker's runtime takes four, as counted in `/proc/PID/fd` (its poll, its waker, its end of the signals); the rest is
 /// to spare.
 const PER_WORKER: usize = 8;
+
+/// What the process has open before it listens, and a connection or two.
+const LEAST: usize = 32;
+
+/// What a worker's runtime takes.
+const LEAST_PER_WORKER: usize = 4;
 
 /// The pools get one descriptor of so many: those are for clients first.
 const KEPT_SHARE: usize = 8;

@@ -178,7 +178,11 @@ fn statuses(value: &Value<'_>) -> Result<Statuses, Problem> {
 }
 
 fn status(value: &Value<'_>) -> Result<RangeInclusive<u16>, Problem> {
-    let expected = || value.expected("a status such as `\"200\"`, or a range such as `\"200-399\"`");
+    let expected = || value.expected("a status such as `200`, or a range such as `\"200-399\"`");
+    if let Ok(status) = value.number(100, 599) {
+        let status = u16::try_from(status).map_err(|_| expected())?;
+        return Ok(status..=status);
+    }
     let text = value.text().map_err(|_| expected())?;
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| text.trim().parse().ok().filter(|status| (100..=599).contains(status));

@@ -323,7 +323,7 @@ bind = "0.0.0.0:9100"
         [
             "foreword.toml:5:9: listener `a`: cluster `a` leads back here by `127.0.0.1:8080`: a connection comes round until none is left",
             "foreword.toml:5:22: listener `a`: no trust group of this listener holds `unix`: whoever comes here is closed unread\nhint: add `\"unix\"` to the `from` of the group that is meant",
-            "foreword.toml:12:8: admin: everyone who can reach this machine can read its metrics\nhint: bind `127.0.0.1`, an address that no stranger can reach, or `unix:/run/foreword/admin.sock`",
+            "foreword.toml:12:8: admin: everyone who can reach this machine can read its metrics, and drain every endpoint\nhint: bind `127.0.0.1`, an address that no stranger can reach, or `unix:/run/foreword/admin.sock`",
         ]
     );
 }
@@ -498,4 +498,42 @@ fn names_that_could_deceive_a_reader_are_refused() {
         told,
         ["foreword.toml:1:10: expected a name of letters, digits, `_`, `-` and `.`, found `a\\nb`"]
     );
+}
+
+#[test]
+fn a_port_that_one_listener_takes_at_one_address_and_another_at_all_is_a_warning() {
+    let listener = |name: &str, bind: &str| {
+        format!("[listener.{name}]\nbind = [\"{bind}\"]\nmode = \"tcp\"\ncluster = \"z\"\n")
+    };
+    let warnings = |one: &str, other: &str| {
+        good(&format!("{}{}{AROUND}", listener("a", one), listener("b", other))).plan.warnings
+    };
+    for (one, other) in [("127.0.0.1:80", "0.0.0.0:80"), ("[::]:80", "127.0.0.1:80")] {
+        assert_eq!(
+            warnings(one, other),
+            [format!(
+                "foreword.toml:6:9: listener `b`: the listener at foreword.toml:2:9 takes the port of `{other}` too, by \
+                 `{one}`: the one that names the address gets what comes to it, the other one the rest"
+            )]
+        );
+    }
+    for (one, other) in
+        [("[::1]:80", "0.0.0.0:80"), ("127.0.0.1:80", "127.0.0.2:80"), ("127.0.0.1:80", "0.0.0.0:81")]
+    {
+        assert!(warnings(one, other).is_empty(), "{one} {other}");
+    }
+}
+
+#[test]
+fn what_others_write_for_a_mode_or_a_port_comes_with_our_word_for_it() {
+    let file = |bind: &str, mode: &str| {
+        told(&format!("[listener.a]\nbind = [\"{bind}\"]\nmode = \"{mode}\"\ncluster = \"z\"\n{AROUND}"))
+    };
+    let mode = file("127.0.0.1:8443", "https").remove(0);
+    assert!(
+        mode.ends_with("hint: it is `mode = \"http\"` with `tls = { certificates = [\"DIR/*.crt\"] }`"),
+        "{mode}"
+    );
+    let bind = file("8443", "http").remove(0);
+    assert!(bind.ends_with("hint: add the colon: `[::]:8443` takes IPv4 and IPv6"), "{bind}");
 }

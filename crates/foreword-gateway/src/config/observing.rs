@@ -37,7 +37,9 @@ pub(crate) fn admin(top: &Table<'_, '_>, listened: &[At<Bind>]) -> Option<AdminP
         top.notes().problem(bind.place.called("admin").expected("an address that no listener takes", found));
     }
     if matches!(bind.value, Bind::Inet(address) if address.ip().is_unspecified()) {
-        let warning = bind.place.problem("everyone who can reach this machine can read its metrics");
+        let warning = bind
+            .place
+            .problem("everyone who can reach this machine can read its metrics, and drain every endpoint");
         let hint =
             "bind `127.0.0.1`, an address that no stranger can reach, or `unix:/run/foreword/admin.sock`";
         top.notes().warning(warning.hint(hint));

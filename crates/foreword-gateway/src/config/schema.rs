@@ -68,6 +68,10 @@ fn shape(takes: Takes) -> Value {
         Takes::Words(words) => json!({ "type": "array", "items": { "enum": words } }),
         Takes::Text(_) => text(),
         Takes::Texts(_) => texts(),
+        Takes::Statuses => {
+            let item = json!({ "anyOf": [{ "type": "integer", "minimum": 100, "maximum": 599 }, text()] });
+            json!({ "type": "array", "items": item })
+        }
         Takes::Table(section) => Value::Object(table(section)),
         Takes::TextOrTable(_, section) => json!({ "anyOf": [text(), Value::Object(table(section))] }),
         Takes::FlagOrTable(section) => {

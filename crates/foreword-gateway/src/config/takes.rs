@@ -36,6 +36,8 @@ pub(crate) enum Takes {
     Texts(&'static str),
     /// A list of texts, or of tables of these keys.
     TextsOrTables(&'static str, &'static Section),
+    /// A list of statuses, and of texts that say a range of them.
+    Statuses,
     /// A table of these keys.
     Table(&'static Section),
     /// A text, or a table of these keys.
@@ -109,6 +111,7 @@ impl fmt::Display for Takes {
             Self::Kind => f.write_str("a name or a number"),
             Self::AllOrKinds => f.write_str("`all`, or a list of names and numbers"),
             Self::Texts(words) => write!(f, "a list of {words}"),
+            Self::Statuses => f.write_str("a list of statuses, such as `200`, or ranges of them"),
             Self::Table(_) => f.write_str("a table"),
             Self::Tables(_) | Self::Named(_) => f.write_str("tables"),
             Self::Lists(_) => f.write_str("lists"),

@@ -85,6 +85,9 @@ pub(crate) fn bind(text: &str, source: &Source) -> Result<Bind, Unfit> {
     }
     text.parse().map(Bind::Inet).map_err(|_| {
         let unfit = Unfit::new(expected);
+        if text.parse::<u16>().is_ok() {
+            return unfit.hint(format!("add the colon: `[::]:{text}` takes IPv4 and IPv6"));
+        }
         match text.rsplit_once(':') {
             Some(("" | "*", port)) => unfit.hint(format!("`[::]:{port}` takes IPv4 and IPv6")),
             Some(("localhost", port)) => {

@@ -93,7 +93,8 @@ backslashes and all that is not plain ASCII are escaped: `\\\"`, `\\\\`, `\\xHH`
 **`haproxy`**: httplog for requests, tcplog for connections, so that what reads HAProxy's logs reads these: timers, termination state
 and the rest stand where HAProxy puts them. To stdout and files a line begins as a syslog daemon would begin it. The peer stands in
 braces, where HAProxy has captured request headers, as the second of two; in tcp mode it is the last word. The listener is the frontend, the cluster the backend,
-the endpoint the server. Of the counts of connections the first two (process, listener) are kept, the others are 0.
+the endpoint the server. There is no place for the rule and for the code of a refusal, as there is none in `combined`: to see why somebody
+was refused, log as `json` (`rule`, `refusal.code`), or write a template with `{rule} {refusal.code}` in it. Of the counts of connections the first two (process, listener) are kept, the others are 0.
 
 ```text
 Nov 23 05:48:46 host foreword[4711]: 203.0.113.7:40000 [23/Nov/2026:05:48:46.027] web~ app/127.0.0.1:8080 0/0/1/12/13 200 1050 - - ---- 1/1/0/0/0 0/0 {|10.0.3.9:51514} \"GET / HTTP/1.1\"

@@ -204,7 +204,8 @@ const fn advice(code: Code) -> &'static str {
         Code::HeaderCutShort => "Does the sender's header end with CR LF?",
         Code::SecondHeader => "Two balancers in a row add a header each: switch it off on one of them.",
         Code::HeaderForbidden => {
-            "If the peer is your balancer, put it into a trust group with header = \"require\"."
+            "If the peer is your balancer, put it into a trust group with header = \"require\", and that group into the \
+             listener's `trust`."
         }
         Code::ClaimRefused => "A sender that does not know its client should send LOCAL or UNKNOWN.",
         Code::Stranger => "If it belongs here, add it to `from` of the right group.",
@@ -216,7 +217,7 @@ const fn advice(code: Code) -> &'static str {
         Code::HeaderOverBounds => "If the receiver takes longer headers, raise `max_header` of the cluster.",
         Code::EndpointHttp2 => "If it speaks no HTTP/2, remove `protocol` from the cluster.",
         Code::NoRule => "`foreword why` shows why no rule matched.",
-        Code::OutOfDescriptors => "Raise LimitNOFILE.",
+        Code::OutOfDescriptors => "Raise LimitNOFILE (`ulimit -n`).",
         _ => "",
     }
 }

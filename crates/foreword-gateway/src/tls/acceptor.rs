@@ -24,7 +24,7 @@ use crate::stream::linger::{LAST_WORDS, close_lingering};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsRefusal {
     /// A browser or tool that was told `http://`.
-    #[error("expected a TLS handshake, found a plain HTTP request: the client should use https://")]
+    #[error("expected a TLS handshake, found a plain HTTP request")]
     Http,
     /// A header after the header, or a header that nobody here believes.
     #[error("expected a TLS handshake, found a PROXY header{}", if *.second { " after the first" } else { "" })]

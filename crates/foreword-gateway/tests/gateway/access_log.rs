@@ -101,8 +101,11 @@ fn each_request_has_a_line_with_client_peer_rule_and_endpoint() {
     assert_eq!(first["endpoint"], endpoint.address.to_string());
     assert_eq!((&first["rule"], &first["http.response.status_code"]), (&"the rest".into(), &200.into()));
     assert_eq!((&second["rule"], &second["http.response.status_code"]), (&"no admin".into(), &403.into()));
+    assert_eq!((&second["refusal.code"], &second["event.outcome"]), (&"FW411".into(), &"failure".into()));
     assert_eq!(second["url.path"], "/admin");
     assert!(!second.contains_key("endpoint"));
+    let told = running.log.line_with("FW411");
+    assert!(told.contains(" for 203.0.113.7:40000: refused by rule `no admin`"), "{told}");
 }
 
 #[test]
@@ -291,6 +294,10 @@ fn a_gateway_whose_log_cannot_be_opened_does_not_start() {
     let (dir, endpoint) = (TempDir::new().unwrap(), web());
     let file = http(&endpoint, "[log.access]\nto = \"file:missing/access.log\"\n");
     let error = Gateway::start(plan(dir.path(), &file)).unwrap_err();
-    let cause = std::error::Error::source(&error).expect("the reason").to_string();
-    assert!(cause.contains("missing/access.log"), "{cause}");
+    let told = error.to_string();
+    assert!(
+        told.contains("missing/access.log`, found: ") && told.contains("its folder is missing"),
+        "{told}"
+    );
+    assert!(told.ends_with("[FW709]"), "{told}");
 }

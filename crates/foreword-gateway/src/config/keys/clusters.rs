@@ -2,8 +2,8 @@
 
 use super::{KEEPALIVE_KEYS, Section, key};
 use crate::config::takes::Takes::{
-    AllOrKinds, Count, Duration, Flag, Kind, Number, Size, Table, Text, TextOrTable, Texts, TextsOrTables,
-    Word, WordOrTable, Words, WordsOrTables,
+    AllOrKinds, Count, Duration, Flag, Kind, Number, Size, Statuses, Table, Text, TextOrTable, Texts,
+    TextsOrTables, Word, WordOrTable, Words, WordsOrTables,
 };
 use crate::policy::cluster::MOST_WEIGHT;
 
@@ -351,12 +351,7 @@ pub(crate) const HEALTH: Section = Section {
             "the endpoint's address",
             "Its `Host`, and the name that is asked for in the TLS handshake.",
         ),
-        key(
-            "status",
-            Texts("statuses, such as `200`, or ranges of them"),
-            "[\"200-399\"]",
-            "The statuses that are good.",
-        ),
+        key("status", Statuses, "[\"200-399\"]", "The statuses that are good."),
         key("body", Text("text"), "", "What the first 64 KiB of the body must hold."),
         key(
             "body_matches",

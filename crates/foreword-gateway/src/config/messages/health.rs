@@ -74,7 +74,7 @@ fn what_has_no_effect_or_no_meaning_is_told() {
         ),
         (
             "[cluster.y.health]\ncheck = \"http\"\nstatus = [\"399-200\"]",
-            "foreword.toml:10:11: cluster `y`: expected a status such as `\"200\"`, or a range such as `\"200-399\"` for `status`, found `399-200`",
+            "foreword.toml:10:11: cluster `y`: expected a status such as `200`, or a range such as `\"200-399\"` for `status`, found `399-200`",
         ),
         (
             "[cluster.y.health]\ncheck = \"http\"\nbody_matches = \"(\"",
@@ -111,4 +111,12 @@ fn what_has_no_effect_or_no_meaning_is_told() {
     ] {
         assert_eq!(told(&file("none", table)), [expected], "{table}");
     }
+}
+
+#[test]
+fn statuses_are_numbers_or_texts() {
+    let Check::Http(check) = check("none", "check = \"http\"\nstatus = [200, \"301-302\"]").check else {
+        panic!("a check over HTTP")
+    };
+    assert_eq!(check.status.0, [200..=200, 301..=302]);
 }

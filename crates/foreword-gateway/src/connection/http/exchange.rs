@@ -1,5 +1,6 @@
 //! One request, from its first byte to the last of its answer.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::pin::pin;
@@ -164,9 +165,14 @@ async fn end_here<S: Carried>(
             return answer(talk, asked, local, note, out).await;
         }
         End::Close { rule } => {
-            let told = format!("refused by rule `{rule}`");
-            note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &told)));
+            note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &ByRule(rule))));
             return After::Close;
+        }
+        End::Deny { rule, status } => {
+            let whom = Whom::unanswered(talk, asked);
+            let after = say(talk, whom, Local::page(status), &mut note, out).await;
+            note.close(Outcome::Refused(Refusal::new(Code::RefusedByRule, &ByRule(rule))));
+            return after;
         }
         End::Refuse(refused) => refused,
     };
@@ -177,6 +183,7 @@ async fn end_here<S: Carried>(
 /// What becomes of a request that is not forwarded.
 enum End<'a> {
     Close { rule: &'a str },
+    Deny { rule: &'a str, status: u16 },
     Answer(Local<'a>),
     Respond(&'a Respond),
     Refuse(Refused),
@@ -203,7 +210,7 @@ impl<'a> End<'a> {
             Ending::Authenticate(basic) => {
                 refused.map_or_else(|| Self::Answer(Local::challenge(&basic.challenge)), Self::Refuse)
             }
-            Ending::Deny { status } => Self::Answer(Local::page(*status)),
+            Ending::Deny { status } => Self::Deny { rule, status: *status },
             Ending::Redirect { status, to } => {
                 location.clear();
                 to.write(&asked.facts, location);
@@ -211,6 +218,15 @@ impl<'a> End<'a> {
             }
             Ending::Respond(respond) => Self::Respond(respond),
         })
+    }
+}
+
+/// What is told of a request that the rule of this name wants refused.
+struct ByRule<'a>(&'a str);
+
+impl fmt::Display for ByRule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused by rule `{}`", self.0)
     }
 }
 

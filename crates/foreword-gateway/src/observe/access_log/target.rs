@@ -10,18 +10,29 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::LogTarget;
 use super::syslog::{self, Server, Syslog};
+use crate::refusal::Code;
 
 /// Why an access log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("access log: expected to open `{target}`")]
+#[error("access log: expected to open `{target}`, found: {cause}{} [{}]", advice(.cause), Code::LogNotOpened)]
 pub struct OpenError {
     target: String,
-    source: io::Error,
+    cause: io::Error,
 }
 
 impl OpenError {
-    pub(super) fn new(target: &LogTarget, source: io::Error) -> Self {
-        Self { target: target.to_string(), source }
+    pub(super) fn new(target: &LogTarget, cause: io::Error) -> Self {
+        Self { target: target.to_string(), cause }
+    }
+}
+
+fn advice(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::NotFound => "; its folder is missing, and is not made".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            format!("; user {} may not write there", rustix::process::geteuid().as_raw())
+        }
+        _ => String::new(),
     }
 }
 

@@ -70,11 +70,20 @@ pub(super) const PAGES: &[Page] = &[
         code: Code::FewDescriptors,
         meaning: "The limit of open files, raised as far as the process may, holds fewer connections than the file allows: than \
                   `max = { connections = … }` of all listeners together, for datagrams `max.flows`, or, where a listener has none, than a hundred. The gateway \
-                  runs, and beyond what the limit holds new connections are closed (FW702).",
+                  runs, and beyond what the limit holds new connections are closed (FW702). With a limit that holds not even the workers and what they \
+                  listen on it does not start.",
         cause: "A hard limit that was set for other programs, in the unit, in a container or in `limits.conf`, or a \
                 `max.connections` larger than meant.",
         remedy: "Raise the limit to what the line says (`LimitNOFILE=` in the unit, `--ulimit nofile=` of a container, \
                  `ulimit -Hn` in a shell) and start again, since it is read at the start alone; or lower `max.connections`, or `max.flows` of a listener for datagrams.",
+    },
+    Page {
+        code: Code::LogNotOpened,
+        meaning: "The file that `[log.access]` names cannot be opened for writing. The gateway does not start; a reload that \
+                  names it changes nothing.",
+        cause: "A folder that is missing, which is never made, since its owner and rights are nobody's to guess; a folder or \
+                file that the user of the gateway may not write to; or a named pipe that nobody reads.",
+        remedy: "Make the folder, owned by that user (`LogsDirectory=` in the unit does so), or write elsewhere.",
     },
     Page {
         code: Code::RateLimited,
