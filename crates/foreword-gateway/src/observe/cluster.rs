@@ -112,7 +112,12 @@ impl ClusterAccount {
         self.counters().queue_timed_out.add(1);
     }
 
-    /// Somebody waited no longer, and was gone.
+    /// Somebody waited until there was no endpoint left to wait for.
+    pub(crate) fn queue_without_endpoint(&self) {
+        self.counters().queue_without_endpoint.add(1);
+    }
+
+    /// Somebody waited no longer: gone, or cut off by a drain.
     pub(crate) fn queue_abandoned(&self) {
         self.counters().queue_abandoned.add(1);
     }

@@ -96,6 +96,7 @@ pub(crate) struct ClusterCounters {
     pub(crate) queue_left: Counter,
     pub(crate) queue_served: Counter,
     pub(crate) queue_timed_out: Counter,
+    pub(crate) queue_without_endpoint: Counter,
     pub(crate) queue_abandoned: Counter,
     pub(crate) queue_full: Counter,
 }

@@ -290,9 +290,10 @@ fn upstream(page: &mut Page<'_>, clusters: &[Arc<ClusterSeries>]) -> fmt::Result
             .map(move |&(reason, read)| ([("cluster", &*series.name), ("reason", reason)], series.sum(read)))
     });
     page.counters(&UPSTREAM_TLVS_LEFT_OUT, by_reason)?;
-    let queue: [(&str, Read); 4] = [
+    let queue: [(&str, Read); 5] = [
         ("served", |counters| &counters.queue_served),
         ("timed_out", |counters| &counters.queue_timed_out),
+        ("no_endpoint", |counters| &counters.queue_without_endpoint),
         ("abandoned", |counters| &counters.queue_abandoned),
         ("full", |counters| &counters.queue_full),
     ];

@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::connect::ConnectError;
-use super::line::{Seat, Waiting};
+use super::line::{Rank, Seat, Waiting};
 use super::load::{Load, Use};
 use super::membership::States;
 use super::names::Names;
@@ -85,6 +85,10 @@ impl Queued {
         self.account.queue_timed_out();
     }
 
+    pub(super) fn none_left(&self) {
+        self.account.queue_without_endpoint();
+    }
+
     pub(super) fn abandoned(&self) {
         self.account.queue_abandoned();
     }
@@ -100,6 +104,11 @@ impl Chosen {
     /// Whether it has one of a limited number of places.
     pub(crate) fn is_limited(&self) -> bool {
         self.seat.is_some()
+    }
+
+    /// The rank of whoever it was chosen for just now, where there is a line.
+    pub(super) fn rank(&self) -> Option<Rank> {
+        self.seat.as_ref().map(Seat::rank)
     }
 }
 
@@ -178,10 +187,11 @@ impl Endpoints {
         }
     }
 
-    /// A place in the line of `cluster`; `None` if the line is full.
-    pub(super) fn queue(&self, cluster: &Arc<Cluster>) -> Option<Queued> {
+    /// A place in the line of `cluster`, by its `rank` for who has one already; `None` if the line is full.
+    pub(super) fn queue(&self, cluster: &Arc<Cluster>, rank: Option<Rank>) -> Option<Queued> {
+        let most = cluster.max.queue;
         let (waiting, account) =
-            self.view(cluster, |view| (view.state.line.join(cluster.max.queue), Rc::clone(&view.account)));
+            self.view(cluster, |view| (view.state.line.join(most, rank), Rc::clone(&view.account)));
         match &waiting {
             Some(_) => account.queue_joined(),
             None => account.queue_full(),

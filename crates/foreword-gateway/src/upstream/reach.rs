@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::ConnectError;
 use super::endpoints::{Address, Choice, Chosen, Endpoints, Queued, Wish};
+use super::line::Rank;
 use crate::policy::cluster::Cluster;
 use crate::policy::sticky::Token;
 
@@ -30,6 +31,8 @@ pub(crate) struct Attempts {
     token: Option<Token>,
     tried: Vec<Address>,
     repeats: u8,
+    /// When it came, once that is known: its place in a line does not depend on how often it is tried.
+    rank: Option<Rank>,
 }
 
 impl Attempts {
@@ -58,6 +61,11 @@ impl Attempts {
         let may = self.repeats < cluster.retries;
         self.repeats += u8::from(may);
         may
+    }
+
+    /// Whether an endpoint was tried in vain, while there may be room at it and at no other.
+    fn may_be_in_the_way(&self, cluster: &Cluster) -> bool {
+        !self.tried.is_empty() && cluster.endpoints.iter().any(|endpoint| endpoint.max_connections.is_some())
     }
 
     /// Whether there is an endpoint that was not tried.
@@ -92,6 +100,7 @@ pub(crate) async fn reach<T>(
             Choice::Full => wait(endpoints, cluster, attempts, &mut told, none_left).await?,
             Choice::Nobody => return Err(none_left()),
         };
+        attempts.rank = attempts.rank.or_else(|| chosen.rank());
         if is_another {
             told(Attempt::Again);
             chosen.account.retried();
@@ -114,20 +123,22 @@ pub(crate) async fn reach<T>(
 async fn wait(
     endpoints: &Endpoints,
     cluster: &Arc<Cluster>,
-    attempts: &Attempts,
+    attempts: &mut Attempts,
     told: &mut impl FnMut(Attempt<'_>),
     none_left: impl FnOnce() -> ConnectError,
 ) -> Result<Chosen, ConnectError> {
-    let Some(queued) = endpoints.queue(cluster) else {
+    let Some(queued) = endpoints.queue(cluster, attempts.rank) else {
         return Err(ConnectError::QueueFull { cluster: cluster.name.clone(), most: cluster.max.queue });
     };
+    attempts.rank = Some(queued.waiting.rank);
     let mut place = Place { queued, begun: Instant::now(), told, has_stayed: false };
     let outcome = place.turn(endpoints, cluster, attempts, none_left).await;
     place.has_stayed = true;
     outcome
 }
 
-/// A place in the line. How long it was held is told when it is given up, and counted if nobody was there any more.
+/// A place in the line. How long it was held is told when it is given up, and counted if nobody waited for its turn any more: the
+/// client had left, or a drain was over.
 struct Place<'t, F: FnMut(Attempt<'_>)> {
     queued: Queued,
     begun: Instant,
@@ -154,7 +165,11 @@ impl<F: FnMut(Attempt<'_>)> Place<'_, F> {
                         queued.served();
                         return Ok(chosen);
                     }
-                    Choice::Nobody => return Err(none_left()),
+                    Choice::Nobody => {
+                        queued.none_left();
+                        return Err(none_left());
+                    }
+                    Choice::Full if attempts.may_be_in_the_way(cluster) => queued.waiting.let_pass(),
                     Choice::Full => {}
                 }
             }

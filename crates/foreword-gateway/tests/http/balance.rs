@@ -35,12 +35,12 @@ pub(crate) fn held() -> (Endpoint, Receiver<String>, Sender<()>) {
     (endpoint, came, go)
 }
 
-fn get(path: &str) -> String {
+pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
 /// Waits until a line of the metrics is there.
-fn wait_for(gateway: &Gateway, line: &str) {
+pub(crate) fn wait_for(gateway: &Gateway, line: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut text = String::new();
@@ -54,7 +54,7 @@ fn wait_for(gateway: &Gateway, line: &str) {
 }
 
 /// Waits until so many wait in the queue of the cluster `app`.
-fn wait_for_queue(gateway: &Gateway, count: u32) {
+pub(crate) fn wait_for_queue(gateway: &Gateway, count: u32) {
     wait_for(gateway, &format!("foreword_cluster_queue{{cluster=\"app\"}} {count}.0"));
 }
 
@@ -252,7 +252,7 @@ fn without_retries_nothing_is_said_twice() {
 }
 
 /// Reads the file anew, with other endpoints.
-fn reload(gateway: &Gateway, text: &str) {
+pub(crate) fn reload(gateway: &Gateway, text: &str) {
     let configuration =
         config::parse(text, "test.toml", Path::new(".")).unwrap_or_else(|told| panic!("{told}"));
     gateway.reload(configuration.plan).unwrap();

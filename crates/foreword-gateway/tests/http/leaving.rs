@@ -71,7 +71,7 @@ fn lines(log: &std::path::Path, count: usize) -> Vec<String> {
 }
 
 /// The value of the first series whose line begins so.
-fn metric(gateway: &Gateway, begins: &str) -> f64 {
+pub(crate) fn metric(gateway: &Gateway, begins: &str) -> f64 {
     let mut page = String::new();
     gateway.observer().write_metrics(&mut page).unwrap();
     let line = page.lines().find(|line| line.starts_with(begins));

@@ -17,6 +17,7 @@ mod http2_websocket;
 mod keep_alive;
 mod leaving;
 mod limits;
+mod line;
 mod max_body;
 #[path = "../gateway/nobody.rs"]
 mod nobody;

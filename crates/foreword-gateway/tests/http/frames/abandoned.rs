@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::balance::{held, wait_for, wait_for_queue};
 use crate::leaving::Waiting;
 
 /// As many as are asked, each of which waits for a connection to the endpoint.
@@ -84,4 +85,25 @@ fn short_messages_that_are_streamed_while_we_connect_end_no_connection() {
         assert!(client.is_alive());
     }
     waiting.until(1);
+}
+
+#[test]
+fn a_request_in_the_line_leaves_it_with_its_stream() {
+    let (endpoint, came, go) = held();
+    let cluster = "max = { connections = 1 }\ntimeout = { queue = \"5m\" }";
+    let listener = format!("{HTTP2}\ncluster = \"app\"");
+    let gateway = gateway(&file(&[endpoint.address], &listener, cluster));
+    let mut client = Frames::in_clear(Wire::to(&gateway).stream).greeted();
+    client.get(1, ROOT);
+    came.recv_timeout(PATIENCE).unwrap();
+    client.get(3, ROOT);
+    client.get(5, ROOT);
+    wait_for_queue(&gateway, 2);
+    client.send(RST_STREAM, 0, 3, &[0, 0, 0, 8]);
+    wait_for_queue(&gateway, 1);
+    wait_for(&gateway, "foreword_cluster_queued_total{cluster=\"app\",result=\"abandoned\"} 1");
+    for id in [1, 5] {
+        go.send(()).unwrap();
+        assert!(client.wait(|frame| frame.kind == HEADERS && frame.stream == id).is_some(), "stream {id}");
+    }
 }
