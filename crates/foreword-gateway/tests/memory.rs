@@ -15,7 +15,7 @@ use std::net::{TcpListener, TcpStream};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use frames::Frames;
+use frames::{Frames, heavy};
 use support::{Running, client};
 
 #[test]
@@ -37,6 +37,8 @@ fn connections_that_wait_weigh_little() {
     assert!((512..=MOST_FOR_A_TUNNEL).contains(&each), "{each} bytes for a tunnel");
     let (each, _kept) = weigh(FIRST, MORE, || kept(client(running.address("web"))));
     assert!((512..=MOST_BETWEEN_REQUESTS).contains(&each), "{each} bytes for a connection between requests");
+    let (each, _heavy) = weigh(1, 3, || weighing_much(client(running.address("many")), &endpoint));
+    assert!(each <= MOST_FOR_HEAVY_HEADS, "{each} bytes for a hundred requests with heads of 12 KB");
     let (each, _many) = weigh(1, 3, || waiting(client(running.address("many")), &endpoint));
     let each = each / AT_ONCE;
     assert!((512..=MOST_FOR_A_REQUEST).contains(&each), "{each} bytes for a request among many that wait");
@@ -59,7 +61,23 @@ fn waiting(client: TcpStream, endpoint: &TcpListener) -> (Frames, Vec<TcpStream>
     for stream in (1..).step_by(2).take(AT_ONCE) {
         client.get(stream, &fields);
     }
-    let asked = (0..AT_ONCE).map(|_| {
+    let asked = heads(endpoint, AT_ONCE);
+    (client, asked)
+}
+
+/// A connection with as many requests on it as there may be, of few bytes each and with heads of twelve kilobytes. Some wait for
+/// their answer, and the others for those.
+fn weighing_much(client: TcpStream, endpoint: &TcpListener) -> (Frames, Vec<TcpStream>) {
+    let mut client = Frames::in_clear(client).greeted();
+    client.write(&heavy(100));
+    let asked = heads(endpoint, HEAVY_AT_ONCE);
+    assert!(client.is_alive());
+    (client, asked)
+}
+
+/// So many requests, as an endpoint has them that says nothing.
+fn heads(endpoint: &TcpListener, count: usize) -> Vec<TcpStream> {
+    let asked = (0..count).map(|_| {
         let (mut asked, _) = endpoint.accept().unwrap();
         let (mut head, mut some) = (Vec::new(), [0; 512]);
         while !head.ends_with(b"\r\n\r\n") {
@@ -69,8 +87,7 @@ fn waiting(client: TcpStream, endpoint: &TcpListener) -> (Frames, Vec<TcpStream>
         }
         asked
     });
-    let asked = asked.collect();
-    (client, asked)
+    asked.collect()
 }
 
 /// A connection over which a request was answered.
@@ -119,6 +136,12 @@ const MOST_FOR_A_TUNNEL: usize = 2800;
 
 /// In a debug build it was measured to be 6,326: its state, its desk, its connection to the endpoint and what `h2` keeps.
 const MOST_FOR_A_REQUEST: usize = 7200;
+
+/// So many of these heads are within what a connection may weigh.
+const HEAVY_AT_ONCE: usize = 38;
+
+/// Their heads are 450 KB of it; a hundred are 1.2 MB, and as much again where they are kept as they go to the endpoint.
+const MOST_FOR_HEAVY_HEADS: usize = 1024 * 1024;
 
 /// In a debug build it was measured to be 1,962; the rest is for what other systems' allocators round up.
 const MOST_BETWEEN_REQUESTS: usize = 2200;

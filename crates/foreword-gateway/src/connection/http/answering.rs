@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
-use super::compress::{self, Encoder, Seats, Shape, carry_coded, negotiate};
+use super::compress::{self, Encoder, Places, Shape, carry_coded, negotiate};
 use super::fields::{Asked, NewCookie, Persistence, write_answer, write_interim};
 use super::halves::Target;
 use super::pace::Pace;
@@ -46,14 +46,14 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     pub(super) exchange: &'a Exchange<'a>,
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
-    pub(super) encoders: &'a Seats,
+    pub(super) encoders: Places<'a>,
     /// The cookie that names it, if the client is to have it.
     pub(super) cookie: Option<NewCookie<'a>>,
     pub(super) drain: &'a Drain,
     pub(super) note: &'a RefCell<RequestRecord<'n>>,
 }
 
-impl Answering<'_, '_, '_, '_> {
+impl<'a> Answering<'a, '_, '_, '_> {
     /// Passes the answer on: interim ones first, then the final one.
     pub(super) async fn run(
         &mut self,
@@ -182,7 +182,7 @@ impl Answering<'_, '_, '_, '_> {
     }
 
     /// Decides how the final answer goes out, and writes its head.
-    fn write_final(&mut self, len: usize) -> Form {
+    fn write_final(&mut self, len: usize) -> Form<'a> {
         let head = self.buffer.bytes().get(..len).unwrap_or_default();
         let response = self.response.view(head);
         self.chosen.answered_with(response.status());
@@ -311,11 +311,11 @@ impl Answering<'_, '_, '_, '_> {
 }
 
 /// How a final answer goes out, behind its head.
-struct Form {
+struct Form<'s> {
     status: u16,
     body: Body,
     /// There, if it is made smaller.
-    encoder: Option<Encoder>,
+    encoder: Option<Encoder<'s>>,
     persistence: Persistence,
     /// Whether the endpoint's connection can be used again, if all goes well.
     is_reusable: bool,

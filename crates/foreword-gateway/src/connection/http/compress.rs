@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::pin::pin;
-use std::rc::Rc;
 
 use flate2::write::GzEncoder;
 use foreword_http1::{Field, Framing, Request, Response, Version, list};
@@ -139,35 +138,55 @@ fn write_vary(response: &Response<'_>, out: &mut Vec<u8>) {
 
 /// How many answers a worker codes at once: each holds memory while it lasts, however little of it comes.
 #[derive(Debug, Default)]
-pub(super) struct Seats(Rc<Cell<usize>>);
+pub(super) struct Seats(Cell<usize>);
+
+/// How many of them are of one connection.
+#[derive(Debug, Default)]
+pub(in crate::connection) struct Share(Cell<usize>);
+
+/// The seats of a worker, as far as one connection may take them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places<'s> {
+    all: &'s Cell<usize>,
+    own: &'s Cell<usize>,
+}
 
 #[derive(Debug)]
-struct Seat(Rc<Cell<usize>>);
+struct Seat<'s>(Places<'s>);
 
 impl Seats {
-    /// An encoder, unless there are too many.
-    pub(super) fn encoder(&self, coding: Coding) -> Option<Encoder> {
-        if self.0.get() >= MOST_AT_ONCE {
-            return None;
-        }
-        let kind = Kind::new(coding).ok()?;
-        self.0.set(self.0.get() + 1);
-        Some(Encoder { kind, has_more: false, _seat: Seat(Rc::clone(&self.0)) })
+    pub(super) fn shared<'s>(&'s self, share: &'s Share) -> Places<'s> {
+        Places { all: &self.0, own: &share.0 }
     }
 }
 
-impl Drop for Seat {
+impl<'s> Places<'s> {
+    /// An encoder, unless there are too many.
+    pub(super) fn encoder(self, coding: Coding) -> Option<Encoder<'s>> {
+        if self.all.get() >= MOST_AT_ONCE || self.own.get() >= MOST_OF_ONE {
+            return None;
+        }
+        let kind = Kind::new(coding).ok()?;
+        self.all.set(self.all.get() + 1);
+        self.own.set(self.own.get() + 1);
+        Some(Encoder { kind, has_more: false, _seat: Seat(self) })
+    }
+}
+
+impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        let Places { all, own } = self.0;
+        all.set(all.get() - 1);
+        own.set(own.get() - 1);
     }
 }
 
 /// Codes one body.
-pub(super) struct Encoder {
+pub(super) struct Encoder<'s> {
     kind: Kind,
     /// Whether something went in that may not have come out.
     has_more: bool,
-    _seat: Seat,
+    _seat: Seat<'s>,
 }
 
 enum Kind {
@@ -213,7 +232,7 @@ impl Kind {
     }
 }
 
-impl Encoder {
+impl Encoder<'_> {
     pub(super) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
         self.has_more |= !piece.is_empty();
         self.kind.write().write_all(piece)
@@ -244,7 +263,7 @@ pub(super) async fn carry_coded(
     target: &mut (impl AsyncWrite + Unpin),
     mut pace: Pace<'_>,
     meter: &impl Meter,
-    mut encoder: Encoder,
+    mut encoder: Encoder<'_>,
 ) -> Result<(), CarryError> {
     let mut head = head.head;
     let mut trailers = Vec::new();
@@ -329,8 +348,10 @@ const LEFT_ALONE: [&str; 7] = [
     "signature",
 ];
 
-/// Measured, gzip holds 400 KiB for each, zstd 660 KiB and Brotli 2 MiB: a quarter of a gibibyte at the worst.
+/// Measured, gzip holds 400 KiB for each, zstd 1 MiB and Brotli 2 MiB: a quarter of a gibibyte at the worst.
 const MOST_AT_ONCE: usize = 128;
+/// How many of them one connection has: with fewer requests at once than that, all of its answers are made smaller.
+const MOST_OF_ONE: usize = 16;
 
 /// What is coded before it is written, though more is at hand.
 const PIECE: usize = 16 * 1024;
@@ -382,7 +403,8 @@ mod tests {
         let pace = Pace::of_answer(&progress, &patience, Duration::from_secs(1));
         let head = Head { head: b"head", ..Head::default() };
         let (mut body, mut buffer) = (Body::unframed(Framing::Length(5000)), shelf.buffer());
-        let encoder = Seats::default().encoder(Coding::Gzip).unwrap();
+        let (seats, share) = (Seats::default(), Share::default());
+        let encoder = seats.shared(&share).encoder(Coding::Gzip).unwrap();
         let carried =
             carry_coded(head, &mut body, &mut source, &mut buffer, &mut target, pace, &begun, encoder);
         assert!(matches!(carried.await, Err(CarryError::Short)));
@@ -395,10 +417,23 @@ mod tests {
     #[test]
     fn a_worker_codes_no_more_at_once_than_it_has_seats() {
         let seats = Seats::default();
-        let mut taken: Vec<Encoder> = (0..MOST_AT_ONCE).filter_map(|_| seats.encoder(Coding::Gzip)).collect();
+        let shares: Vec<Share> = (0..=MOST_AT_ONCE).map(|_| Share::default()).collect();
+        let mut taken: Vec<Encoder<'_>> =
+            shares.iter().filter_map(|share| seats.shared(share).encoder(Coding::Gzip)).collect();
         assert_eq!(taken.len(), MOST_AT_ONCE);
-        assert!(seats.encoder(Coding::Zstd).is_none());
+        assert!(seats.shared(&Share::default()).encoder(Coding::Zstd).is_none());
         taken.pop();
-        assert!(seats.encoder(Coding::Brotli).is_some());
+        assert!(seats.shared(&Share::default()).encoder(Coding::Brotli).is_some());
+    }
+
+    #[test]
+    fn one_connection_leaves_seats_to_the_others() {
+        let (seats, one, another) = (Seats::default(), Share::default(), Share::default());
+        let mut taken: Vec<Encoder<'_>> =
+            (0..MOST_AT_ONCE).filter_map(|_| seats.shared(&one).encoder(Coding::Gzip)).collect();
+        assert_eq!(taken.len(), MOST_OF_ONE);
+        assert!(seats.shared(&another).encoder(Coding::Gzip).is_some());
+        taken.pop();
+        assert!(seats.shared(&one).encoder(Coding::Gzip).is_some());
     }
 }

@@ -94,8 +94,16 @@ impl<'r> Told<'r> {
         });
         if told.is_ok() {
             note.received(head.len() as u64);
+        } else {
+            // Nothing of it is looked at again, and whoever sent it may be slow to read why.
+            *head = Vec::new();
         }
         Self { desk, note, refused: told.err().map(Box::new) }
+    }
+
+    /// How long the head is that is held for as long as it is served.
+    pub(in crate::connection) fn head_len(&self) -> usize {
+        self.desk.head.len()
     }
 }
 
@@ -161,7 +169,8 @@ async fn end_here<S: Carried>(
     let refused = match end {
         End::Answer(local) => return answer(talk, asked, local, note, out).await,
         End::Respond(respond) => {
-            let local = said(respond, asked, &talk.worker.shelf.encoders, &mut note).await;
+            let places = talk.worker.shelf.encoders.shared(talk.share);
+            let local = said(respond, asked, places, &mut note).await;
             return answer(talk, asked, local, note, out).await;
         }
         End::Close { rule } => {

@@ -13,13 +13,13 @@ use tokio::time::{Instant, timeout};
 
 use super::Talk;
 use super::answering::{Answered, Answering};
-use super::carry::{Head, Meter};
+use super::carry::Meter;
 use super::exchange::{After, Whom, refuse, refuse_for};
 use super::fields::{Asked, NewCookie, Persistence};
 use super::halves::Shared;
 use super::link::{self, Link, NoLink};
 use super::refused::Refused;
-use super::sending::{Exchange, Failed, Progress, send};
+use super::sending::{Asking, Exchange, Failed, Progress, send};
 use super::shelf::Buffer;
 use super::wire::Wire;
 use crate::connection::error::ServeError;
@@ -55,7 +55,6 @@ pub(super) async fn forward<S: Carried>(
         let whom = Whom::unanswered(talk, asked);
         return Box::pin(refuse(talk, whom, refused, note.into_inner(), tools.to_client)).await;
     }
-    asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
     let mut attempts = attempts(talk, asked, cluster);
     let mut kept_is_welcome = true;
     let error = loop {
@@ -69,6 +68,8 @@ pub(super) async fn forward<S: Carried>(
         };
         let mut buffer = talk.worker.shelf.buffer();
         let progress = Progress::default();
+        // Anew for each attempt: nothing of it lies here while a way is looked for, and while the answer is waited for.
+        asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
         let outcome =
             converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &note).await;
         if let Err(failed) = &outcome
@@ -191,10 +192,10 @@ async fn converse<S: Carried>(
         (down.halves(), up.halves());
     let request = asked.request();
     let upwards = Upwards(note);
-    let head = Head { introduction: &link.introduction, head: tools.to_endpoint };
+    let head = Asking { introduction: &link.introduction, head: tools.to_endpoint };
     let (source, target) = (&mut from_client, &mut to_endpoint);
     let mut sending =
-        pin!(send(&head, request.framing(), source, &mut talk.buffer, target, &exchange, &upwards));
+        pin!(send(head, request.framing(), source, &mut talk.buffer, target, &exchange, &upwards));
     let mut answering = Answering {
         asked,
         response: tools.response,
@@ -202,7 +203,7 @@ async fn converse<S: Carried>(
         out: tools.to_client,
         exchange: &exchange,
         chosen: &link.chosen,
-        encoders: &talk.worker.shelf.encoders,
+        encoders: talk.worker.shelf.encoders.shared(talk.share),
         cookie: new_cookie(asked, cluster, &link.chosen),
         drain: &talk.connection.drain,
         note,

@@ -40,6 +40,7 @@ use crate::stream::linger::{LAST_WORDS, REST_OF_A_REQUEST, close, close_lingerin
 use crate::stream::{Carried, Downstream};
 
 pub(in crate::connection) use self::carry::Body;
+pub(in crate::connection) use self::compress::Share;
 pub(in crate::connection) use self::exchange::{After, Told};
 pub(in crate::connection) use self::link::Own;
 pub(crate) use self::refused::Refused;
@@ -58,8 +59,8 @@ pub(crate) async fn serve(
     record: &Record,
     alarm: &Alarm,
 ) -> Result<(), ServeError> {
-    let own = Own::default();
-    let mut talk = Requests::new(connection, worker, &own).over(stream, Spoken::Http1, alarm);
+    let (own, share) = (Own::default(), Share::default());
+    let mut talk = Requests::new(connection, worker, &own, &share).over(stream, Spoken::Http1, alarm);
     talk.buffer.extend(&leftover);
     drop(leftover);
     let mut is_first = true;
@@ -94,6 +95,8 @@ pub(in crate::connection) struct Requests<'c> {
     worker: &'c Worker,
     /// Connections to endpoints that speak for this client alone.
     own: &'c Own,
+    /// The answers that are coded for this client.
+    share: &'c Share,
     /// Whether the client uses TLS, here or before us.
     is_secure: bool,
     /// Whether what it says in X-Forwarded-For and the like is believed.
@@ -101,12 +104,18 @@ pub(in crate::connection) struct Requests<'c> {
 }
 
 impl<'c> Requests<'c> {
-    pub(in crate::connection) fn new(connection: &'c Connection, worker: &'c Worker, own: &'c Own) -> Self {
+    pub(in crate::connection) fn new(
+        connection: &'c Connection,
+        worker: &'c Worker,
+        own: &'c Own,
+        share: &'c Share,
+    ) -> Self {
         let facts = connection.facts();
         Self {
             connection,
             worker,
             own,
+            share,
             is_secure: facts.is_secure(),
             may_forward: facts.may_forward(connection.listener.trust.as_ref()),
         }
@@ -117,6 +126,7 @@ impl<'c> Requests<'c> {
             stream,
             buffer: self.worker.shelf.buffer(),
             own: self.own,
+            share: self.share,
             connection: self.connection,
             worker: self.worker,
             is_secure: self.is_secure,
@@ -158,6 +168,7 @@ struct Talk<'c, S> {
     /// Read and not yet used: the next request may come with this one.
     buffer: Buffer<'c>,
     own: &'c Own,
+    share: &'c Share,
     connection: &'c Connection,
     worker: &'c Worker,
     is_secure: bool,

@@ -13,7 +13,7 @@ use super::carry::{Body, CarryError, Head, Meter, carry};
 use super::leaving::{Heard, PATIENCE_AFTER_END, hear_ahead};
 use super::pace::Pace;
 use super::refused::Refused;
-use super::shelf::Buffer;
+use super::shelf::{Buffer, let_go};
 use crate::alarm::patience::Patience;
 
 /// How far request and answer have come, for whoever carries the other.
@@ -42,9 +42,16 @@ pub(super) enum Failed {
     Refused(Refused),
 }
 
+/// The head of a request, as the endpoint gets it.
+pub(super) struct Asking<'h> {
+    pub(super) introduction: &'h [u8],
+    /// Let go when all is sent.
+    pub(super) head: &'h mut Vec<u8>,
+}
+
 /// Sends the request, then watches the client. It only ever ends by failing: the answer ends an exchange.
 pub(super) async fn send(
-    head: &Head<'_>,
+    Asking { introduction, head: bytes }: Asking<'_>,
     framing: Framing,
     source: &mut (impl AsyncRead + Unpin),
     buffer: &mut Buffer<'_>,
@@ -54,7 +61,9 @@ pub(super) async fn send(
 ) -> Failed {
     let mut body = Body::of_request(framing, exchange.rules_changed_fields, exchange.max_body);
     let mut pace = Pace::of_request(exchange.progress, exchange.patience, exchange.idle, exchange.body_rate);
-    let carried = carry(head, &mut body, source, buffer, target, &mut pace, meter).await;
+    let head = Head { introduction, head: bytes };
+    let carried = carry(&head, &mut body, source, buffer, target, &mut pace, meter).await;
+    let_go(bytes);
     exchange.progress.answer_is_due.set(true);
     match carried {
         Ok(()) => {
@@ -157,7 +166,7 @@ mod tests {
         };
         client.write_all(b"body").await.unwrap();
         client.shutdown().await.unwrap();
-        let head = Head { introduction: b"a header, ", head: b"head " };
+        let head = Asking { introduction: b"a header, ", head: &mut b"head ".to_vec() };
         let begun = Instant::now();
         let answer = async {
             if let Some(after) = after {
@@ -166,7 +175,7 @@ mod tests {
             }
         };
         let sending =
-            send(&head, Framing::Length(4), &mut source, &mut buffer, &mut target, &exchange, &Unmetered);
+            send(head, Framing::Length(4), &mut source, &mut buffer, &mut target, &exchange, &Unmetered);
         let sending = timeout(Duration::from_secs(3600), sending);
         let (failed, ()) = tokio::join!(sending, answer);
         assert!(progress.request_is_whole.get());

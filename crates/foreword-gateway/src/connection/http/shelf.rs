@@ -46,11 +46,18 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Whether no more is kept with it than common heads need. What is indexed is bounded by the heads themselves.
-    fn is_small(&self) -> bool {
-        [&self.head, &self.location, &self.to_endpoint, &self.to_client]
-            .iter()
-            .all(|bytes| bytes.capacity() <= BUFFER)
+    /// Lets go what had to grow beyond what common heads need. What is indexed is bounded by the heads themselves.
+    fn clear(&mut self) {
+        for bytes in [&mut self.head, &mut self.location, &mut self.to_endpoint, &mut self.to_client] {
+            let_go(bytes);
+        }
+    }
+}
+
+/// Lets bytes go that are not needed again, but keeps the room that the next request needs anyway.
+pub(super) fn let_go(bytes: &mut Vec<u8>) {
+    if bytes.capacity() > ORDINARY {
+        *bytes = Vec::new();
     }
 }
 
@@ -60,10 +67,11 @@ impl Shelf {
         self.desks.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Takes a desk for the next request. One that had to grow is let go, as a buffer is.
-    pub(super) fn keep(&self, desk: Box<Desk>) {
+    /// Takes a desk for the next request, without what had to grow.
+    pub(super) fn keep(&self, mut desk: Box<Desk>) {
         let mut desks = self.desks.borrow_mut();
-        if desk.is_small() && desks.len() < MOST_KEPT {
+        if desks.len() < MOST_KEPT {
+            desk.clear();
             desks.push(desk);
         }
     }
@@ -306,7 +314,10 @@ const MOST_WIDE_KEPT: usize = 16;
 /// streams as he likes. Those who come when so many are out get what everybody gets.
 const MOST_WIDE_LENT: usize = 256;
 
-/// What a worker keeps when a wave of connections is over: 8 MiB of buffers, and three times that in desks at the worst.
+/// What is kept of each part of a desk: heads are longer where cookies are, and shorter elsewhere.
+const ORDINARY: usize = 4 * 1024;
+
+/// What a worker keeps when a wave of connections is over: 8 MiB of buffers, and as much in desks at the worst.
 const MOST_KEPT: usize = 512;
 
 #[cfg(test)]
@@ -426,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_desk_is_used_again_unless_it_had_to_grow() {
+    fn a_desk_is_used_again_without_what_had_to_grow() {
         let shelf = Shelf::default();
         let mut desk = shelf.desk();
         desk.head.reserve_exact(100);
@@ -434,8 +445,10 @@ mod tests {
         shelf.keep(desk);
         let mut desk = shelf.desk();
         assert!(std::ptr::eq(&raw const *desk, place) && desk.head.capacity() >= 100);
-        desk.to_client.reserve_exact(BUFFER + 1);
+        desk.to_client.reserve_exact(ORDINARY + 1);
         shelf.keep(desk);
-        assert!(shelf.desks.borrow().is_empty());
+        let desk = shelf.desk();
+        assert!(std::ptr::eq(&raw const *desk, place) && desk.head.capacity() >= 100);
+        assert_eq!(desk.to_client.capacity(), 0);
     }
 }

@@ -39,10 +39,11 @@ impl Content {
     /// Takes bytes of it. What the window has no room for is waited for with the next, or the flush.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
+        let most = self.room(bytes.len());
         let Stage::Body(body) = &mut self.stage else {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         };
-        let mut piece = bytes.get(..PIECE).unwrap_or(bytes).to_vec();
+        let mut piece = bytes.get(..most).unwrap_or(bytes).to_vec();
         let step = body.take(&mut piece).map_err(malformed)?;
         let content = step.kept.saturating_sub(step.trailers);
         self.trailers.extend_from_slice(piece.get(content..step.kept).unwrap_or_default());
@@ -55,6 +56,15 @@ impl Content {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(step.taken))
+    }
+
+    /// How much of so many bytes is taken now: of many, no more than a closed window lets wait here.
+    fn room(&mut self, wanted: usize) -> usize {
+        if wanted <= AHEAD {
+            return wanted;
+        }
+        self.stream.reserve_capacity(wanted.min(PIECE));
+        self.stream.capacity().clamp(AHEAD, PIECE)
     }
 
     /// Sends what is at hand as the window allows, and ends the stream behind the last of it.
@@ -138,5 +148,7 @@ pub(super) fn malformed(error: impl std::error::Error + Send + Sync + 'static) -
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// What one stream takes ahead of its window: one frame.
+/// What one stream takes at once: one frame.
 const PIECE: usize = 16 * 1024;
+/// What it takes ahead of its window: most short answers, and the last of a body, which may be nothing but its end.
+const AHEAD: usize = 1024;

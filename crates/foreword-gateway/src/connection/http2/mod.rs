@@ -3,6 +3,7 @@
 mod answers;
 mod ask;
 mod content;
+mod heads;
 mod incoming;
 mod outgoing;
 mod stream;
@@ -25,11 +26,12 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::answers::Answers;
+use self::heads::{Heads, Waiting};
 use self::stream::Stream;
 use self::told::Framing;
 use super::Connection;
 use super::error::ServeError;
-use super::http::{Own, Refused, Requests};
+use super::http::{Own, Refused, Requests, Share};
 use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
 use crate::plan::Listener;
@@ -49,8 +51,8 @@ pub(crate) async fn serve(
     worker: &Worker,
     record: &Record,
 ) -> Result<(), ServeError> {
-    let own = Own::default();
-    let requests = Requests::new(connection, worker, &own);
+    let (own, share) = (Own::default(), Share::default());
+    let requests = Requests::new(connection, worker, &own, &share);
     let budget = Budget::of_client(connection.listener.max.streams);
     let watched = Watched::of_client(Rewind::new(&mut stream, leftover), &budget);
     let outcome = match greet(watched, &connection.listener, &budget).await {
@@ -98,20 +100,24 @@ async fn converse<S: Duplex>(
     budget: &Budget,
     record: &Record,
 ) -> Result<(), ServeError> {
-    let answers = Answers::default();
+    let (answers, heads) = (Answers::default(), Heads::new(&connection.listener.max));
     let mut turns = Turns {
         running: FuturesUnordered::new(),
         free: Vec::new(),
         open: Vec::new(),
+        heads: &heads,
+        waiting: Waiting::new(&connection.listener.max),
         has_served: false,
-        serve: |request, respond| serve_one(request, respond, requests, &answers, record),
+        serve: |request, respond| serve_one(request, respond, requests, &answers, &heads, record),
     };
+    let longest_wait = connection.listener.timeout.head;
     let drain = &connection.drain;
     let mut is_leaving = false;
     let mut deadline = Instant::now() + connection.listener.timeout.head;
     let (goaway, outcome) = loop {
         let is_idle = turns.open.is_empty();
-        let wake = own.next_end().map_or(deadline, |end| end.min(deadline));
+        let overdue = turns.waiting.since().map(|since| since + longest_wait);
+        let wake = overdue.unwrap_or_else(|| own.next_end().map_or(deadline, |end| end.min(deadline)));
         tokio::select! {
             biased;
             event = poll_fn(|cx| turns.poll(cx, &mut http2, budget)) => match event {
@@ -134,7 +140,11 @@ async fn converse<S: Duplex>(
                 is_leaving = true;
             }
             () = drain.idle_over(), if is_idle => break (Some(Reason::NO_ERROR), Ok(())),
-            () = sleep_until(wake), if is_idle => {
+            () = sleep_until(wake), if is_idle || overdue.is_some() => {
+                if overdue.is_some() {
+                    turns.refuse_overdue(longest_wait);
+                    continue;
+                }
                 own.evict(Instant::now());
                 if Instant::now() >= deadline {
                     break (Some(Reason::NO_ERROR), Ok(()));
@@ -164,13 +174,16 @@ fn serve_one<'c>(
     respond: SendResponse<Bytes>,
     requests: Requests<'c>,
     answers: &'c Answers,
+    heads: &'c Heads,
     record: &'c Record,
 ) -> impl Future<Output = u32> + use<'c> {
     let (head, body) = request.into_parts();
     let framing = Framing::of(&head, body.is_end_stream());
     let told = requests.take(|out| told::write(&head, framing, out), record);
+    let held = heads.hold(told.head_len());
     let mut stream = Stream::new(body, respond, head.method, framing, answers);
     async move {
+        let _held = held;
         let after = requests.serve(told, &mut stream).await;
         stream.end(after).await;
         stream.id()
@@ -178,12 +191,15 @@ fn serve_one<'c>(
 }
 
 /// The requests of a connection, and how they are taken turns with.
-struct Turns<F, T> {
+struct Turns<'c, F, T> {
     running: FuturesUnordered<Running<F>>,
     /// Where others have run, for as long as any do.
     free: Vec<Place<F>>,
-    /// The streams of those that run, in order.
+    /// The streams of those that run or wait, in order.
     open: Vec<u32>,
+    heads: &'c Heads,
+    /// Those that begin when others have ended. There are none while none runs.
+    waiting: Waiting,
     /// Whether any was served since none was left the last time.
     has_served: bool,
     serve: T,
@@ -224,7 +240,7 @@ enum Event {
     Failed(h2::Error),
 }
 
-impl<F, T> Turns<F, T>
+impl<F, T> Turns<'_, F, T>
 where
     F: Future<Output = u32>,
     T: Fn(Request<RecvStream>, SendResponse<Bytes>) -> F,
@@ -238,7 +254,7 @@ where
         http2: &mut Http2<Watched<S, &Budget>, Bytes>,
         budget: &Budget,
     ) -> Poll<Event> {
-        let was_idle = self.open.is_empty();
+        let (was_idle, none_waited) = (self.open.is_empty(), self.waiting.is_empty());
         let mut room = MOST_BEGUN;
         loop {
             while room > 0 {
@@ -248,9 +264,12 @@ where
                         self.has_served = true;
                         let id = respond.stream_id().as_u32();
                         budget.shown(id);
-                        self.open.push(id);
-                        let served = (self.serve)(request, respond);
-                        self.run(served);
+                        if self.waiting.is_empty() && self.heads.has_room() {
+                            self.open.push(id);
+                            self.run(request, respond);
+                        } else if self.waiting.push(request, respond) {
+                            self.open.push(id);
+                        }
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
                     Poll::Ready(None) => return Poll::Ready(Event::Closed),
@@ -262,10 +281,11 @@ where
             }
             let before = self.open.len();
             let _all_done = self.poll_running(cx);
+            let has_begun = self.begin_waiting();
             if room == 0 {
                 return Poll::Ready(Event::More);
             }
-            if self.open.len() == before {
+            if self.open.len() == before && !has_begun {
                 break;
             }
         }
@@ -277,11 +297,36 @@ where
                 Poll::Ready(Event::Rested)
             }
             _ if budget.has_ended_streams() => Poll::Ready(Event::Busy),
+            // From here on time runs for it.
+            _ if none_waited && !self.waiting.is_empty() => Poll::Ready(Event::Busy),
             _ => Poll::Pending,
         }
     }
 
-    fn run(&mut self, served: F) {
+    /// Begins what has waited, as far as there is room for it now; whether there was.
+    fn begin_waiting(&mut self) -> bool {
+        let mut has_begun = false;
+        while self.heads.has_room()
+            && let Some((request, respond)) = self.waiting.pop()
+        {
+            self.run(request, respond);
+            has_begun = true;
+        }
+        has_begun
+    }
+
+    /// Refuses requests that have waited so long. Their client may ask again.
+    fn refuse_overdue(&mut self, longest: Duration) {
+        while self.waiting.since().is_some_and(|since| since.elapsed() >= longest)
+            && let Some((_request, mut respond)) = self.waiting.pop()
+        {
+            self.close(respond.stream_id().as_u32());
+            respond.send_reset(Reason::REFUSED_STREAM);
+        }
+    }
+
+    fn run(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let served = (self.serve)(request, respond);
         let place = match self.free.pop() {
             Some(mut place) => {
                 place.set(Some(served));
@@ -298,14 +343,18 @@ where
             match self.running.poll_next_unpin(cx) {
                 Poll::Ready(Some((id, place))) => {
                     self.free.extend(place);
-                    // A client numbers its streams upwards, RFC 9113 §5.1.1.
-                    if let Ok(at) = self.open.binary_search(&id) {
-                        self.open.remove(at);
-                    }
+                    self.close(id);
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// Takes note that a stream is over. A client numbers its streams upwards, RFC 9113 §5.1.1.
+    fn close(&mut self, id: u32) {
+        if let Ok(at) = self.open.binary_search(&id) {
+            self.open.remove(at);
         }
     }
 
@@ -315,6 +364,7 @@ where
         record.client_is_gone();
         poll_fn(|cx| Poll::Ready(_ = self.poll_running(cx))).await;
         self.running.clear();
+        self.waiting.clear();
         self.open.clear();
     }
 }
@@ -388,6 +438,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
+    use crate::plan::Limits;
 
     fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()
@@ -409,8 +460,10 @@ mod tests {
             let _kept = (request, respond);
             std::future::pending().await
         };
+        let max = Limits::default();
+        let (heads, waiting) = (&Heads::new(&max), Waiting::new(&max));
         let (running, free, open) = (FuturesUnordered::new(), Vec::new(), Vec::new());
-        let mut turns = Turns { running, free, open, has_served: false, serve };
+        let mut turns = Turns { running, free, open, heads, waiting, has_served: false, serve };
         let mut begun = Vec::new();
         while turns.open.len() < asked.len() {
             let event = poll_fn(|cx| Poll::Ready(turns.poll(cx, &mut http2, &budget))).await;
@@ -426,10 +479,10 @@ mod tests {
 
     #[test]
     fn a_request_among_many_is_small() {
-        type Parts =
-            (Request<RecvStream>, SendResponse<Bytes>, Requests<'static>, &'static Answers, &'static Record);
-        let request = size_of_future(|(request, respond, requests, answers, record): Parts| {
-            serve_one(request, respond, requests, answers, record)
+        type Shared = (Requests<'static>, &'static Answers, &'static Heads, &'static Record);
+        type Parts = (Request<RecvStream>, SendResponse<Bytes>, Shared);
+        let request = size_of_future(|(request, respond, (requests, answers, heads, record)): Parts| {
+            serve_one(request, respond, requests, answers, heads, record)
         });
         assert!(request <= 4864, "{request} bytes");
     }

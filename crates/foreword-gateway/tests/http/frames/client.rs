@@ -180,6 +180,29 @@ pub(crate) fn frame_of(claimed: u32, kind: u8, flags: u8, stream: u32, payload: 
     bytes
 }
 
+/// Requests whose heads weigh some twelve kilobytes each. What makes them heavy is said once, and then named by its index.
+pub(crate) fn heavy(streams: usize) -> Vec<u8> {
+    let mut long = literal(b"x-long", "v".repeat(3900).as_bytes());
+    long[0] = REMEMBER;
+    let ask = |stream: usize, first: &[u8]| {
+        let head = [&block(HELD), first, &[REMEMBERED; 2]].concat();
+        frame(HEADERS, END_HEADERS | END_STREAM, 2 * stream as u32 + 1, &head)
+    };
+    (0..streams).flat_map(|n| if n == 0 { ask(n, &long) } else { ask(n, &[REMEMBERED]) }).collect()
+}
+
+/// The head of one of those, once the first was sent.
+pub(crate) fn heavy_again() -> Vec<u8> {
+    [&*block(HELD), &[REMEMBERED; 3]].concat()
+}
+
+const HELD: &[(&str, &str)] =
+    &[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a"), ("x-hold", "1")];
+
+/// A literal that is remembered, and the index of the one that was remembered last, RFC 7541 §6.
+const REMEMBER: u8 = 0x40;
+const REMEMBERED: u8 = 0x80 | 62;
+
 /// A head, each field by name and value, without an index or Huffman's code: any byte can be said so.
 pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| literal(name.as_bytes(), value.as_bytes())).collect()

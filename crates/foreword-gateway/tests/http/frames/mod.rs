@@ -4,6 +4,7 @@ mod abandoned;
 pub(crate) mod client;
 mod endpoints;
 mod floods;
+mod heads;
 mod records;
 mod requests;
 mod rules;

@@ -1,0 +1,54 @@
+//! Heads that weigh far more than what was sent of them: they wait for one another, and none is lost.
+
+use super::super::http2::{CLEAR, ask, get, tell};
+use super::*;
+
+/// What a client may have at once.
+const STREAMS: usize = 100;
+
+#[test]
+fn a_hundred_requests_with_more_cookies_than_there_is_room_for_at_once_are_all_served() {
+    let endpoint = Endpoint::polite();
+    let gateway = gateway(&file(&[endpoint.address], &format!("{CLEAR}\ncluster = \"app\""), ""));
+    for cookies in [4 * 1024, 12 * 1024] {
+        tell(&gateway, |client| async move {
+            let asked = (0..STREAMS).map(|_| {
+                let mut client = client.clone();
+                let mut request = get("/");
+                request.headers_mut().insert("cookie", format!("a={}", "b".repeat(cookies)).parse().unwrap());
+                tokio::spawn(async move { ask(&mut client, request, b"").await.unwrap().status() })
+            });
+            for asked in asked.collect::<Vec<_>>() {
+                assert_eq!(asked.await.unwrap(), 200, "{cookies} bytes of cookies");
+            }
+        });
+    }
+}
+
+#[test]
+fn heads_beyond_what_a_connection_may_weigh_wait_and_are_then_refused_so_that_they_may_come_again() {
+    let endpoint = Endpoint::slow_reader();
+    let keys = format!("{CLEAR}\ncluster = \"app\"\ntimeout = {{ head = \"1s\" }}");
+    let gateway = gateway(&file(&[endpoint.address], &keys, ""));
+    let mut client =
+        Frames::in_clear(Wire::new(TcpStream::connect(address(&gateway)).unwrap()).stream).greeted();
+    client.write(&heavy(STREAMS));
+    let mut refused = Vec::new();
+    while refused.len() + SERVED < STREAMS {
+        let frame = client.wait(|frame| frame.kind == RST_STREAM).unwrap();
+        assert_eq!(frame.reason(), REFUSED_STREAM);
+        refused.push(frame.stream);
+    }
+    // Those that came last, in order.
+    let last: Vec<u32> = (1..).step_by(2).take(STREAMS).skip(SERVED).collect();
+    assert_eq!(refused, last);
+    assert!(client.is_alive());
+    wait_until("those that were begun are forwarded", || endpoint.seen.connections() == SERVED);
+    // When one has ended, the next begins.
+    client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    client.send(HEADERS, END_HEADERS | END_STREAM, 2 * STREAMS as u32 + 1, &heavy_again());
+    wait_until("it begins", || endpoint.seen.connections() > SERVED);
+}
+
+/// So many of these are within 4 KiB for each stream and two heads more.
+const SERVED: usize = 38;
