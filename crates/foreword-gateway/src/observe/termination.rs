@@ -49,6 +49,7 @@ fn refused(code: Code) -> u8 {
         | Code::ConnectionLimit
         | Code::HeadersWaiting
         | Code::FlowLimit
+        | Code::HeadsWaiting
         | Code::QueueFull => b'R',
         Code::Panicked => b'I',
         _ => b'P',
@@ -62,7 +63,7 @@ fn phase(entry: &Entry<'_>) -> u8 {
         Some(Code::ResponseTimeout | Code::EndpointClosed | Code::MalformedAnswer | Code::AnswerTooLarge) => {
             return b'H';
         }
-        Some(Code::QueueFull | Code::QueueDeadline) => return b'Q',
+        Some(Code::QueueFull | Code::QueueDeadline | Code::HeadsWaiting) => return b'Q',
         _ => {}
     }
     if !exchange.forwarded {

@@ -88,6 +88,7 @@ codes! {
     Http2Flood            422 []            "an HTTP/2 connection with frames that carry nothing",
     MalformedStream       423 []            "an HTTP/2 request that breaks the rules of its stream",
     Misdirected           424 []            "a request for a name that has another certificate than its connection",
+    HeadsWaiting          425 []            "an HTTP/2 request that waited for the heads of others",
     NoConnection          501 []            "no connection to any endpoint",
     ConnectTimeout        502 []            "a connect time-out",
     NoEndpoint            503 []            "no endpoint to connect to",

@@ -21,7 +21,7 @@ use super::refused::Refused;
 use super::request_id::{RequestId, trace_id};
 use super::respond::said;
 use super::settled::{limits, settle};
-use super::shelf::Desk;
+use super::shelf::{Desk, Shelf};
 use super::{Spoken, Talk};
 use crate::alarm::patience::Over;
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
@@ -116,6 +116,20 @@ pub(super) async fn serve_told<S: Carried>(talk: &mut Talk<'_, S>, told: Told<'_
     };
     talk.worker.shelf.keep(desk);
     after
+}
+
+/// Closes the record of a request whose head was told, and which is not served.
+pub(super) fn leave_out(shelf: &Shelf, told: Told<'_>, why: Option<Refused>) {
+    let Told { desk, mut note, refused } = told;
+    if refused.is_none() {
+        note_head(&desk.request.view(&desk.head), Spoken::Http2, &mut note);
+    }
+    let refused = refused.map(|refused| *refused).or(why);
+    note.close(match &refused {
+        Some(refused) => Outcome::Refused(refused.refusal()),
+        None => Outcome::Aborted(Side::Downstream),
+    });
+    shelf.keep(desk);
 }
 
 async fn serve_at<S: Carried>(desk: &mut Desk, talk: &mut Talk<'_, S>, mut note: RequestRecord<'_>) -> After {

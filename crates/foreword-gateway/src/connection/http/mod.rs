@@ -146,6 +146,11 @@ impl<'c> Requests<'c> {
         Told::take(self.worker.shelf.desk(), &limits(&self.connection.listener), write_head, record)
     }
 
+    /// Closes the record of a request that was taken and is not served: refused, or taken back by its client.
+    pub(in crate::connection) fn leave_out(self, told: Told<'_>, refused: Option<Refused>) {
+        exchange::leave_out(&self.worker.shelf, told, refused);
+    }
+
     /// Serves a request that was taken. Its body is read from `stream`, in the framing that its head states; the answer is
     /// written there, in HTTP/1.1.
     pub(in crate::connection) async fn serve(self, told: Told<'_>, stream: &mut impl Carried) -> After {

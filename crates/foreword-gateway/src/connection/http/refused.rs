@@ -43,6 +43,14 @@ pub(crate) enum Refused {
         /// Its stream.
         stream: u32,
     },
+    /// An HTTP/2 request that waited for the heads of others.
+    #[error("expected heads of {most} B or less at once on one connection, found more{}", waited(*.after))]
+    HeadsWaiting {
+        /// What `max.streams` and `max.head` come to.
+        most: usize,
+        /// How long it waited. Without that, as many did as may.
+        after: Option<Duration>,
+    },
     /// The head was not whole in time.
     #[error("expected the head of a request within {} s, found {found} bytes of it", .after.as_secs_f32())]
     HeadDeadline {
@@ -202,7 +210,7 @@ impl Refused {
             Self::Misdirected { .. } => 421,
             Self::Connect => 501,
             Self::WrongPassword { .. } => 401,
-            Self::PasswordsWaiting { .. } => 503,
+            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } => 503,
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
@@ -257,6 +265,7 @@ impl Refused {
             Self::Told(_) => Code::MalformedHead,
             Self::Reset { .. } => Code::MalformedStream,
             Self::TooLarge { .. } => Code::HeadTooLarge,
+            Self::HeadsWaiting { .. } => Code::HeadsWaiting,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
             Self::Path(_) => Code::UnsettledPath,
             Self::Misdirected { .. } => Code::Misdirected,
@@ -280,6 +289,13 @@ impl Refused {
             Self::AnswerCutShort { .. } => Code::AnswerCutShort,
         }
     }
+}
+
+fn waited(after: Option<Duration>) -> String {
+    after.map_or_else(
+        || ", and as many requests in line as there may be".to_owned(),
+        |after| format!(" for {} s", after.as_secs_f32()),
+    )
 }
 
 /// How long a body is, as far as that is known.

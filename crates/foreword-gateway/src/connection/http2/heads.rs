@@ -3,13 +3,16 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::time::Instant;
 
+use super::super::http::Refused;
 use crate::plan::Limits;
 
 /// The bytes of all heads that are served on one connection.
@@ -30,11 +33,32 @@ impl Heads {
         self.held.get() <= self.enough
     }
 
+    /// How a request is refused that was never begun, if it was not its client who took it back.
+    pub(super) fn refused(&self, why: Unbegun) -> Option<Refused> {
+        let most = self.enough;
+        match why {
+            Unbegun::Crowded => Some(Refused::HeadsWaiting { most, after: None }),
+            Unbegun::Overdue(after) => Some(Refused::HeadsWaiting { most, after: Some(after) }),
+            Unbegun::Reset => None,
+        }
+    }
+
     /// Takes note of a head, for as long as what it returns lives.
     pub(super) fn hold(&self, len: usize) -> Held<'_> {
         self.held.set(self.held.get() + len);
         Held { heads: self, len }
     }
+}
+
+/// Why a request was never begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unbegun {
+    /// As many waited as may.
+    Crowded,
+    /// It has waited so long.
+    Overdue(Duration),
+    /// Its client took it back.
+    Reset,
 }
 
 /// A head that is served.
@@ -70,22 +94,37 @@ impl Waiting {
         self.requests.is_empty()
     }
 
-    /// Lets a request wait, or refuses it, where too much waits already: then its client may ask again, RFC 9113 §8.7. Whether it
-    /// waits.
-    pub(super) fn push(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> bool {
+    /// Lets a request wait, or gives it back, where too much waits already.
+    pub(super) fn push(
+        &mut self,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+    ) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
         let fields = request.headers().len();
         if self.requests.len() >= self.most || self.fields + fields > self.most_fields {
-            respond.send_reset(Reason::REFUSED_STREAM);
-            return false;
+            return Some((request, respond));
         }
         self.fields += fields;
         self.requests.push_back((request, respond, Instant::now()));
-        true
+        None
     }
 
     /// The one that has waited longest.
     pub(super) fn pop(&mut self) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
-        let (request, respond, _) = self.requests.pop_front()?;
+        self.remove(0)
+    }
+
+    /// One that its client took back. If there is none, the task is woken when there is.
+    pub(super) fn pop_reset(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
+        let at = self.requests.iter_mut().position(|(_, respond, _)| respond.poll_reset(cx).is_ready())?;
+        self.remove(at)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<(Request<RecvStream>, SendResponse<Bytes>)> {
+        let (request, respond, _) = self.requests.remove(at)?;
         self.fields = self.fields.saturating_sub(request.headers().len());
         if self.requests.is_empty() {
             self.requests = VecDeque::new();
@@ -96,10 +135,6 @@ impl Waiting {
     /// Since when the one waits that has waited longest.
     pub(super) fn since(&self) -> Option<Instant> {
         self.requests.front().map(|(_, _, since)| *since)
-    }
-
-    pub(super) fn clear(&mut self) {
-        while self.pop().is_some() {}
     }
 }
 

@@ -8,17 +8,14 @@ mod incoming;
 mod outgoing;
 mod stream;
 mod told;
+mod turns;
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use foreword_tokio::Rewind;
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, Connection as Http2, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
@@ -26,9 +23,10 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::answers::Answers;
-use self::heads::{Heads, Waiting};
+use self::heads::{Heads, Unbegun, Waiting};
 use self::stream::Stream;
 use self::told::Framing;
+use self::turns::{Event, Turns};
 use super::Connection;
 use super::error::ServeError;
 use super::http::{Own, Refused, Requests, Share};
@@ -101,22 +99,16 @@ async fn converse<S: Duplex>(
     record: &Record,
 ) -> Result<(), ServeError> {
     let (answers, heads) = (Answers::default(), Heads::new(&connection.listener.max));
-    let mut turns = Turns {
-        running: FuturesUnordered::new(),
-        free: Vec::new(),
-        open: Vec::new(),
-        heads: &heads,
-        waiting: Waiting::new(&connection.listener.max),
-        has_served: false,
-        serve: |request, respond| serve_one(request, respond, requests, &answers, &heads, record),
-    };
+    let serve = |request, respond| serve_one(request, respond, requests, &answers, &heads, record);
+    let leave_out = |request, respond, why| leave_out(request, respond, why, requests, &heads, record);
+    let mut turns = Turns::new(&heads, Waiting::new(&connection.listener.max), serve, leave_out);
     let longest_wait = connection.listener.timeout.head;
     let drain = &connection.drain;
     let mut is_leaving = false;
     let mut deadline = Instant::now() + connection.listener.timeout.head;
     let (goaway, outcome) = loop {
-        let is_idle = turns.open.is_empty();
-        let overdue = turns.waiting.since().map(|since| since + longest_wait);
+        let is_idle = turns.open().is_empty();
+        let overdue = turns.waits_since().map(|since| since + longest_wait);
         let wake = overdue.unwrap_or_else(|| own.next_end().map_or(deadline, |end| end.min(deadline)));
         tokio::select! {
             biased;
@@ -151,7 +143,7 @@ async fn converse<S: Duplex>(
                 }
             }
         }
-        tell_of_unseen(&turns.open, budget, record);
+        tell_of_unseen(turns.open(), budget, record);
         if let Some(end) = budget.end() {
             let (reason, error) = told_of(end, budget);
             break (Some(reason), Err(error));
@@ -160,7 +152,8 @@ async fn converse<S: Duplex>(
     if let Some(reason) = goaway {
         http2.abrupt_shutdown(reason);
     }
-    turns.abandon(record).await;
+    record.client_is_gone();
+    turns.abandon().await;
     if goaway.is_some() {
         // It is slow to hear why, if it wants to be: nobody waits for that but us.
         let _gone = timeout(LONGEST, poll_fn(|cx| http2.poll_closed(cx))).await;
@@ -190,183 +183,20 @@ fn serve_one<'c>(
     }
 }
 
-/// The requests of a connection, and how they are taken turns with.
-struct Turns<'c, F, T> {
-    running: FuturesUnordered<Running<F>>,
-    /// Where others have run, for as long as any do.
-    free: Vec<Place<F>>,
-    /// The streams of those that run or wait, in order.
-    open: Vec<u32>,
-    heads: &'c Heads,
-    /// Those that begin when others have ended. There are none while none runs.
-    waiting: Waiting,
-    /// Whether any was served since none was left the last time.
-    has_served: bool,
-    serve: T,
-}
-
-/// Where a request is served: large, so that it is not moved on its way among the others, and used again.
-type Place<F> = Pin<Box<Option<F>>>;
-
-/// A request that is served. It gives its place back.
-struct Running<F>(Option<Place<F>>);
-
-impl<F: Future> Future for Running<F> {
-    type Output = (F::Output, Option<Place<F>>);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let served = self.0.as_mut().and_then(|place| place.as_mut().as_pin_mut());
-        // Whoever has ended is not asked again.
-        let Some(served) = served else { return Poll::Pending };
-        let output = ready!(served.poll(cx));
-        let mut place = self.0.take();
-        if let Some(place) = &mut place {
-            place.set(None);
-        }
-        Poll::Ready((output, place))
-    }
-}
-
-/// What came of a turn.
-enum Event {
-    /// A request came, or there is something to tell.
-    Busy,
-    /// So many requests came that others of the worker have their turn first.
-    More,
-    /// The last request has been answered.
-    Rested,
-    /// Both sides are done.
-    Closed,
-    Failed(h2::Error),
-}
-
-impl<F, T> Turns<'_, F, T>
-where
-    F: Future<Output = u32>,
-    T: Fn(Request<RecvStream>, SendResponse<Bytes>) -> F,
-{
-    /// Takes what came, lets every request go on, and so on while anything moves. All that they have to say in one turn goes
-    /// out with the next look at the connection: in one write, as far as it can. No more than a few requests begin in one turn, as
-    /// each has much to do at once.
-    fn poll<S: Duplex>(
-        &mut self,
-        cx: &mut Context<'_>,
-        http2: &mut Http2<Watched<S, &Budget>, Bytes>,
-        budget: &Budget,
-    ) -> Poll<Event> {
-        let (was_idle, none_waited) = (self.open.is_empty(), self.waiting.is_empty());
-        let mut room = MOST_BEGUN;
-        loop {
-            while room > 0 {
-                match http2.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, respond)))) => {
-                        room -= 1;
-                        self.has_served = true;
-                        let id = respond.stream_id().as_u32();
-                        budget.shown(id);
-                        if self.waiting.is_empty() && self.heads.has_room() {
-                            self.open.push(id);
-                            self.run(request, respond);
-                        } else if self.waiting.push(request, respond) {
-                            self.open.push(id);
-                        }
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
-                    Poll::Ready(None) => return Poll::Ready(Event::Closed),
-                    Poll::Pending => break,
-                }
-            }
-            if budget.end().is_some() {
-                return Poll::Ready(Event::Busy);
-            }
-            let before = self.open.len();
-            let _all_done = self.poll_running(cx);
-            let has_begun = self.begin_waiting();
-            if room == 0 {
-                return Poll::Ready(Event::More);
-            }
-            if self.open.len() == before && !has_begun {
-                break;
-            }
-        }
-        match (was_idle, self.open.is_empty()) {
-            (true, false) => Poll::Ready(Event::Busy),
-            (_, true) if self.has_served => {
-                self.has_served = false;
-                self.free = Vec::new();
-                Poll::Ready(Event::Rested)
-            }
-            _ if budget.has_ended_streams() => Poll::Ready(Event::Busy),
-            // From here on time runs for it.
-            _ if none_waited && !self.waiting.is_empty() => Poll::Ready(Event::Busy),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// Begins what has waited, as far as there is room for it now; whether there was.
-    fn begin_waiting(&mut self) -> bool {
-        let mut has_begun = false;
-        while self.heads.has_room()
-            && let Some((request, respond)) = self.waiting.pop()
-        {
-            self.run(request, respond);
-            has_begun = true;
-        }
-        has_begun
-    }
-
-    /// Refuses requests that have waited so long. Their client may ask again.
-    fn refuse_overdue(&mut self, longest: Duration) {
-        while self.waiting.since().is_some_and(|since| since.elapsed() >= longest)
-            && let Some((_request, mut respond)) = self.waiting.pop()
-        {
-            self.close(respond.stream_id().as_u32());
-            respond.send_reset(Reason::REFUSED_STREAM);
-        }
-    }
-
-    fn run(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        let served = (self.serve)(request, respond);
-        let place = match self.free.pop() {
-            Some(mut place) => {
-                place.set(Some(served));
-                place
-            }
-            None => Box::pin(Some(served)),
-        };
-        self.running.push(Running(Some(place)));
-    }
-
-    /// Lets every request go on; ready once there is none.
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self.running.poll_next_unpin(cx) {
-                Poll::Ready(Some((id, place))) => {
-                    self.free.extend(place);
-                    self.close(id);
-                }
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    }
-
-    /// Takes note that a stream is over. A client numbers its streams upwards, RFC 9113 §5.1.1.
-    fn close(&mut self, id: u32) {
-        if let Ok(at) = self.open.binary_search(&id) {
-            self.open.remove(at);
-        }
-    }
-
-    /// Lets every request hear that its client is gone, once. Whoever waits for something else would wait for nobody, with a socket
-    /// and a place at its endpoint: it is dropped, and its record tells why.
-    async fn abandon(&mut self, record: &Record) {
-        record.client_is_gone();
-        poll_fn(|cx| Poll::Ready(_ = self.poll_running(cx))).await;
-        self.running.clear();
-        self.waiting.clear();
-        self.open.clear();
-    }
+/// Ends a request that was never begun. Its client may ask again, RFC 9113 §8.7, and the log has it.
+fn leave_out(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    why: Unbegun,
+    requests: Requests<'_>,
+    heads: &Heads,
+    record: &Record,
+) {
+    let (head, body) = request.into_parts();
+    let framing = Framing::of(&head, body.is_end_stream());
+    let told = requests.take(|out| told::write(&head, framing, out), record);
+    requests.leave_out(told, heads.refused(why));
+    respond.send_reset(Reason::REFUSED_STREAM);
 }
 
 /// What the client, and what the log is told of the end that a frame brought.
@@ -428,53 +258,15 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What of one answer waits for the client, beside the frame at hand.
 const SEND_BUFFER: usize = 64 * 1024;
-/// How many requests begin in one turn: fewer than many ask for at once, and enough that turns cost nothing.
-const MOST_BEGUN: usize = 16;
 /// How long a client that goes, or is sent away, may take for it.
 const LONGEST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
-
     use super::*;
-    use crate::plan::Limits;
 
     fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()
-    }
-
-    #[tokio::test]
-    async fn a_client_that_asks_for_much_at_once_leaves_others_their_turn() {
-        const ASKED: usize = 3 * MOST_BEGUN + 1;
-        let (client, ours) = duplex(64 * 1024);
-        let budget = Budget::of_client(100);
-        let handshake = Builder::new().handshake(Watched::of_client(ours, &budget));
-        let (http2, client) = tokio::join!(handshake, h2::client::handshake(client));
-        let (mut http2, (mut client, connection)) = (http2.unwrap(), client.unwrap());
-        let asked: Vec<_> = (0..ASKED)
-            .map(|_| client.send_request(Request::get("http://a/").body(()).unwrap(), true).unwrap())
-            .collect();
-        tokio::spawn(connection);
-        let serve = |request, respond| async move {
-            let _kept = (request, respond);
-            std::future::pending().await
-        };
-        let max = Limits::default();
-        let (heads, waiting) = (&Heads::new(&max), Waiting::new(&max));
-        let (running, free, open) = (FuturesUnordered::new(), Vec::new(), Vec::new());
-        let mut turns = Turns { running, free, open, heads, waiting, has_served: false, serve };
-        let mut begun = Vec::new();
-        while turns.open.len() < asked.len() {
-            let event = poll_fn(|cx| Poll::Ready(turns.poll(cx, &mut http2, &budget))).await;
-            if turns.open.is_empty() {
-                yield_now().await;
-                continue;
-            }
-            begun.push(turns.open.len());
-            assert_eq!(matches!(event, Poll::Ready(Event::More)), turns.open.len() < asked.len());
-        }
-        assert_eq!(begun, [MOST_BEGUN, 2 * MOST_BEGUN, 3 * MOST_BEGUN, ASKED]);
     }
 
     #[test]

@@ -177,4 +177,15 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Let the client ask for the same name in both places (`curl --connect-to` and `--resolve` do). Names that \
                  are one service belong into one certificate.",
     },
+    Page {
+        code: Code::HeadsWaiting,
+        meaning: "The heads of all requests that are served on one HTTP/2 connection weigh no more than 4 KiB for each of \
+                  `max.streams` and twice `max.head`, before the next one begins. This request waited for others to end: \
+                  longer than `timeout.head`, or where as many waited as may. Its stream was reset with REFUSED_STREAM, \
+                  which says that nothing was done and the client may ask again.",
+        cause: "Many requests at once with large heads (cookies, tokens) to endpoints that take their time; or a client that names a \
+                long field by its index in every request, so that few bytes become megabytes.",
+        remedy: "Look at the line's client. If it is yours, make its fields shorter, its requests fewer, or `max.head` of its listener \
+                 larger. A stranger who fills his own connection holds up nobody but himself.",
+    },
 ];

@@ -1,6 +1,7 @@
 //! Heads that weigh far more than what was sent of them: they wait for one another, and none is lost.
 
 use super::super::http2::{CLEAR, ask, get, tell};
+use super::records::{lines, logged_to};
 use super::*;
 
 /// What a client may have at once.
@@ -27,12 +28,12 @@ fn a_hundred_requests_with_more_cookies_than_there_is_room_for_at_once_are_all_s
 
 #[test]
 fn heads_beyond_what_a_connection_may_weigh_wait_and_are_then_refused_so_that_they_may_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
     let endpoint = Endpoint::slow_reader();
     let keys = format!("{CLEAR}\ncluster = \"app\"\ntimeout = {{ head = \"1s\" }}");
-    let gateway = gateway(&file(&[endpoint.address], &keys, ""));
-    let mut client =
-        Frames::in_clear(Wire::new(TcpStream::connect(address(&gateway)).unwrap()).stream).greeted();
-    client.write(&heavy(STREAMS));
+    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(&log)));
+    let mut client = burdened(&gateway);
     let mut refused = Vec::new();
     while refused.len() + SERVED < STREAMS {
         let frame = client.wait(|frame| frame.kind == RST_STREAM).unwrap();
@@ -42,12 +43,41 @@ fn heads_beyond_what_a_connection_may_weigh_wait_and_are_then_refused_so_that_th
     // Those that came last, in order.
     let last: Vec<u32> = (1..).step_by(2).take(STREAMS).skip(SERVED).collect();
     assert_eq!(refused, last);
+    assert_eq!(lines(&log, last.len()), vec!["2 - FW425 refused"; last.len()]);
     assert!(client.is_alive());
     wait_until("those that were begun are forwarded", || endpoint.seen.connections() == SERVED);
     // When one has ended, the next begins.
     client.send(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
     client.send(HEADERS, END_HEADERS | END_STREAM, 2 * STREAMS as u32 + 1, &heavy_again());
     wait_until("it begins", || endpoint.seen.connections() > SERVED);
+}
+
+#[test]
+fn a_request_that_its_client_takes_back_waits_for_others_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let endpoint = Endpoint::slow_reader();
+    let keys = format!("{CLEAR}\ncluster = \"app\"");
+    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(&log)));
+    let mut client = burdened(&gateway);
+    wait_until("those that were begun are forwarded", || endpoint.seen.connections() == SERVED);
+    // The one that waits longest, and the last.
+    for stream in [2 * SERVED + 1, 2 * STREAMS - 1] {
+        client.send(RST_STREAM, 0, stream as u32, &[0, 0, 0, 8]);
+    }
+    assert_eq!(lines(&log, 2), ["2 - - aborted"; 2]);
+    drop(client);
+    // Those that waited too have their line, though nobody looked at them.
+    assert_eq!(lines(&log, STREAMS), vec!["2 - - aborted"; STREAMS]);
+    assert_eq!(endpoint.seen.connections(), SERVED);
+}
+
+/// A client that asks for so much that it has to wait for itself.
+fn burdened(gateway: &Gateway) -> Frames {
+    let mut client =
+        Frames::in_clear(Wire::new(TcpStream::connect(address(gateway)).unwrap()).stream).greeted();
+    client.write(&heavy(STREAMS));
+    client
 }
 
 /// So many of these are within 4 KiB for each stream and two heads more.

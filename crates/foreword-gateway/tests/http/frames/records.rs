@@ -1,8 +1,28 @@
 //! What is told of HTTP/2 afterwards: one line for each request, one code for each refusal.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::*;
+
+/// What ends a file with a line for each request in `log`.
+pub(super) fn logged_to(log: &Path) -> String {
+    let format = "{http.version} {http.response.status_code} {refusal.code} {termination}";
+    format!("[log.access]\nto = \"file:{}\"\nformat = \"{format}\"\n", log.display())
+}
+
+/// So many lines of `log`, or more.
+pub(super) fn lines(log: &Path, least: usize) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let written = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<String> = written.lines().map(str::to_owned).collect();
+        if lines.len() >= least || begun.elapsed() > PATIENCE {
+            break lines;
+        }
+        std::thread::yield_now();
+    }
+}
 
 #[test]
 fn each_request_has_one_line_and_each_refusal_its_code() {
@@ -10,12 +30,7 @@ fn each_request_has_one_line_and_each_refusal_its_code() {
     let log = folder.path().join("access.log");
     let endpoint = Endpoint::polite();
     let keys = "http2 = \"prior-knowledge\"\ncluster = \"app\"";
-    let written = format!(
-        "{}[log.access]\nto = \"file:{}\"\nformat = \"{{http.version}} {{http.response.status_code}} {{refusal.code}} {{termination}}\"\n",
-        file(&[endpoint.address], keys, ""),
-        log.display()
-    );
-    let gateway = gateway(&written);
+    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], keys, ""), logged_to(&log)));
     let connect = || Frames::in_clear(Wire::to(&gateway).stream).greeted();
     let mut client = connect();
     client.get(1, ROOT);
@@ -31,15 +46,7 @@ fn each_request_has_one_line_and_each_refusal_its_code() {
     assert!(broken.wait(|frame| frame.kind == GOAWAY).is_some());
 
     let begun = Instant::now();
-    let lines = loop {
-        let written = std::fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<String> = written.lines().map(str::to_owned).collect();
-        if lines.len() >= 3 || begun.elapsed() > PATIENCE {
-            break lines;
-        }
-        std::thread::yield_now();
-    };
-    assert_eq!(lines, ["2 200 - complete", "- - FW423 refused", "- 400 FW402 refused"]);
+    assert_eq!(lines(&log, 3), ["2 200 - complete", "- - FW423 refused", "- 400 FW402 refused"]);
     let count = |code: &str| {
         let mut metrics = String::new();
         gateway.observer().write_metrics(&mut metrics).unwrap();

@@ -1,0 +1,282 @@
+//! The requests of one connection, and how they take turns.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use h2::RecvStream;
+use h2::server::{Connection as Http2, SendResponse};
+use http::Request;
+use tokio::time::Instant;
+
+use super::heads::{Heads, Unbegun, Waiting};
+use crate::stream::Duplex;
+use crate::stream::http2::budget::Budget;
+use crate::stream::http2::watched::Watched;
+
+/// The requests of a connection, and what becomes of them.
+pub(super) struct Turns<'c, F, S, D> {
+    running: FuturesUnordered<Running<F>>,
+    /// Where others have run, for as long as any do.
+    free: Vec<Place<F>>,
+    /// The streams of those that run or wait, in order.
+    open: Vec<u32>,
+    heads: &'c Heads,
+    /// Those that begin when others have ended. There are none while none runs.
+    waiting: Waiting,
+    /// Whether any was served since none was left the last time.
+    has_served: bool,
+    serve: S,
+    /// Told of each that was never begun.
+    leave_out: D,
+}
+
+/// Where a request is served: large, so that it is not moved on its way among the others, and used again.
+type Place<F> = Pin<Box<Option<F>>>;
+
+/// A request that is served. It gives its place back.
+struct Running<F>(Option<Place<F>>);
+
+impl<F: Future> Future for Running<F> {
+    type Output = (F::Output, Option<Place<F>>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let served = self.0.as_mut().and_then(|place| place.as_mut().as_pin_mut());
+        // Whoever has ended is not asked again.
+        let Some(served) = served else { return Poll::Pending };
+        let output = ready!(served.poll(cx));
+        let mut place = self.0.take();
+        if let Some(place) = &mut place {
+            place.set(None);
+        }
+        Poll::Ready((output, place))
+    }
+}
+
+/// What came of a turn.
+pub(super) enum Event {
+    /// A request came, or there is something to tell.
+    Busy,
+    /// So many requests came that others of the worker have their turn first.
+    More,
+    /// The last request has been answered.
+    Rested,
+    /// Both sides are done.
+    Closed,
+    Failed(h2::Error),
+}
+
+impl<'c, F, S, D> Turns<'c, F, S, D>
+where
+    F: Future<Output = u32>,
+    S: Fn(Request<RecvStream>, SendResponse<Bytes>) -> F,
+    D: Fn(Request<RecvStream>, SendResponse<Bytes>, Unbegun),
+{
+    pub(super) fn new(heads: &'c Heads, waiting: Waiting, serve: S, leave_out: D) -> Self {
+        Self {
+            running: FuturesUnordered::new(),
+            free: Vec::new(),
+            open: Vec::new(),
+            heads,
+            waiting,
+            has_served: false,
+            serve,
+            leave_out,
+        }
+    }
+
+    /// The streams of requests that are not over, in order.
+    pub(super) fn open(&self) -> &[u32] {
+        &self.open
+    }
+
+    /// Since when a request waits that has not begun, if any does.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.waiting.since()
+    }
+
+    /// Takes what came, lets every request go on, and so on while anything moves. All that they have to say in one turn goes
+    /// out with the next look at the connection: in one write, as far as it can. No more than a few requests begin in one turn, as
+    /// each has much to do at once.
+    pub(super) fn poll<T: Duplex>(
+        &mut self,
+        cx: &mut Context<'_>,
+        http2: &mut Http2<Watched<T, &Budget>, Bytes>,
+        budget: &Budget,
+    ) -> Poll<Event> {
+        let (was_idle, none_waited) = (self.open.is_empty(), self.waiting.is_empty());
+        let mut room = MOST_BEGUN;
+        loop {
+            while room > 0 {
+                match http2.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        room -= 1;
+                        self.has_served = true;
+                        let id = respond.stream_id().as_u32();
+                        budget.shown(id);
+                        self.open.push(id);
+                        self.take(request, respond);
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
+                    Poll::Ready(None) => return Poll::Ready(Event::Closed),
+                    Poll::Pending => break,
+                }
+            }
+            if budget.end().is_some() {
+                return Poll::Ready(Event::Busy);
+            }
+            let before = self.open.len();
+            let _all_done = self.poll_running(cx);
+            let has_begun = self.begin_waiting(cx);
+            if room == 0 {
+                return Poll::Ready(Event::More);
+            }
+            if self.open.len() == before && !has_begun {
+                break;
+            }
+        }
+        match (was_idle, self.open.is_empty()) {
+            (true, false) => Poll::Ready(Event::Busy),
+            (_, true) if self.has_served => {
+                self.has_served = false;
+                self.free = Vec::new();
+                Poll::Ready(Event::Rested)
+            }
+            _ if budget.has_ended_streams() => Poll::Ready(Event::Busy),
+            // From here on time runs for it.
+            _ if none_waited && !self.waiting.is_empty() => Poll::Ready(Event::Busy),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Begins a request, or lets it wait, or refuses it.
+    fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        if self.waiting.is_empty() && self.heads.has_room() {
+            self.run(request, respond);
+        } else if let Some((request, respond)) = self.waiting.push(request, respond) {
+            self.leave_out(request, respond, Unbegun::Crowded);
+        }
+    }
+
+    /// Begins what has waited, as far as there is room for it now; whether there was.
+    fn begin_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Some((request, respond)) = self.waiting.pop_reset(cx) {
+            self.leave_out(request, respond, Unbegun::Reset);
+        }
+        let mut has_begun = false;
+        while self.heads.has_room()
+            && let Some((request, respond)) = self.waiting.pop()
+        {
+            self.run(request, respond);
+            has_begun = true;
+        }
+        has_begun
+    }
+
+    /// Refuses requests that have waited so long. Their client may ask again.
+    pub(super) fn refuse_overdue(&mut self, longest: Duration) {
+        while self.waiting.since().is_some_and(|since| since.elapsed() >= longest)
+            && let Some((request, respond)) = self.waiting.pop()
+        {
+            self.leave_out(request, respond, Unbegun::Overdue(longest));
+        }
+    }
+
+    fn leave_out(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>, why: Unbegun) {
+        self.close(respond.stream_id().as_u32());
+        (self.leave_out)(request, respond, why);
+    }
+
+    fn run(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let served = (self.serve)(request, respond);
+        let place = match self.free.pop() {
+            Some(mut place) => {
+                place.set(Some(served));
+                place
+            }
+            None => Box::pin(Some(served)),
+        };
+        self.running.push(Running(Some(place)));
+    }
+
+    /// Lets every request go on; ready once there is none.
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.running.poll_next_unpin(cx) {
+                Poll::Ready(Some((id, place))) => {
+                    self.free.extend(place);
+                    self.close(id);
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Takes note that a stream is over. A client numbers its streams upwards, RFC 9113 §5.1.1.
+    fn close(&mut self, id: u32) {
+        if let Ok(at) = self.open.binary_search(&id) {
+            self.open.remove(at);
+        }
+    }
+
+    /// Lets every request look about once more. Whoever waits for something else would wait for nobody, with a socket and a place at
+    /// its endpoint: it is dropped, and its record tells why.
+    pub(super) async fn abandon(&mut self) {
+        poll_fn(|cx| Poll::Ready(_ = self.poll_running(cx))).await;
+        self.running.clear();
+        while let Some((request, respond)) = self.waiting.pop() {
+            self.leave_out(request, respond, Unbegun::Reset);
+        }
+        self.open.clear();
+    }
+}
+
+/// How many requests begin in one turn: fewer than many ask for at once, and enough that turns cost nothing.
+const MOST_BEGUN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use h2::server::Builder;
+    use tokio::io::duplex;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::plan::Limits;
+
+    #[tokio::test]
+    async fn a_client_that_asks_for_much_at_once_leaves_others_their_turn() {
+        const ASKED: usize = 3 * MOST_BEGUN + 1;
+        let (client, ours) = duplex(64 * 1024);
+        let budget = Budget::of_client(100);
+        let handshake = Builder::new().handshake(Watched::of_client(ours, &budget));
+        let (http2, client) = tokio::join!(handshake, h2::client::handshake(client));
+        let (mut http2, (mut client, connection)) = (http2.unwrap(), client.unwrap());
+        let asked: Vec<_> = (0..ASKED)
+            .map(|_| client.send_request(Request::get("http://a/").body(()).unwrap(), true).unwrap())
+            .collect();
+        tokio::spawn(connection);
+        let serve = |request, respond| async move {
+            let _kept = (request, respond);
+            std::future::pending().await
+        };
+        let max = Limits::default();
+        let (heads, waiting) = (&Heads::new(&max), Waiting::new(&max));
+        let mut turns = Turns::new(heads, waiting, serve, |_, _, why| panic!("{why:?}"));
+        let mut begun = Vec::new();
+        while turns.open.len() < asked.len() {
+            let event = poll_fn(|cx| Poll::Ready(turns.poll(cx, &mut http2, &budget))).await;
+            if turns.open.is_empty() {
+                yield_now().await;
+                continue;
+            }
+            begun.push(turns.open.len());
+            assert_eq!(matches!(event, Poll::Ready(Event::More)), turns.open.len() < asked.len());
+        }
+        assert_eq!(begun, [MOST_BEGUN, 2 * MOST_BEGUN, 3 * MOST_BEGUN, ASKED]);
+    }
+}
