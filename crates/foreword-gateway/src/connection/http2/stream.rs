@@ -139,6 +139,11 @@ impl AsyncWrite for Stream<'_> {
         self.outgoing.poll_write(cx, bytes)
     }
 
+    /// It is written piece by piece all the same, and needs them in no buffer of their own: what waits for a window would lie there.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outgoing.poll_flush(cx)
     }
