@@ -172,13 +172,18 @@ async fn introduce<S: Downstream>(
         take_first_words(&mut stream, &mut first, &mut watch, headed, &worker.scratch).await?;
     }
     let waits = cluster.header_placement == HeaderPlacement::FirstPayload && first.is_empty();
-    let introduced = if waits {
-        opened.introducing(cluster, &chosen, connection.introduced()).await
-    } else {
-        let introduced = opened.introduce(cluster, &chosen, connection.introduced(), &first).await;
-        introduced.map(|upstream| (upstream, Vec::new()))
+    let introducing = async {
+        if waits {
+            return opened.introducing(cluster, &chosen, connection.introduced()).await;
+        }
+        let upstream = opened.introduce(cluster, &chosen, connection.introduced(), &first).await?;
+        Ok((upstream, Vec::new()))
     };
-    let (upstream, ahead) = introduced.map_err(ServeError::at(cluster))?;
+    let (upstream, ahead) = tokio::select! {
+        biased;
+        introduced = introducing => introduced.map_err(ServeError::at(cluster))?,
+        () = stream.breaks_off() => return Err(ServeError::Downstream(io::ErrorKind::ConnectionReset.into())),
+    };
     let upstream = upstream.into_stream();
     chosen.took_it();
     let questions = Questions::to_endpoint_of(cluster, limits.idle);

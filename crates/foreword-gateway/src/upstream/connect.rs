@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connecting::{Connecting, Limit};
 use super::endpoints::Address;
+use super::handshake::Shaking;
 use super::header::{Introduced, Told, header};
 use super::witness::Witness;
 use crate::alarm::patience::{Over, Patience};
@@ -285,44 +286,13 @@ impl Opened {
         self,
         cluster: &Cluster,
         chosen: &Witness,
-        mut header: Vec<u8>,
+        header: Vec<u8>,
     ) -> Result<(Outgoing, Vec<u8>), ConnectError> {
         let Some(tls) = &cluster.tls else { return Ok((Outgoing::Plain(self.stream), header)) };
-        // Most connections have no TLS, and should not carry the room for its handshake along.
-        let stream = Box::pin(self.shake_hands(cluster, tls, chosen, &header)).await?;
-        if !tls.header_inside {
-            header = Vec::new();
-        }
-        Ok((stream, header))
-    }
-
-    /// Makes the TLS handshake, with the header before it unless it goes inside.
-    async fn shake_hands(
-        self,
-        cluster: &Cluster,
-        tls: &EndpointTls,
-        chosen: &Witness,
-        header: &[u8],
-    ) -> Result<Outgoing, ConnectError> {
-        let Self { mut stream, deadline } = self;
-        let (address, after) = (chosen.address(), cluster.timeout.connect);
-        let handshake = async {
-            if !tls.header_inside {
-                write_together(&mut stream, [header])
-                    .await
-                    .map_err(|error| ConnectError::failed(address, error))?;
-            }
-            let stream = connector::connect(tls, address.ip(), stream).await;
-            stream.map_err(|error| ConnectError::Tls { address: address.clone(), source: Arc::new(error) })
-        };
-        let outcome = match timeout_at(deadline, handshake).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ConnectError::Timeout { address: address.clone(), after }),
-        };
-        if let Err(error) = &outcome {
-            chosen.did_not_answer(error);
-        }
-        outcome.map(Outgoing::Tls)
+        let (before, inside) = if tls.header_inside { (Vec::new(), header) } else { (header, Vec::new()) };
+        let limit = Limit { deadline: self.deadline, after: cluster.timeout.connect };
+        let shaking = Shaking::begin(self.stream, before, tls, chosen, limit);
+        Ok((Outgoing::Tls(shaking.attended().await?), inside))
     }
 
     /// Sends the cluster's header for this client, if it wants one, and `first` behind it in the same write.

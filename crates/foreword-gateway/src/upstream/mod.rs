@@ -4,6 +4,7 @@ pub(crate) mod connect;
 mod connecting;
 mod ejection;
 pub(crate) mod endpoints;
+mod handshake;
 pub(crate) mod header;
 pub(crate) mod health;
 mod line;

@@ -275,6 +275,66 @@ fn an_endpoint_that_takes_no_connection_is_ejected_though_no_client_waits_for_th
     wait_until("nobody goes on", || endpoint.connecting() == 0);
 }
 
+/// An endpoint that takes connections, tells of each when it begins to speak and when it is over, and says nothing.
+fn silent() -> (Endpoint, Receiver<&'static str>) {
+    let (tell, told) = events();
+    let endpoint = Endpoint::new(move |wire| {
+        assert!(wire.fill() > 0);
+        tell.lock().unwrap().send("hello").unwrap();
+        while wire.fill() > 0 {}
+        let _nobody_asks = tell.lock().unwrap().send("over");
+    });
+    (endpoint, told)
+}
+
+const UNDER_TLS: &str = "tls = { verify = false }\nbalance = \"first\"\n\
+                         ejection = { failures = 3, time = \"1h\", max_time = \"1h\", max_share = 100 }";
+
+#[test]
+fn an_endpoint_whose_tls_never_answers_is_ejected_though_no_client_waits_for_that() {
+    for mode in ["http", "tcp"] {
+        let (endpoint, told) = silent();
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("access.log");
+        let cluster = format!("timeout = {{ connect = \"1s\" }}\n{UNDER_TLS}");
+        let text = file(&[endpoint.address], "cluster = \"app\"", &cluster) + &logging(&log);
+        let gateway = gateway(&text.replace("mode = \"http\"", &format!("mode = \"{mode}\"")));
+        for place in 1..=3 {
+            let mut client = Wire::to(&gateway);
+            client.write(GET);
+            while told.recv_timeout(PATIENCE).unwrap() != "hello" {}
+            client.reset();
+            let aborted = lines(&log, place).iter().all(|line| line.starts_with("- aborted "));
+            assert!(aborted, "{:?} in {mode} mode", lines(&log, place));
+            wait_until("its place is free", || metric(&gateway, "foreword_endpoint_in_use{") == 0.0);
+        }
+        wait_until("it is ejected", || metric(&gateway, "foreword_endpoint_ejections_total{") == 1.0);
+        assert_eq!(metric(&gateway, "foreword_endpoint_failures_total{"), 3.0, "{mode} mode");
+    }
+}
+
+#[test]
+fn no_more_handshakes_go_on_for_clients_that_left_than_it_takes_to_tell_how_the_endpoint_is() {
+    let (endpoint, told) = silent();
+    let cluster = format!("timeout = {{ connect = \"5m\" }}\n{UNDER_TLS}");
+    let gateway = gateway(&file(&[endpoint.address], "cluster = \"app\"", &cluster));
+    let mut clients: Vec<Wire> = (0..5).map(|_| Wire::to(&gateway)).collect();
+    for client in &mut clients {
+        client.write(GET);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("hello"));
+    }
+    clients.into_iter().for_each(Wire::reset);
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("over"));
+    }
+    wait_until("their places are free", || metric(&gateway, "foreword_endpoint_in_use{") == 0.0);
+    assert!(told.try_recv().is_err(), "three go on");
+    drop(gateway);
+    for _ in 0..3 {
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("over"));
+    }
+}
+
 #[test]
 fn a_gateway_that_ends_leaves_no_connection_that_goes_on() {
     let endpoint = Full::new();
