@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foreword::{Parser, Trust};
+use foreword::{Parser, PeerAddr, Trust, Verdict};
 use foreword_http1::path::PathPolicy;
 
 pub use crate::observe::{AccessLogPlan, LogFormat, LogTarget, LogTemplate, Redact};
@@ -166,6 +166,16 @@ pub struct Listener {
     pub path: PathPolicy,
     /// How requests are numbered.
     pub request_id: RequestId,
+}
+
+impl Listener {
+    /// The name of the peer's trust group, if that forbids headers.
+    pub(crate) fn forbidding_group(&self, peer: &PeerAddr) -> Option<&str> {
+        match self.trust.as_ref()?.judge(peer) {
+            Verdict::Direct(group) => group.map(|group| &*group.name),
+            Verdict::Proxy(_) | Verdict::Either(_) | Verdict::Stranger => None,
+        }
+    }
 }
 
 /// Where a listener listens.

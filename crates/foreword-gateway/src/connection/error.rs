@@ -8,6 +8,7 @@ use foreword::PeerAddr;
 use super::header_error::HeaderError;
 use super::record::{Outcome, Record, Side};
 use crate::admission::Full;
+use crate::plan::Listener;
 use crate::policy::bound::Over;
 use crate::policy::cluster::Cluster;
 use crate::refusal::{Code, Refusal};
@@ -142,6 +143,14 @@ impl ServeError {
         }
     }
 
+    /// Whether a header came from a peer that is not believed, in place of something else.
+    fn is_a_forbidden_header(&self) -> bool {
+        matches!(
+            self,
+            Self::HeaderAsPayload { second: false } | Self::Tls(TlsRefusal::Header { second: false })
+        )
+    }
+
     /// How the record of the connection is closed.
     pub(crate) fn outcome(&self) -> Outcome<'_> {
         let refusal = |code| match self {
@@ -167,10 +176,16 @@ impl ServeError {
     }
 }
 
-/// Closes the record of a connection with what became of it.
-pub(crate) fn close(record: Record, outcome: &Result<(), ServeError>) {
+/// Closes the record of a connection to `listener` with what became of it.
+pub(crate) fn close(record: Record, listener: &Listener, outcome: &Result<(), ServeError>) {
+    let peer = *record.peer();
     match outcome {
         Ok(()) => record.close(Outcome::Complete),
-        Err(error) => record.close(error.outcome()),
+        Err(error) => record.close(match error.outcome() {
+            Outcome::Refused(refusal) if error.is_a_forbidden_header() => {
+                Outcome::Refused(Refusal { trust: listener.forbidding_group(&peer), ..refusal })
+            }
+            outcome => outcome,
+        }),
     }
 }

@@ -126,7 +126,7 @@ impl Guest {
 
     /// Records how the connection ended. No chapter follows.
     fn leave(self, outcome: &Result<(), ServeError>) -> Option<Chapter> {
-        error::close(self.record, outcome);
+        error::close(self.record, &self.served.listener, outcome);
         None
     }
 }
@@ -134,7 +134,7 @@ impl Guest {
 /// Closes a connection unread, and records why.
 pub(crate) fn refuse(accepted: &Accepted, served: &Served, why: ServeError) {
     let record = Record::open(&served.journal, accepted.peer, accepted.local);
-    error::close(record, &Err(why));
+    error::close(record, &served.listener, &Err(why));
 }
 
 /// The first chapter: who it is. How it goes on is the listener's mode.

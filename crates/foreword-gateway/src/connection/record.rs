@@ -69,6 +69,11 @@ impl Record {
         self.known.header_version = header_version;
     }
 
+    /// The other end of the socket.
+    pub(crate) fn peer(&self) -> &PeerAddr {
+        &self.known.peer
+    }
+
     /// Whom it was made for, as far as that is known.
     pub(crate) fn client_address(&self) -> &ClientAddr {
         &self.known.client

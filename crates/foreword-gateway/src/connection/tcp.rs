@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use foreword::{Client, Trust, Verdict};
+use foreword::Client;
 use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
@@ -247,10 +247,9 @@ async fn take_what_is_there(
 
 /// Whether a header that comes here as payload ends the connection: a second one, or one that nobody here believes.
 pub(crate) fn refuses_header(listener: &Listener, client: &Client) -> bool {
-    let forbids = |trust: &Trust| matches!(trust.judge(&client.peer), Verdict::Direct(Some(_)));
     match &client.header {
         Some(_) => listener.header.second_header == SecondHeader::Reject,
-        None => listener.trust.as_ref().is_some_and(forbids),
+        None => listener.forbidding_group(&client.peer).is_some(),
     }
 }
 

@@ -181,7 +181,10 @@ impl fmt::Display for Fault<'_> {
                 f.write_str("expected a header that names a client (unknown = \"reject\"), found one without")
             }
             Self::Claim { claim, .. } => claim.fmt(f),
-            Self::Forbidden { .. } | Self::Inner => f.write_str("expected payload, found a PROXY header"),
+            Self::Forbidden { .. } => f.write_str("expected payload, found a PROXY header"),
+            Self::Inner => {
+                f.write_str("expected payload for the cluster (inner_header = \"reject\"), found a PROXY header")
+            }
             Self::SecondHeader => f.write_str(
                 "expected a datagram of the flow, found a PROXY header that names another client: the flow ends",
             ),

@@ -255,7 +255,7 @@ impl Flow {
 
     fn end(&self, outcome: &Result<(), ServeError>) {
         if let Some(open) = self.open.take() {
-            error::close(open.record, outcome);
+            error::close(open.record, &self.served().listener, outcome);
             self.ended.notify_waiters();
         }
     }

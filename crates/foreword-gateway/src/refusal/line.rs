@@ -66,7 +66,7 @@ pub(crate) fn line(place: &Place<'_>, refusal: &Refusal<'_>, left_out: u64) -> S
     }
     let mut line = told.line;
     if let Some(trust) = refusal.trust {
-        let policy = if is_about_a_required_header(refusal.code) { " (header = \"require\")" } else { "" };
+        let policy = policy(refusal.code);
         let _ = write!(line, "; the peer is in trust \"{trust}\"{policy}");
     }
     let advice = advice(refusal.code);
@@ -183,8 +183,15 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-const fn is_about_a_required_header(code: Code) -> bool {
-    matches!(code, Code::TlsForHeader | Code::HttpForHeader | Code::BytesForHeader | Code::HeaderSilence)
+/// What the peer's group says of headers, where the refusal is about that.
+const fn policy(code: Code) -> &'static str {
+    match code {
+        Code::TlsForHeader | Code::HttpForHeader | Code::BytesForHeader | Code::HeaderSilence => {
+            " (header = \"require\")"
+        }
+        Code::HeaderForbidden => " (header = \"forbid\")",
+        _ => "",
+    }
 }
 
 /// What to do, in a sentence or two; `foreword explain` says more.

@@ -180,7 +180,12 @@ fn a_header_in_place_of_a_request_has_one_name_however_it_is_split() {
                 assert!(read_all(&mut peer).starts_with(b"HTTP/1.1 400 "), "cut at {cut}");
             }
         }
-        running.log.line_with(code);
+        let line = running.log.line_with(code);
+        assert_eq!(
+            line.contains("is in trust \"forbid\" (header = \"forbid\")"),
+            policy == "forbid",
+            "{line}"
+        );
     }
     // Another name would have had its own line at its first time.
     assert!(!running.log.all().contains("[FW4"), "{}", running.log.all());

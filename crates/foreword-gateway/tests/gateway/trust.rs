@@ -98,7 +98,8 @@ fn the_most_specific_range_wins() {
     let mut direct = client(address);
     direct.write_all(b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\nhello").unwrap();
     assert_eq!(read_all(&mut direct), b"");
-    running.log.line_with("FW113");
+    let line = running.log.line_with("FW113");
+    assert!(line.contains("; the peer is in trust \"all\" (header = \"forbid\"). "), "{line}");
 }
 
 #[test]

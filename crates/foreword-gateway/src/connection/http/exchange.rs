@@ -24,6 +24,7 @@ use super::settled::{limits, settle};
 use super::shelf::{Desk, Shelf};
 use super::{Spoken, Talk};
 use crate::alarm::patience::Over;
+use crate::connection::Connection;
 use crate::connection::record::{Fill, Head, HttpVersion, Outcome, Record, RequestRecord, Side};
 use crate::observe::Name;
 use crate::policy::bound::Bound;
@@ -411,7 +412,9 @@ pub(super) async fn refuse<S: Carried>(
     out: &mut Vec<u8>,
 ) -> After {
     let after = say(talk, whom, Local::of(&refused), &mut note, out).await;
-    note.close(Outcome::Refused(refused.refusal()));
+    let Connection { listener, client, .. } = talk.connection;
+    let trust = refused.is_a_header().then(|| listener.forbidding_group(&client.peer)).flatten();
+    note.close(Outcome::Refused(Refusal { trust, ..refused.refusal() }));
     after
 }
 

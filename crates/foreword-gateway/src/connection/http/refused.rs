@@ -254,6 +254,11 @@ impl Refused {
         )
     }
 
+    /// Whether it is a PROXY header in place of a request.
+    pub(super) fn is_a_header(&self) -> bool {
+        matches!(self, Self::Header { .. })
+    }
+
     /// The code of the cause.
     pub(crate) fn code(&self) -> Code {
         match self {

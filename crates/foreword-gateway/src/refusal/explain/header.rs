@@ -118,8 +118,9 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::HeaderForbidden,
-        meaning: "A header came from a peer that must not send one: its group says `header = \"forbid\"`, or the \
-                  listener has no trust group and believes nobody. Nothing that the header claimed was used.",
+        meaning: "A header came from a peer that must not send one: its group says `header = \"forbid\"`, and then the \
+                  line names the group; or the listener has no trust group and believes nobody; or a datagram began with \
+                  one that `inner_header = \"reject\"` of its cluster lets nobody pass on. Nothing that the header claimed was used.",
         cause: "A balancer with the PROXY protocol switched on in front of a listener that was not told to trust it, \
                 or somebody who tries to pass for another address.",
         remedy: "If the peer is your balancer, add its address to a `[trust.NAME]` with `header = \"require\"` and name \

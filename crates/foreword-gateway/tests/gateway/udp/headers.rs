@@ -98,7 +98,8 @@ fn a_header_that_a_client_forges_does_not_reach_an_endpoint_that_might_believe_i
         let heard = echo.hear().1;
         if reject {
             assert_eq!((heard, dropped(&running, "header")), (b"two".to_vec(), 1));
-            running.log.line_with("FW113");
+            let line = running.log.line_with("FW113");
+            assert!(line.contains("(inner_header = \"reject\")") && !line.contains("trust \""), "{line}");
         } else {
             assert_eq!((heard, echo.hear().1), (forged.clone(), b"two".to_vec()));
         }

@@ -126,7 +126,7 @@ fn who_may_not_send_a_header_gets_none_through() {
     assert_eq!(ask(&peer, b"plain"), b"plain");
     peer.send(&introduced(nth(1), b"forged")).unwrap();
     wait_until("it is dropped", || dropped(&running, "header") == 1);
-    running.log.line_with("FW113");
+    assert!(running.log.line_with("FW113").contains(" (header = \"forbid\"). "));
     assert_eq!(echo.hear().1, b"plain");
     assert!(echo.has_heard_nothing_more());
 }
