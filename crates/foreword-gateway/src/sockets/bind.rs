@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Type};
 
 use crate::plan::Bind;
 use crate::refusal::Code;
+use crate::watch::missing_folder;
 
 /// One worker's socket.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) enum Socket {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("{bind}: {}{} [{}]", what(cause), hint(bind, cause), Code::AddressTaken)]
+#[error("{bind}: {}{} [{}]", what(bind, cause), hint(bind, cause), Code::AddressTaken)]
 pub struct BindError {
     /// The address, as it was written.
     pub bind: Bind,
@@ -33,11 +34,19 @@ pub struct BindError {
     pub cause: io::Error,
 }
 
-fn what(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "the address is taken".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "the address is not one of this machine".to_owned(),
-        io::ErrorKind::PermissionDenied => "not permitted".to_owned(),
+fn what(bind: &Bind, error: &io::Error) -> String {
+    match (error.kind(), bind) {
+        (io::ErrorKind::AddrInUse, _) => "the address is taken".to_owned(),
+        (io::ErrorKind::AddrNotAvailable, _) => "the address is not one of this machine".to_owned(),
+        (io::ErrorKind::PermissionDenied, _) => "not permitted".to_owned(),
+        (io::ErrorKind::NotFound, Bind::Unix(path)) if let Some(folder) = missing_folder(path) => {
+            format!(
+                "its folder `{0}` is missing; `install -d -o {1} {0}` makes it, and so does `RuntimeDirectory=` in the unit, at \
+                 each start",
+                folder.display(),
+                rustix::process::geteuid().as_raw()
+            )
+        }
         _ => format!("cannot be listened on: {error}"),
     }
 }
@@ -375,6 +384,20 @@ mod tests {
         assert_eq!(error.cause.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
         assert!(!path.exists(), "the file goes with its socket");
+    }
+
+    #[test]
+    fn a_unix_socket_whose_folder_is_missing_says_so_and_how_it_is_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("run/foreword");
+        let told = bind(&Bind::Unix(folder.join("admin.sock")), 1, Beside::Nobody).unwrap_err().to_string();
+        let folder = folder.display().to_string();
+        assert!(
+            told.contains(&format!("admin.sock: its folder `{folder}` is missing; `install -d -o ")),
+            "{told}"
+        );
+        assert!(told.contains(&format!(" {folder}` makes it, ")) && told.ends_with(" [FW703]"), "{told}");
+        assert!(!directory.path().join("run").exists(), "it is not made");
     }
 
     #[test]

@@ -11,25 +11,28 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use super::LogTarget;
 use super::syslog::{self, Server, Syslog};
 use crate::refusal::Code;
+use crate::watch::missing_folder;
 
 /// Why an access log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("access log: expected to open `{target}`, found: {cause}{} [{}]", advice(.cause), Code::LogNotOpened)]
+#[error("access log: expected to open `{target}`, found: {cause}{} [{}]", advice(.target, .cause), Code::LogNotOpened)]
 pub struct OpenError {
-    target: String,
+    target: LogTarget,
     cause: io::Error,
 }
 
 impl OpenError {
     pub(super) fn new(target: &LogTarget, cause: io::Error) -> Self {
-        Self { target: target.to_string(), cause }
+        Self { target: target.clone(), cause }
     }
 }
 
-fn advice(cause: &io::Error) -> String {
-    match cause.kind() {
-        io::ErrorKind::NotFound => "; its folder is missing, and is not made".to_owned(),
-        io::ErrorKind::PermissionDenied => {
+fn advice(target: &LogTarget, cause: &io::Error) -> String {
+    match (cause.kind(), target) {
+        (io::ErrorKind::NotFound, LogTarget::File(path)) if let Some(folder) = missing_folder(path) => {
+            format!("; its folder `{}` is missing, and is not made", folder.display())
+        }
+        (io::ErrorKind::PermissionDenied, _) => {
             format!("; user {} may not write there", rustix::process::geteuid().as_raw())
         }
         _ => String::new(),

@@ -401,8 +401,10 @@ fn a_missing_folder_is_told_and_not_made() {
         told.starts_with(&format!("access log: expected to open `file:{}`, found: ", path.display())),
         "{told}"
     );
-    assert!(told.ends_with("; its folder is missing, and is not made [FW709]"), "{told}");
-    assert!(!path.parent().unwrap().exists());
+    let folder = path.parent().unwrap();
+    let missing = format!("; its folder `{}` is missing, and is not made [FW709]", folder.display());
+    assert!(told.ends_with(&missing), "{told}");
+    assert!(!folder.exists());
 }
 
 #[test]

@@ -24,10 +24,12 @@ pub(super) const PAGES: &[Page] = &[
     Page {
         code: Code::AddressTaken,
         meaning: "An address that the file asks for cannot be bound: another program listens there, it does not belong \
-                  to this machine, or the port needs a right that the process does not have.",
+                  to this machine, the port needs a right that the process does not have, or the folder of a unix socket is missing.",
         cause: "A second foreword or the old web server is still running, the address of another machine was copied, \
-                or a port below 1024 is bound without `CAP_NET_BIND_SERVICE`.",
-        remedy: "`ss -ltnp` shows who listens. At start nothing is bound unless everything can be; at reload the old \
+                a port below 1024 is bound without `CAP_NET_BIND_SERVICE`, or nobody has made the folder of the socket: the \
+                gateway makes none, since its owner and rights are nobody's to guess.",
+        remedy: "`ss -ltnp` shows who listens. `RuntimeDirectory=foreword` in the unit makes `/run/foreword` at each start. \
+                 At start nothing is bound unless everything can be; at reload the old \
                  configuration goes on.",
     },
     Page {
