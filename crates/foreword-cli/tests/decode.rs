@@ -228,8 +228,26 @@ fn what_is_wrong_is_pointed_at_and_what_is_missing_counted() {
         "incomplete: nothing is wrong with these 16 bytes, but at least 12 more bytes are needed\n"
     );
     assert_eq!(code(&decode(&["--datagram", "0d0a0d0a000d0a515549540a2111000c"], b"")), 1);
-    assert_eq!(code(&decode(&["no hex"], b"")), 2);
+    assert_eq!(code(&decode(&["--hex", "no hex"], b"")), 2);
+    assert_eq!(code(&decode(&["0d0a0d0o"], b"")), 2);
     assert_eq!(code(&decode(&["--file", "/no/such/file"], b"")), 2);
+}
+
+#[test]
+fn what_is_no_header_is_said_to_be_none_and_named() {
+    for (arguments, bytes, said) in [
+        (&["GET / HTTP/1.1"][..], &b""[..], "expected one, found an HTTP request [R-SEC-02]"),
+        (&[], b"GET / HTTP/1.1\r\n\r\n", "expected one, found an HTTP request [R-SEC-02]"),
+        (&["16030100050100"], b"", "expected one, found a TLS ClientHello [R-SEC-02]"),
+        (&["xyz"], b"", "byte 0: expected a PROXY header, found `x` [R-SEC-02]"),
+    ] {
+        let output = decode(arguments, bytes);
+        assert_eq!(code(&output), 1);
+        assert_eq!(stdout(&output).lines().next(), Some(&*format!("no PROXY header: {said}")));
+    }
+    let output = decode(&["--json", "GET / HTTP/1.1"], b"");
+    let said: Value = serde_json::from_str(stdout(&output)).expect("JSON");
+    assert_eq!((code(&output), &said["expect"]), (1, &json!("reject")));
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use clap::Args;
+use foreword::Looks;
+use foreword::text::HexError;
 
 use self::verdict::{Options, Verdict};
 use crate::output::{Exit, Failure, answer};
@@ -104,14 +106,24 @@ fn input(args: &DecodeArgs) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// A shell's argument can hardly hold a line end, so a line that has none gets the one it must have.
+/// Hex digits; or a text, which may be the line that it should be. What begins like hex is meant so, and one of its letters is wrong.
 fn argument(text: &str, is_hex: bool) -> Result<Vec<u8>, Failure> {
-    if is_hex || !text.starts_with("PROXY") {
-        return from_hex(text);
+    if text.starts_with("PROXY") && !is_hex {
+        return Ok(line(text));
     }
+    let is_text = match foreword::text::hex(text) {
+        Err(HexError::Letter { at: 0, .. }) => true,
+        Err(_) => foreword::looks_like(text.as_bytes()) != Looks::Other,
+        Ok(_) => false,
+    };
+    if is_text && !is_hex { Ok(text.as_bytes().to_owned()) } else { from_hex(text) }
+}
+
+/// A shell's argument can hardly hold a line end, so a line that has none gets the one it must have.
+fn line(text: &str) -> Vec<u8> {
     let line = text.replace("\\r", "\r").replace("\\n", "\n");
     let end = if line.contains('\n') { "" } else { "\r\n" };
-    Ok([line.as_bytes(), end.as_bytes()].concat())
+    [line.as_bytes(), end.as_bytes()].concat()
 }
 
 fn from_hex(text: &str) -> Result<Vec<u8>, Failure> {
@@ -144,7 +156,7 @@ Examples:
   foreword encode --local | foreword decode
   foreword decode --json --file captured.bin
 
-Exit codes: 0 it is a header; 1 it is malformed, or incomplete; 2 there was nothing to look at.";
+Exit codes: 0 it is a header; 1 it is malformed, incomplete, or none; 2 there was nothing to look at.";
 
 #[cfg(test)]
 mod tests {
@@ -155,7 +167,10 @@ mod tests {
         assert_eq!(argument("0d0a", false).expect("hex"), b"\r\n");
         assert_eq!(argument("PROXY UNKNOWN", false).expect("a line"), b"PROXY UNKNOWN\r\n");
         assert_eq!(argument("PROXY UNKNOWN\\r\\nGET", false).expect("a line"), b"PROXY UNKNOWN\r\nGET");
-        assert!(argument("hello", false).is_err());
+        assert_eq!(argument("hello", false).expect("a text"), b"hello");
+        assert_eq!(argument("DELETE / HTTP/1.1", false).expect("a text"), b"DELETE / HTTP/1.1");
+        assert!(argument("0d0a0d0o", false).is_err());
+        assert!(argument("hello", true).is_err());
     }
 
     #[test]

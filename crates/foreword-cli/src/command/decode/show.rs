@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
-use foreword::{Malformed, Version};
+use foreword::{Looks, Malformed, Version};
 use serde::Serialize;
 
 use super::verdict::{Fields, Outcome, Verdict};
@@ -70,8 +70,20 @@ pub(super) fn text(verdict: &Verdict<'_>, bytes: &[u8]) -> String {
             )
         }
         Outcome::Rejected(malformed) => {
-            format!("malformed: {malformed} [{}]\n\n{}", malformed.requirement(), pointed(bytes, malformed))
+            let what = wrong(bytes, verdict.announced.is_some(), malformed);
+            format!("{what} [{}]\n\n{}", malformed.requirement(), pointed(bytes, malformed))
         }
+    }
+}
+
+/// What is wrong. A `POST` begins like a header, too, and is none.
+fn wrong(bytes: &[u8], begins_like_one: bool, malformed: &Malformed) -> String {
+    match foreword::looks_like(bytes) {
+        looks @ (Looks::Http | Looks::Http2Preface | Looks::TlsClientHello) => {
+            format!("no PROXY header: expected one, found {looks}")
+        }
+        _ if begins_like_one => format!("malformed: {malformed}"),
+        _ => format!("no PROXY header: {malformed}"),
     }
 }
 
@@ -182,6 +194,20 @@ mod tests {
             shown(b"\r\n\r\n"),
             "incomplete: nothing is wrong with these 4 bytes, but at least 12 more bytes are needed"
         );
+    }
+
+    #[test]
+    fn what_comes_in_place_of_a_header_is_named() {
+        for (bytes, said) in [
+            (&b"GET / HTTP/1.1"[..], "expected one, found an HTTP request"),
+            (b"POST / HTTP/1.1\r\n", "expected one, found an HTTP request"),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "expected one, found an HTTP/2 preface"),
+            (b"\x16\x03\x01\x00\x05\x01", "expected one, found a TLS ClientHello"),
+            (b"xyz", "byte 0: expected a PROXY header, found `x`"),
+        ] {
+            let shown = shown(bytes);
+            assert!(shown.starts_with(&format!("no PROXY header: {said} [R-")), "{shown}");
+        }
     }
 
     #[test]
