@@ -26,7 +26,11 @@ pub(crate) fn whole(variable: &Variable, text: &str, ignore_case: bool) -> Resul
         Variable::Host => host(text),
         Variable::Path if text == "*" => Ok(text.to_owned()),
         Variable::Path if !text.starts_with('/') => {
-            Err(NeverEqual::new("a path that starts with `/`").hint(format!("did you mean `/{text}`?")))
+            let hint = match text.strip_prefix('*') {
+                Some(end) => format!("write `path.ends_with(\"{end}\")`"),
+                None => format!("did you mean `/{text}`?"),
+            };
+            Err(NeverEqual::new("a path that starts with `/`").hint(hint))
         }
         Variable::Path => path(text, ignore_case),
         Variable::Method => method(text),

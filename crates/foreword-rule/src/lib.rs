@@ -11,6 +11,7 @@
 )]
 
 mod canonical;
+mod doubt;
 mod error;
 mod facts;
 mod index;

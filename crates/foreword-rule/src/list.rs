@@ -141,6 +141,11 @@ impl TextSet {
         if problems.is_empty() { Ok(Self { words }) } else { Err(problems) }
     }
 
+    /// Its words, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.words.iter().map(AsRef::as_ref)
+    }
+
     /// Takes words with none refused, for those written inside a rule, whose variable says what they are.
     pub(crate) fn of<'e>(words: impl IntoIterator<Item = &'e str>) -> Self {
         Self { words: words.into_iter().map(|word| word.as_bytes().into()).collect() }

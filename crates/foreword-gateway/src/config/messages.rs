@@ -525,6 +525,19 @@ fn a_port_that_one_listener_takes_at_one_address_and_another_at_all_is_a_warning
 }
 
 #[test]
+fn a_path_with_a_star_is_a_warning_that_says_what_asks_for_all_below() {
+    let rule = "[[listener.a.rule]]\nwhen = 'path == \"/x/*\"'\nthen = { deny = 403 }\n";
+    let listener = "[listener.a]\nbind = [\"127.0.0.1:80\"]\nmode = \"http\"\ncluster = \"z\"\n";
+    assert_eq!(
+        good(&format!("{listener}{rule}{AROUND}")).plan.warnings,
+        [
+            "foreword.toml:6:9: listener `a`, rule `rule 1`: `*` in `/x/*` stands for itself: only a value with this very letter \
+             fits\nhint: write `path.under(\"/x\")`"
+        ]
+    );
+}
+
+#[test]
 fn what_others_write_for_a_mode_or_a_port_comes_with_our_word_for_it() {
     let file = |bind: &str, mode: &str| {
         told(&format!("[listener.a]\nbind = [\"{bind}\"]\nmode = \"{mode}\"\ncluster = \"z\"\n{AROUND}"))

@@ -140,7 +140,11 @@ fn read_condition(
     if compiled.is_err() && room.lists.asks_broken(text.value) {
         return None;
     }
-    notes.keep(compiled.map_err(|error| text.place.in_rule(&error)))
+    let compiled = notes.keep(compiled.map_err(|error| text.place.in_rule(&error)))?;
+    for doubt in compiled.doubts() {
+        notes.warning(text.place.in_rule(&doubt));
+    }
+    Some(compiled)
 }
 
 fn read_ending(then: &Table<'_, '_>, room: &Room<'_>) -> Option<Ending> {
