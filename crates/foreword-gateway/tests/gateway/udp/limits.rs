@@ -83,8 +83,9 @@ fn ten_thousand_addresses_hold_no_more_flows_than_there_may_be() {
     let received = || metric(&running, "foreword_datagrams_received_total{listener=\"dns\"}");
     let mut sent = 2;
     for source in 0..SOURCES {
-        let [_, b, c, d] = (source as u32).to_be_bytes();
-        let spoofed = UdpSocket::bind((Ipv4Addr::new(127, 100 + b, c, d.max(1)), 0)).unwrap();
+        // Each has an address of its own: two at one address could be given one port, and be one flow.
+        let (c, d) = ((source / 250) as u8, (source % 250) as u8 + 1);
+        let spoofed = UdpSocket::bind((Ipv4Addr::new(127, 100, c, d), 0)).unwrap();
         spoofed.send_to(b"flood", address).unwrap();
         sent += 1;
         // Fewer than the kernel keeps for a gateway that is behind.
