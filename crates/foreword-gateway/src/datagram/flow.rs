@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::Hall;
-use super::fault::{Fault, TooLarge};
+use super::dropping::{Dropping, TooLarge};
 use super::flows::FlowKey;
 use super::incoming::Ends;
 use super::outgoing::{Outgoing, failed, is_short_of_room, is_too_large};
@@ -109,20 +109,20 @@ pub(super) struct Decided<'d> {
 }
 
 /// Finds out where a client's flow goes, and by which rule.
-pub(super) fn decide<'d>(listener: &'d Listener, client: &Client) -> Result<Decided<'d>, Fault<'d>> {
+pub(super) fn decide<'d>(listener: &'d Listener, client: &Client) -> Result<Decided<'d>, Dropping<'d>> {
     let facts = ConnectionFacts { client, tls: None, hello: None };
     let mut seats = Vec::new();
     let mut ask = |bound: &Bound| bound.ask(&facts, || Instant::now().into_std(), &mut seats);
     for bound in &listener.bounds {
-        ask(bound).map_err(|over| Fault::Limited { rule: None, over })?;
+        ask(bound).map_err(|over| Dropping::Limited { rule: None, over })?;
     }
     let mut terms = Terms::default();
     let decision = listener.rules.decide(&facts, ask, &mut |change| change.tell(&mut terms));
     let rule = decision.rule.map(|rule| &*rule.name);
     match (decision.ending, decision.over) {
         (Ending::Forward(cluster), _) => Ok(Decided { cluster, rule, terms, seats }),
-        (_, Some(over)) => Err(Fault::Limited { rule, over }),
-        _ => Err(Fault::Rule { rule }),
+        (_, Some(over)) => Err(Dropping::Limited { rule, over }),
+        _ => Err(Dropping::Rule { rule }),
     }
 }
 
@@ -133,7 +133,7 @@ impl Flow {
         served: &Rc<Served>,
         opening: Opening,
         decided: Decided<'_>,
-    ) -> Result<Rc<Self>, Fault<'d>> {
+    ) -> Result<Rc<Self>, Dropping<'d>> {
         let Opening { key, names, ends, client, carried_back, places } = opening;
         let Decided { cluster, rule, terms, seats } = decided;
         let unique_id = OnceCell::new();
@@ -196,12 +196,12 @@ impl Flow {
     }
 
     /// Sends a datagram of the client's.
-    pub(super) fn send<'d>(&self, payload: &[u8]) -> Result<Sent, Fault<'d>> {
+    pub(super) fn send<'d>(&self, payload: &[u8]) -> Result<Sent, Dropping<'d>> {
         if self.has_ended() {
             return Ok(Sent::EndpointGone);
         }
         if self.refuses_header && begins_like_a_header(payload) {
-            return Err(Fault::Inner);
+            return Err(Dropping::Inner);
         }
         match self.outgoing.send(payload) {
             Ok(sent) => {
@@ -217,9 +217,9 @@ impl Flow {
                 Ok(Sent::Yes)
             }
             Err(error) if is_too_large(&error) => {
-                Err(Fault::TooLarge(self.outgoing.too_large(payload.len())))
+                Err(Dropping::TooLarge(self.outgoing.too_large(payload.len())))
             }
-            Err(error) if is_short_of_room(&error) => Err(Fault::Unsent(error)),
+            Err(error) if is_short_of_room(&error) => Err(Dropping::Unsent(error)),
             Err(error) => {
                 self.fail(error);
                 Ok(Sent::EndpointGone)
@@ -301,13 +301,13 @@ impl Flow {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Taken::All),
                 // A router sent back what went before.
                 Err(error) if is_too_large(&error) => {
-                    hall.drop_answer(self, &Fault::TooLarge(self.outgoing.too_large(0)));
+                    hall.drop_answer(self, &Dropping::TooLarge(self.outgoing.too_large(0)));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             let Some(skip) = self.outgoing.header_of_answer(answer.payload(0, len)) else {
-                hall.drop_answer(self, &Fault::Answer { endpoint: self.outgoing.endpoint(), bytes: len });
+                hall.drop_answer(self, &Dropping::Answer { endpoint: self.outgoing.endpoint(), bytes: len });
                 continue;
             };
             let contents = match &self.carried_back {
@@ -337,9 +337,9 @@ impl Flow {
             Ok(()) => self.note(|record| record.datagram_sent(contents.len() as u64)),
             Err(error) if is_too_large(&error) => {
                 let too_large = TooLarge { to: self.key.peer, payload: contents.len(), header: 0, mtu: None };
-                hall.drop_answer(self, &Fault::TooLarge(too_large));
+                hall.drop_answer(self, &Dropping::TooLarge(too_large));
             }
-            Err(error) => hall.drop_answer(self, &Fault::Unsent(error)),
+            Err(error) => hall.drop_answer(self, &Dropping::Unsent(error)),
         }
     }
 }

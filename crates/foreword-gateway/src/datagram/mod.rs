@@ -3,7 +3,7 @@
 //! Nothing here waits for a datagram's sake: one that cannot go on at once is dropped and counted, as a router would.
 
 mod buffers;
-mod fault;
+mod dropping;
 mod flow;
 mod flows;
 mod idlest;
@@ -22,12 +22,12 @@ use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
 
 pub(crate) use self::buffers::Buffers;
-pub(crate) use self::fault::Fault;
+pub(crate) use self::dropping::Dropping;
 use self::flow::{Flow, Opening, Places, Sent};
 use self::flows::{FlowKey, Flows};
 pub(crate) use self::incoming::Ends;
 use self::incoming::{Arrived, Incoming};
-pub(crate) use self::said::{Told, read};
+pub(crate) use self::said::{Said, read};
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::{Present, Worker};
 use crate::observe::counters::{Dropped, count};
@@ -126,7 +126,7 @@ impl Hall {
         let forwarded = catch_unwind(AssertUnwindSafe(|| self.forward(&served, arrived)));
         match forwarded {
             Ok(Ok(())) => {}
-            Ok(Err(fault)) => tell(&served, &arrived.ends(), || client_of(&served, arrived), &fault),
+            Ok(Err(dropping)) => tell(&served, &arrived.ends(), || client_of(&served, arrived), &dropping),
             Err(_) => {
                 tracing::error!("a datagram panicked; the others go on [{}]", Code::Panicked);
                 count(&served.journal.counters().dropped, Dropped::Panicked as usize);
@@ -135,24 +135,28 @@ impl Hall {
         }
     }
 
-    fn forward<'d>(self: &Rc<Self>, served: &'d Rc<Served>, arrived: &Arrived<'d>) -> Result<(), Fault<'d>> {
+    fn forward<'d>(
+        self: &Rc<Self>,
+        served: &'d Rc<Served>,
+        arrived: &Arrived<'d>,
+    ) -> Result<(), Dropping<'d>> {
         let listener = &served.listener;
         let first_only = listener.header.datagrams == DatagramHeaders::First;
         if first_only && let Some(flow) = self.flows.get(&FlowKey::of_peer(arrived)) {
             return self.forward_in(&flow, served, arrived);
         }
-        let told = read(listener, &arrived.ends(), arrived.bytes)?;
-        let key = if first_only { FlowKey::of_peer(arrived) } else { FlowKey::new(arrived, told.names()) };
+        let said = read(listener, &arrived.ends(), arrived.bytes)?;
+        let key = if first_only { FlowKey::of_peer(arrived) } else { FlowKey::new(arrived, said.names()) };
         if let Some(flow) = self.flows.get(&key) {
-            if flow.send(told.payload)? == Sent::Yes {
+            if flow.send(said.payload)? == Sent::Yes {
                 self.flows.touch(&flow);
                 return Ok(());
             }
             // Its endpoint is gone. Nothing was sent, so the datagram may begin anew with another one.
             self.flows.remove(&flow);
         }
-        let flow = self.open(served, key, arrived, &told)?;
-        if flow.send(told.payload)? == Sent::EndpointGone {
+        let flow = self.open(served, key, arrived, &said)?;
+        if flow.send(said.payload)? == Sent::EndpointGone {
             count(&served.journal.counters().dropped, Dropped::Endpoint as usize);
         }
         Ok(())
@@ -167,7 +171,7 @@ impl Hall {
         flow: &Rc<Flow>,
         served: &'d Served,
         arrived: &Arrived<'d>,
-    ) -> Result<(), Fault<'d>> {
+    ) -> Result<(), Dropping<'d>> {
         // A plan may have taken its trust back since the flow began (R-UDP-11).
         said::still_welcome(&served.listener, &arrived.ends())?;
         let payload = match said::header_again(&served.listener, arrived.bytes) {
@@ -176,7 +180,7 @@ impl Hall {
             Some(_) => {
                 flow.end_quietly();
                 self.flows.remove(flow);
-                return Err(Fault::SecondHeader);
+                return Err(Dropping::SecondHeader);
             }
         };
         match flow.send(payload)? {
@@ -196,17 +200,17 @@ impl Hall {
         served: &'d Rc<Served>,
         key: FlowKey,
         arrived: &Arrived<'d>,
-        told: &Told<'d>,
-    ) -> Result<Rc<Flow>, Fault<'d>> {
+        said: &Said<'d>,
+    ) -> Result<Rc<Flow>, Dropping<'d>> {
         if self.closed.get() {
-            return Err(Fault::Draining);
+            return Err(Dropping::Draining);
         }
         let ends = arrived.ends();
-        let client = told.client(&ends)?;
+        let client = said.client(&ends)?;
         let decided = flow::decide(&served.listener, &client)?;
         let places = self.admit(served)?;
-        let carried_back = told.carried_back().map(|spp| spp.encode());
-        let opening = Opening { key, names: told.names(), ends, client, carried_back, places };
+        let carried_back = said.carried_back().map(|spp| spp.encode());
+        let opening = Opening { key, names: said.names(), ends, client, carried_back, places };
         let flow = Flow::open(&self.worker, served, opening, decided)?;
         self.flows.insert(&flow);
         spawn_local(flow::run(Rc::clone(&flow), Rc::clone(self), self.worker.enter()));
@@ -214,38 +218,41 @@ impl Hall {
     }
 
     /// Takes a place for one more flow. Where there is none, the idlest of those that nobody has proven makes room.
-    fn admit<'d>(&self, served: &Served) -> Result<Places, Fault<'d>> {
+    fn admit<'d>(&self, served: &Served) -> Result<Places, Dropping<'d>> {
         let limit = Some(served.listener.max.flows);
         let full = match served.post.admit(limit) {
             Ok(places) => return Ok(places),
             Err(full) => full,
         };
-        let Some(idlest) = self.flows.idlest() else { return Err(Fault::Full(full)) };
+        let Some(idlest) = self.flows.idlest() else { return Err(Dropping::Full(full)) };
         idlest.evict(&full);
         self.flows.remove(&idlest);
-        served.post.admit(limit).map_err(Fault::Full)
+        served.post.admit(limit).map_err(Dropping::Full)
     }
 
     /// Counts an answer that is dropped, and says why.
-    fn drop_answer(&self, flow: &Flow, fault: &Fault<'_>) {
-        tell(flow.served(), flow.ends(), || flow.client(), fault);
+    fn drop_answer(&self, flow: &Flow, dropping: &Dropping<'_>) {
+        tell(flow.served(), flow.ends(), || flow.client(), dropping);
     }
 }
 
 /// Whom a datagram is from, as far as its header may be believed.
 fn client_of(served: &Served, arrived: &Arrived<'_>) -> Option<ClientAddr> {
     let ends = arrived.ends();
-    let told = read(&served.listener, &ends, arrived.bytes).ok()?;
-    Some(told.client(&ends).ok()?.address)
+    let said = read(&served.listener, &ends, arrived.bytes).ok()?;
+    Some(said.client(&ends).ok()?.address)
 }
 
 /// Counts a datagram that is dropped, and tells of it as often as may be.
-fn tell(served: &Served, ends: &Ends, client: impl FnOnce() -> Option<ClientAddr>, fault: &Fault<'_>) {
+fn tell(served: &Served, ends: &Ends, client: impl FnOnce() -> Option<ClientAddr>, dropping: &Dropping<'_>) {
     let journal = &served.journal;
-    count(&journal.counters().dropped, fault.cause() as usize);
-    if let Some(code) = fault.code() {
-        let refusal =
-            Refusal { requirement: fault.requirement(), trust: fault.trust(), ..Refusal::new(code, fault) };
+    count(&journal.counters().dropped, dropping.cause() as usize);
+    if let Some(code) = dropping.code() {
+        let refusal = Refusal {
+            requirement: dropping.requirement(),
+            trust: dropping.trust(),
+            ..Refusal::new(code, dropping)
+        };
         journal.refused_between(&ends.peer, &ends.local, client().as_ref(), &refusal);
     }
 }

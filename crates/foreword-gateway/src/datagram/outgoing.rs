@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::fault::{Fault, TooLarge};
+use super::dropping::{Dropping, TooLarge};
 use crate::policy::cluster::{Cluster, SendHeader};
 use crate::policy::facts::ConnectionFacts;
 use crate::upstream::connect::{ConnectError, introduction};
@@ -46,11 +46,11 @@ impl Outgoing {
         cluster: &Arc<Cluster>,
         client: &Client,
         unique_id: &OnceCell<Box<[u8]>>,
-    ) -> Result<(Chosen, Self), Fault<'d>> {
-        let (chosen, socket) = choose(endpoints, cluster, client).map_err(Fault::Connect)?;
+    ) -> Result<(Chosen, Self), Dropping<'d>> {
+        let (chosen, socket) = choose(endpoints, cluster, client).map_err(Dropping::Connect)?;
         let endpoint =
-            socket.peer_addr().map_err(|source| Fault::Connect(failed(chosen.address(), source)))?;
-        let header = head(cluster, &chosen, client, unique_id).map_err(Fault::Connect)?;
+            socket.peer_addr().map_err(|source| Dropping::Connect(failed(chosen.address(), source)))?;
+        let header = head(cluster, &chosen, client, unique_id).map_err(Dropping::Connect)?;
         Ok((chosen, Self { socket, endpoint, header, introduced: Cell::new(false) }))
     }
 

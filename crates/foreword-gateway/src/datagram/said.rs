@@ -7,13 +7,13 @@ use foreword::{
     Addresses, Client, Header, ParseBuf, Parser, Signature, Trust, TrustedProxy, Verdict, signature,
 };
 
-use super::fault::Fault;
+use super::dropping::Dropping;
 use super::incoming::Ends;
 use crate::plan::{DatagramHeaders, Listener, UnknownHeader};
 
 /// What a datagram says, and on whose word.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'d> {
+pub(crate) struct Said<'d> {
     /// What is forwarded.
     pub(crate) payload: &'d [u8],
     word: Word<'d>,
@@ -43,19 +43,23 @@ pub(crate) enum Names {
 }
 
 /// Reads whose a datagram is. The peer alone decides whether a header is due; its bytes never do (R-UDP-11).
-pub(crate) fn read<'d>(listener: &'d Listener, ends: &Ends, bytes: &'d [u8]) -> Result<Told<'d>, Fault<'d>> {
-    let Some(trust) = &listener.trust else { return Ok(Told { payload: bytes, word: Word::Peer }) };
+pub(crate) fn read<'d>(
+    listener: &'d Listener,
+    ends: &Ends,
+    bytes: &'d [u8],
+) -> Result<Said<'d>, Dropping<'d>> {
+    let Some(trust) = &listener.trust else { return Ok(Said { payload: bytes, word: Word::Peer }) };
     match judge(trust, ends)? {
         Verdict::Proxy(proxy) => read_header(listener, proxy, true, bytes),
         Verdict::Either(proxy) => read_header(listener, proxy, false, bytes),
         // Who may not send one and does would have its own word believed by whoever reads next.
-        Verdict::Direct(Some(group)) if begins_like_a_header(bytes) => Err(Fault::Forbidden { group }),
-        Verdict::Direct(_) | Verdict::Stranger => Ok(Told { payload: bytes, word: Word::Peer }),
+        Verdict::Direct(Some(group)) if begins_like_a_header(bytes) => Err(Dropping::Forbidden { group }),
+        Verdict::Direct(_) | Verdict::Stranger => Ok(Said { payload: bytes, word: Word::Peer }),
     }
 }
 
 /// Whether the peer of a flow would be taken in today.
-pub(super) fn still_welcome<'d>(listener: &'d Listener, ends: &Ends) -> Result<(), Fault<'d>> {
+pub(super) fn still_welcome<'d>(listener: &'d Listener, ends: &Ends) -> Result<(), Dropping<'d>> {
     listener.trust.as_ref().map_or(Ok(()), |trust| judge(trust, ends).map(|_| ()))
 }
 
@@ -65,9 +69,9 @@ pub(super) fn header_again<'d>(listener: &Listener, bytes: &'d [u8]) -> Option<(
     Some((names_of(&header), bytes.get(len..)?))
 }
 
-fn judge<'d>(trust: &'d Trust, ends: &Ends) -> Result<Verdict<'d>, Fault<'d>> {
+fn judge<'d>(trust: &'d Trust, ends: &Ends) -> Result<Verdict<'d>, Dropping<'d>> {
     match trust.judge(&ends.peer) {
-        Verdict::Stranger => Err(Fault::Stranger { trust, peer: ends.peer }),
+        Verdict::Stranger => Err(Dropping::Stranger { trust, peer: ends.peer }),
         verdict => Ok(verdict),
     }
 }
@@ -77,34 +81,34 @@ fn read_header<'d>(
     proxy: TrustedProxy<'d>,
     due: bool,
     bytes: &'d [u8],
-) -> Result<Told<'d>, Fault<'d>> {
+) -> Result<Said<'d>, Dropping<'d>> {
     let group = proxy.group();
-    let itself = Told { payload: bytes, word: Word::Proxy(proxy) };
+    let itself = Said { payload: bytes, word: Word::Proxy(proxy) };
     if listener.header.datagrams == DatagramHeaders::Spp {
         return match Spp::parse(bytes) {
             Ok((spp, len)) => Ok(behind(bytes, len, Word::Simple { proxy, spp })),
             Err(_) if !due => Ok(itself),
-            Err(malformed) => Err(Fault::NotSimple { malformed, bytes, group }),
+            Err(malformed) => Err(Dropping::NotSimple { malformed, bytes, group }),
         };
     }
     let parser = listener.header.parser;
     let (header, len) = match parser.parse_datagram(bytes) {
         Ok(read) => read,
         Err(malformed) if begins_like_a_header(bytes) => {
-            return Err(Fault::Malformed { malformed, bytes, group });
+            return Err(Dropping::Malformed { malformed, bytes, group });
         }
         Err(_) if !due => return Ok(itself),
-        Err(_) => return Err(Fault::NoHeader { bytes, group, in_first: listener.header.datagrams }),
+        Err(_) => return Err(Dropping::NoHeader { bytes, group, in_first: listener.header.datagrams }),
     };
     if listener.header.unknown == UnknownHeader::Reject && header.is_unknown() {
-        return Err(Fault::Unknown { command: header.command, group });
+        return Err(Dropping::Unknown { command: header.command, group });
     }
     let head = bytes.get(..len).unwrap_or_default();
     Ok(behind(bytes, len, Word::Header { proxy, header, bytes: head, parser }))
 }
 
-fn behind<'d>(bytes: &'d [u8], len: usize, word: Word<'d>) -> Told<'d> {
-    Told { payload: bytes.get(len..).unwrap_or_default(), word }
+fn behind<'d>(bytes: &'d [u8], len: usize, word: Word<'d>) -> Said<'d> {
+    Said { payload: bytes.get(len..).unwrap_or_default(), word }
 }
 
 /// Whether the bytes can be nothing but a header.
@@ -112,7 +116,7 @@ pub(super) fn begins_like_a_header(bytes: &[u8]) -> bool {
     signature(bytes) == Signature::Whole
 }
 
-impl<'d> Told<'d> {
+impl<'d> Said<'d> {
     /// Whom the header names.
     pub(super) fn names(&self) -> Names {
         match &self.word {
@@ -123,7 +127,7 @@ impl<'d> Told<'d> {
     }
 
     /// The client, if the header names one that can be.
-    pub(crate) fn client(&self, ends: &Ends) -> Result<Client, Fault<'d>> {
+    pub(crate) fn client(&self, ends: &Ends) -> Result<Client, Dropping<'d>> {
         let (proxy, introduced) = match self.word {
             Word::Peer => return Ok(Client::direct(ends.peer, ends.local)),
             Word::Proxy(proxy) => return Ok(proxy.direct(ends.local)),
@@ -134,7 +138,7 @@ impl<'d> Told<'d> {
                 Ok(ParseBuf::Incomplete { .. }) | Err(_) => return Ok(proxy.direct(ends.local)),
             },
         };
-        introduced.map_err(|claim| Fault::Claim { claim, group: proxy.group() })
+        introduced.map_err(|claim| Dropping::Claim { claim, group: proxy.group() })
     }
 
     /// The header that answers carry back to a proxy which speaks the Simple Proxy Protocol.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connecting::{Connecting, Limit};
 use super::endpoints::Address;
 use super::handshake::Shaking;
-use super::header::{Introduced, Told, header};
+use super::header::{Introduced, Omission, header};
 use super::witness::Witness;
 use crate::alarm::patience::{Over, Patience};
 use crate::policy::cluster::{Cluster, EndpointTls};
@@ -226,8 +226,8 @@ pub(crate) fn introduction(
     Ok(made.map(|made| {
         if !made.left_out.is_empty() {
             let left_out = &made.left_out;
-            let told = Told { left_out, max: cluster.max_header, client: &who.client.address };
-            chosen.account.tlvs_left_out(left_out.without_room, left_out.unfit, &told);
+            let omission = Omission { left_out, max: cluster.max_header, client: &who.client.address };
+            chosen.account.tlvs_left_out(left_out.without_room, left_out.unfit, &omission);
         }
         made.bytes
     }))

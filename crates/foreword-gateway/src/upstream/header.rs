@@ -85,13 +85,13 @@ impl LeftOut {
 
 /// Says what was left out of a header, and why.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct Omission<'a> {
     pub(crate) left_out: &'a LeftOut,
     pub(crate) max: usize,
     pub(crate) client: &'a ClientAddr,
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Omission<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LeftOut { without_room, lacking, misfits, .. } = self.left_out;
         write!(f, "the header of {}: {}", self.client, misfits.join("; "))?;
@@ -442,7 +442,7 @@ mod tests {
         // 28 of addresses, 13 of ours, 7 of the checksum: 59 are left, and the first of theirs needs 53 of them.
         assert_eq!(tlvs(&bytes).iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [0xe0, 0xe1, 0x03]);
         assert_eq!(bytes.len(), 101);
-        let told = Told { left_out: &left_out, max: 107, client: &client.address };
+        let told = Omission { left_out: &left_out, max: 107, client: &client.address };
         assert_eq!(
             told.to_string(),
             "the header of 203.0.113.7:1234: expected at most 107 bytes, found no room left for 0xE2 (20 bytes), \
@@ -461,7 +461,7 @@ mod tests {
         let client = from_inet(&tlvs);
         let (_, left_out) = made(&cluster("send_header = \"v2\"\npass_tlvs = \"all\""), &client, None);
         assert_eq!(left_out.without_room, 29);
-        let told = Told { left_out: &left_out, max: 536, client: &client.address }.to_string();
+        let told = Omission { left_out: &left_out, max: 536, client: &client.address }.to_string();
         assert!(told.ends_with(", 0xE5 (300 bytes) and 13 more"), "{told}");
     }
 
@@ -477,7 +477,7 @@ mod tests {
             [(0xe1, b"203.0.113.7 \0\xff"), (0xe2, b"\0\xff"), (0xe0, b"\0\0\0\0\0\0\0\x4d")];
         assert!(tlvs(&bytes).iter().map(|(kind, value)| (*kind, &value[..])).eq(expected));
         assert_eq!(
-            Told { left_out: &left_out, max: 536, client: &client.address }.to_string(),
+            Omission { left_out: &left_out, max: 536, client: &client.address }.to_string(),
             "the header of 203.0.113.7:1234: expected a number from 0 to 4294967295, found 12 bytes for azure.link_id"
         );
         let (bytes, left_out) = made(&cluster, &from_inet(&[(0x05, b"7")]), Some(&tls()));

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::connect::{ConnectError, introduction, open};
 use super::header::Introduced;
-use super::streams::{self, Key, Multiplexed, Streams, Told};
+use super::streams::{self, FarEnd, Key, Multiplexed, Streams};
 use super::witness::Witness;
 use crate::alarm::Alarms;
 use crate::alarm::patience::Patience;
@@ -145,8 +145,8 @@ async fn connect(
         return Err(failed(io::Error::other("expected it to agree on `h2` by ALPN, found that it does not")));
     }
     let times = &cluster.timeout;
-    let told = Told { address: witness.address().clone(), account: Rc::clone(&witness.account) };
-    let begun = Multiplexed::begin(upstream, times.idle, times.response, told);
+    let far_end = FarEnd { address: witness.address().clone(), account: Rc::clone(&witness.account) };
+    let begun = Multiplexed::begin(upstream, times.idle, times.response, far_end);
     match timeout(times.connect, begun).await {
         Ok(begun) => begun.map_err(|error| failed(io::Error::other(error))),
         Err(_) => Err(failed(io::ErrorKind::TimedOut.into())),

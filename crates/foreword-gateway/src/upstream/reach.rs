@@ -131,15 +131,15 @@ async fn wait(
         return Err(ConnectError::QueueFull { cluster: cluster.name.clone(), most: cluster.max.queue });
     };
     attempts.rank = Some(queued.waiting.rank);
-    let mut place = Place { queued, begun: Instant::now(), told, has_stayed: false };
-    let outcome = place.turn(endpoints, cluster, attempts, none_left).await;
-    place.has_stayed = true;
+    let mut in_line = InLine { queued, begun: Instant::now(), told, has_stayed: false };
+    let outcome = in_line.turn(endpoints, cluster, attempts, none_left).await;
+    in_line.has_stayed = true;
     outcome
 }
 
 /// A place in the line. How long it was held is told when it is given up, and counted if nobody waited for its turn any more: the
 /// client had left, or a drain was over.
-struct Place<'t, F: FnMut(Attempt<'_>)> {
+struct InLine<'t, F: FnMut(Attempt<'_>)> {
     queued: Queued,
     begun: Instant,
     told: &'t mut F,
@@ -147,7 +147,7 @@ struct Place<'t, F: FnMut(Attempt<'_>)> {
     has_stayed: bool,
 }
 
-impl<F: FnMut(Attempt<'_>)> Place<'_, F> {
+impl<F: FnMut(Attempt<'_>)> InLine<'_, F> {
     async fn turn(
         &self,
         endpoints: &Endpoints,
@@ -186,7 +186,7 @@ impl<F: FnMut(Attempt<'_>)> Place<'_, F> {
     }
 }
 
-impl<F: FnMut(Attempt<'_>)> Drop for Place<'_, F> {
+impl<F: FnMut(Attempt<'_>)> Drop for InLine<'_, F> {
     fn drop(&mut self) {
         (self.told)(Attempt::Waited(self.begun.elapsed()));
         if !self.has_stayed {

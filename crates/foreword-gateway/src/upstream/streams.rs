@@ -104,7 +104,7 @@ impl Multiplexed {
         stream: impl Duplex + 'static,
         idle: Duration,
         patience: Duration,
-        endpoint: Told,
+        endpoint: FarEnd,
     ) -> Result<Self, h2::Error> {
         let budget = Rc::new(Budget::of_endpoint());
         let (requests, connection) = Builder::new()
@@ -175,12 +175,12 @@ impl Drop for Turn {
 
 /// Whom a connection leads to, and where it is told what became of it.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct FarEnd {
     pub(crate) address: Address,
     pub(crate) account: Rc<ClusterAccount>,
 }
 
-impl Told {
+impl FarEnd {
     /// Whoever has a request on the connection is told there that it ended; why, is told here, where it was the endpoint's doing.
     fn ended(&self, outcome: Result<(), h2::Error>, budget: &Budget) {
         let told = match (budget.end(), outcome) {
@@ -204,7 +204,7 @@ async fn drive<S: Duplex>(
     budget: Rc<Budget>,
     state: Rc<State>,
     idle: Duration,
-    endpoint: Told,
+    endpoint: FarEnd,
 ) {
     let unused = async {
         loop {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use foreword::{ClaimRefused, Command, Fault as Broken, Group, Looks, Malformed, PeerAddr, Trust, Version};
+use foreword::{ClaimRefused, Command, Fault, Group, Looks, Malformed, PeerAddr, Trust, Version};
 
 use crate::admission::Full;
 use crate::observe::counters::Dropped;
@@ -15,7 +15,7 @@ use crate::upstream::connect::ConnectError;
 
 /// Why a datagram goes no further.
 #[derive(Debug)]
-pub(crate) enum Fault<'d> {
+pub(crate) enum Dropping<'d> {
     /// A peer that no trust group of the listener holds. Nothing of it was read.
     Stranger { trust: &'d Trust, peer: PeerAddr },
     /// No header where one is due.
@@ -62,7 +62,7 @@ pub(crate) struct TooLarge {
     pub(super) mtu: Option<u32>,
 }
 
-impl Fault<'_> {
+impl Dropping<'_> {
     /// Under what it is counted.
     pub(super) fn cause(&self) -> Dropped {
         match self {
@@ -95,8 +95,8 @@ impl Fault<'_> {
                 _ => Code::BytesForHeader,
             },
             Self::Malformed { malformed, bytes, .. } => match (malformed.fault(), version(bytes)) {
-                (Broken::HeaderTooLong { .. }, _) => Code::HeaderTooLong,
-                (Broken::Checksum { .. } | Broken::ChecksumMissing, _) => Code::HeaderChecksum,
+                (Fault::HeaderTooLong { .. }, _) => Code::HeaderTooLong,
+                (Fault::Checksum { .. } | Fault::ChecksumMissing, _) => Code::HeaderChecksum,
                 (_, Version::One) => Code::MalformedV1,
                 (_, Version::Two) => Code::MalformedV2,
             },
@@ -151,7 +151,7 @@ fn version(bytes: &[u8]) -> Version {
     Version::announced(bytes).unwrap_or(Version::One)
 }
 
-impl fmt::Display for Fault<'_> {
+impl fmt::Display for Dropping<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stranger { trust, peer } => {
