@@ -12,14 +12,17 @@ mod outgoing;
 mod said;
 
 use std::cell::Cell;
+use std::io;
 use std::net::UdpSocket;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use foreword::ClientAddr;
 use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
+use tokio::time::{Instant, sleep};
 
 pub(crate) use self::buffers::Buffers;
 pub(crate) use self::dropping::Dropping;
@@ -58,6 +61,7 @@ pub(crate) async fn serve(
         flows: Flows::default(),
         closed: Cell::default(),
         closing: Notify::new(),
+        trouble: Trouble::default(),
     });
     let mut closing = pin!(hall.door.closing());
     loop {
@@ -74,9 +78,15 @@ pub(crate) async fn serve(
             tracing::error!("listener `{}` is read no more: {error}", hall.door.served().listener.name);
             break;
         }
-        hall.take_in();
-        // However fast they come, whoever else lives on this worker gets a turn.
-        yield_now().await;
+        match hall.take_in() {
+            // However fast they come, whoever else lives on this worker gets a turn.
+            Ok(()) => yield_now().await,
+            Err(error) => {
+                hall.trouble.tell(&hall.door.served().listener.name, &error);
+                // What lasts would come up again at once.
+                sleep(PAUSE).await;
+            }
+        }
     }
 }
 
@@ -89,6 +99,7 @@ pub(crate) struct Hall {
     flows: Flows,
     closed: Cell<bool>,
     closing: Notify,
+    trouble: Trouble,
 }
 
 impl Hall {
@@ -106,11 +117,16 @@ impl Hall {
     }
 
     /// Takes in what is there, up to a measure.
-    fn take_in(self: &Rc<Self>) {
+    ///
+    /// # Errors
+    /// Why nothing can be taken in, though something is there.
+    fn take_in(self: &Rc<Self>) -> io::Result<()> {
         for _ in 0..BATCHES_AT_ONCE {
             let mut batch = self.buffers.batch.borrow_mut();
             match self.incoming.receive(&mut batch) {
-                Ok(0) | Err(_) => return,
+                Ok(0) => return Ok(()),
+                Err(error) if says_nothing_of_the_socket(&error) => return Ok(()),
+                Err(error) => return Err(error),
                 Ok(count) => {
                     for arrived in batch.arrived(count, self.incoming.local()) {
                         self.welcome(&arrived);
@@ -118,6 +134,7 @@ impl Hall {
                 }
             }
         }
+        Ok(())
     }
 
     /// Forwards one datagram, or drops it. A panic costs that datagram, and nobody else's.
@@ -257,5 +274,69 @@ fn tell(served: &Served, ends: &Ends, client: impl FnOnce() -> Option<ClientAddr
     }
 }
 
+/// What keeps datagrams from being read: told when it comes up, then once a minute.
+#[derive(Default)]
+struct Trouble(Cell<Option<Instant>>);
+
+impl Trouble {
+    fn tell(&self, listener: &str, error: &io::Error) {
+        if self.is_due(Instant::now()) {
+            tracing::error!(
+                "listener `{listener}`: expected to read datagrams, found: {error}; trying again every {} ms",
+                PAUSE.as_millis()
+            );
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let is_due = self.0.get().is_none_or(|told| now.duration_since(told) >= A_MINUTE);
+        if is_due {
+            self.0.set(Some(now));
+        }
+        is_due
+    }
+}
+
+/// Whether nothing was there, or what a router has sent back of an answer.
+fn says_nothing_of_the_socket(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Short enough that the kernel keeps most of what comes meanwhile, long enough to cost nothing.
+const PAUSE: Duration = Duration::from_millis(100);
+const A_MINUTE: Duration = Duration::from_secs(60);
+
 /// So many batches are a few hundred microseconds of work.
 const BATCHES_AT_ONCE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn what_keeps_datagrams_from_being_read_is_told_once_a_minute() {
+        let (trouble, begin) = (Trouble::default(), Instant::now());
+        let told = (0..1_200).filter(|&tenth| trouble.is_due(begin + PAUSE * tenth)).count();
+        assert_eq!(told, 2);
+    }
+
+    #[test]
+    fn an_empty_socket_and_what_a_peer_sends_back_are_no_reason_to_pause() {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        for errno in [Errno::AGAIN, Errno::INTR, Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NETUNREACH] {
+            assert!(says_nothing_of_the_socket(&error(errno)), "{errno}");
+        }
+        for errno in [Errno::NOMEM, Errno::NOBUFS, Errno::BADF, Errno::IO] {
+            assert!(!says_nothing_of_the_socket(&error(errno)), "{errno}");
+        }
+    }
+}
