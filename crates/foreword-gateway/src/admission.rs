@@ -2,6 +2,7 @@
 
 pub(crate) mod awaited;
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -89,6 +90,21 @@ pub(crate) struct Full {
     pub(crate) limit: usize,
     /// Whether that is the listener's limit, or that of the process.
     pub(crate) of_listener: bool,
+}
+
+/// The same where it is a flow that there is no room for.
+pub(crate) struct FullOfFlows<'f>(pub(crate) &'f Full);
+
+impl fmt::Display for FullOfFlows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Full { limit, of_listener } = self.0;
+        let what = if *of_listener {
+            "flows here (max.flows)"
+        } else {
+            "connections and flows in all (RLIMIT_NOFILE)"
+        };
+        write!(f, "expected at most {limit} {what}, found one more")
+    }
 }
 
 /// One of those who are counted.

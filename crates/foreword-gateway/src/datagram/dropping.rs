@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use foreword::{ClaimRefused, Command, Fault, Group, Looks, Malformed, PeerAddr, Trust, Version};
 
-use crate::admission::Full;
+use crate::admission::{Full, FullOfFlows};
 use crate::observe::counters::Dropped;
 use crate::plan::DatagramHeaders;
 use crate::policy::bound::Over;
@@ -192,13 +192,7 @@ impl fmt::Display for Dropping<'_> {
             Self::Rule { rule: None } => f.write_str("no rule of the listener takes this datagram"),
             Self::Limited { rule: Some(rule), over } => write!(f, "rule `{rule}` {over}"),
             Self::Limited { rule: None, over } => write!(f, "the listener {over}"),
-            Self::Full(Full { limit, of_listener: true }) => {
-                write!(f, "expected at most {limit} flows here (max.flows), found one more and none that may go")
-            }
-            Self::Full(Full { limit, of_listener: false }) => write!(
-                f,
-                "expected at most {limit} connections and flows in all (RLIMIT_NOFILE), found one more and none that may go"
-            ),
+            Self::Full(full) => write!(f, "{} and none that may go", FullOfFlows(full)),
             Self::Draining => f.write_str("no new flows while the gateway lets go"),
             Self::Connect(error) => error.fmt(f),
             Self::TooLarge(too_large) => too_large.fmt(f),

@@ -18,7 +18,7 @@ use super::flows::FlowKey;
 use super::incoming::Ends;
 use super::outgoing::{Outgoing, failed, is_short_of_room, is_too_large};
 use super::said::{Names, begins_like_a_header};
-use crate::admission::{Full, Place};
+use crate::admission::{Full, FullOfFlows, Place};
 use crate::connection::door::Served;
 use crate::connection::error::{self, ServeError};
 use crate::connection::note_client;
@@ -239,10 +239,7 @@ impl Flow {
 
     /// Ends it to make room.
     pub(super) fn evict(&self, full: &Full) {
-        let Full { limit, of_listener } = *full;
-        let limits = if of_listener { "here (max.flows)" } else { "in all (RLIMIT_NOFILE)" };
-        let told =
-            format_args!("expected at most {limit} flows {limits}, found one more: the idlest makes room");
+        let told = format_args!("{}: the idlest makes room", FullOfFlows(full));
         self.close(Outcome::Refused(Refusal::new(Code::FlowLimit, &told)));
     }
 

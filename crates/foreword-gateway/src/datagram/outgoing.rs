@@ -60,12 +60,7 @@ impl Outgoing {
 
     /// Sends a datagram as a whole, header and all, or not at all (R-UDP-07). Gives how many bytes went.
     pub(super) fn send(&self, payload: &[u8]) -> io::Result<usize> {
-        let header: &[u8] = match &self.header {
-            Head::Every(header) => header,
-            Head::First(_) if self.introduced.get() => &[],
-            Head::First(header) => header,
-            Head::Simple(header, _) => header,
-        };
+        let header = self.next_header();
         // Not through the runtime: a socket that it has not heard of yet would not be ready, and none of them ever waits.
         let sent =
             SockRef::from(&self.socket).send_vectored(&[IoSlice::new(header), IoSlice::new(payload)])?;
@@ -73,19 +68,19 @@ impl Outgoing {
         Ok(sent)
     }
 
+    /// What goes in front of the next datagram.
+    fn next_header(&self) -> &[u8] {
+        match &self.header {
+            Head::Every(header) => header,
+            Head::First(_) if self.introduced.get() => &[],
+            Head::First(header) => header,
+            Head::Simple(header, _) => header,
+        }
+    }
+
     /// What to say of a datagram that does not fit.
     pub(super) fn too_large(&self, payload: usize) -> TooLarge {
-        let header = match &self.header {
-            Head::Every(header) => header.len(),
-            Head::First(header) => {
-                if self.introduced.get() {
-                    0
-                } else {
-                    header.len()
-                }
-            }
-            Head::Simple(header, _) => header.len(),
-        };
+        let header = self.next_header().len();
         TooLarge { to: self.endpoint, payload, header, mtu: self.mtu() }
     }
 
