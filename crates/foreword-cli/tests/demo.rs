@@ -132,8 +132,12 @@ fn every_command_that_it_prints_does_what_the_page_says() {
     }
     assert!(text(&shell(through).stdout).starts_with("GET /\n"), "{through}");
     assert!(!shell(bare).status.success(), "{bare}");
-    let reason = demo.talk.recv_timeout(PATIENCE).expect("the reason for curl's failure");
-    assert!(reason.contains("found a TLS ClientHello") && reason.contains("FW101"), "{reason}");
+    // What the rule refused has its reason too, each time it did.
+    for code in ["FW411", "FW411", "FW101"] {
+        let reason = demo.talk.recv_timeout(PATIENCE).expect("a reason for each that was refused");
+        assert!(reason.contains(code), "{reason}");
+        assert!(code != "FW101" || reason.contains("found a TLS ClientHello"), "{reason}");
+    }
 }
 
 #[test]

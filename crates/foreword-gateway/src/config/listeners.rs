@@ -166,7 +166,6 @@ impl<'a> Listeners<'a> {
             notes.problem(texts.place.expected("at least one address", "none"));
         }
         let mut binds = Vec::new();
-        let others = self.binds.len();
         for text in &texts.value {
             let bind = units::bind(text.value, text.place.source()).map_err(|unfit| text.unfit(unfit));
             let Some(bind) = notes.keep(bind) else { continue };
@@ -181,15 +180,6 @@ impl<'a> Listeners<'a> {
                 let dual = !matches!(other.value, Bind::Unix(_)) && other.value != bind;
                 let hint = dual.then_some("`[::]` takes IPv4 as well");
                 notes.problem(problem.maybe_hint(hint));
-            }
-            let of_others = self.binds.get(..others).unwrap_or_default();
-            if let Some(other) = of_others.iter().find(|other| shares_port(&other.value, &bind)) {
-                notes.warning(text.place.problem(format!(
-                    "the listener at {} takes the port of `{bind}` too, by `{}`: the one that names the address gets what comes \
-                     to it, the other one the rest",
-                    other.place.shown(),
-                    other.value
-                )));
             }
             self.binds.push(At::new(bind.clone(), text.place.clone()));
             binds.push(bind);
@@ -262,19 +252,6 @@ pub(crate) fn collide(one: &Bind, other: &Bind) -> bool {
             if one.port() == other.port() && one.port() != 0 =>
         {
             one == other || [one, other].into_iter().all(is_any)
-        }
-        _ => false,
-    }
-}
-
-/// Whether one of two binds takes the port of the other at every address, and the other one at its own alone.
-fn shares_port(one: &Bind, other: &Bind) -> bool {
-    match (one, other) {
-        (Bind::Inet(one), Bind::Inet(other)) | (Bind::Udp(one), Bind::Udp(other))
-            if one.port() == other.port() && one.port() != 0 && is_any(one) != is_any(other) =>
-        {
-            let any = if is_any(one) { one } else { other };
-            any.is_ipv6() || one.is_ipv4() && other.is_ipv4()
         }
         _ => false,
     }

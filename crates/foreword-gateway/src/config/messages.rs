@@ -501,30 +501,6 @@ fn names_that_could_deceive_a_reader_are_refused() {
 }
 
 #[test]
-fn a_port_that_one_listener_takes_at_one_address_and_another_at_all_is_a_warning() {
-    let listener = |name: &str, bind: &str| {
-        format!("[listener.{name}]\nbind = [\"{bind}\"]\nmode = \"tcp\"\ncluster = \"z\"\n")
-    };
-    let warnings = |one: &str, other: &str| {
-        good(&format!("{}{}{AROUND}", listener("a", one), listener("b", other))).plan.warnings
-    };
-    for (one, other) in [("127.0.0.1:80", "0.0.0.0:80"), ("[::]:80", "127.0.0.1:80")] {
-        assert_eq!(
-            warnings(one, other),
-            [format!(
-                "foreword.toml:6:9: listener `b`: the listener at foreword.toml:2:9 takes the port of `{other}` too, by \
-                 `{one}`: the one that names the address gets what comes to it, the other one the rest"
-            )]
-        );
-    }
-    for (one, other) in
-        [("[::1]:80", "0.0.0.0:80"), ("127.0.0.1:80", "127.0.0.2:80"), ("127.0.0.1:80", "0.0.0.0:81")]
-    {
-        assert!(warnings(one, other).is_empty(), "{one} {other}");
-    }
-}
-
-#[test]
 fn a_path_with_a_star_is_a_warning_that_says_what_asks_for_all_below() {
     let rule = "[[listener.a.rule]]\nwhen = 'path == \"/x/*\"'\nthen = { deny = 403 }\n";
     let listener = "[listener.a]\nbind = [\"127.0.0.1:80\"]\nmode = \"http\"\ncluster = \"z\"\n";
