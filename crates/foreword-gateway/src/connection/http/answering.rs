@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::carry::{Body, CarryError, Head, Meter, carry};
-use super::compress::{self, Encoder, Places, Shape, carry_coded, negotiate};
+use super::compress::{self, Encoder, SeatsOf, Shape, carry_coded, negotiate};
 use super::fields::{Asked, NewCookie, Persistence, write_answer, write_interim};
 use super::halves::Target;
 use super::pace::Pace;
@@ -46,7 +46,7 @@ pub(super) struct Answering<'a, 'w, 'r, 'n> {
     pub(super) exchange: &'a Exchange<'a>,
     /// Who is told how it answers.
     pub(super) chosen: &'a Chosen,
-    pub(super) encoders: Places<'a>,
+    pub(super) encoders: SeatsOf<'a>,
     /// The cookie that names it, if the client is to have it.
     pub(super) cookie: Option<NewCookie<'a>>,
     pub(super) drain: &'a Drain,

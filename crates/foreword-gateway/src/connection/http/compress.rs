@@ -142,25 +142,25 @@ pub(super) struct Seats(Cell<usize>);
 
 /// How many of them are of one connection.
 #[derive(Debug, Default)]
-pub(in crate::connection) struct Share(Cell<usize>);
+pub(in crate::connection) struct OwnSeats(Cell<usize>);
 
 /// The seats of a worker, as far as one connection may take them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places<'s> {
+pub(super) struct SeatsOf<'s> {
     all: &'s Cell<usize>,
     own: &'s Cell<usize>,
 }
 
 #[derive(Debug)]
-struct Seat<'s>(Places<'s>);
+struct Seat<'s>(SeatsOf<'s>);
 
 impl Seats {
-    pub(super) fn shared<'s>(&'s self, share: &'s Share) -> Places<'s> {
-        Places { all: &self.0, own: &share.0 }
+    pub(super) fn shared<'s>(&'s self, own_seats: &'s OwnSeats) -> SeatsOf<'s> {
+        SeatsOf { all: &self.0, own: &own_seats.0 }
     }
 }
 
-impl<'s> Places<'s> {
+impl<'s> SeatsOf<'s> {
     /// An encoder, unless there are too many.
     pub(super) fn encoder(self, coding: Coding) -> Option<Encoder<'s>> {
         if self.all.get() >= MOST_AT_ONCE || self.own.get() >= MOST_OF_ONE {
@@ -175,7 +175,7 @@ impl<'s> Places<'s> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        let Places { all, own } = self.0;
+        let SeatsOf { all, own } = self.0;
         all.set(all.get() - 1);
         own.set(own.get() - 1);
     }
@@ -403,8 +403,8 @@ mod tests {
         let pace = Pace::of_answer(&progress, &patience, Duration::from_secs(1));
         let head = Head { head: b"head", ..Head::default() };
         let (mut body, mut buffer) = (Body::unframed(Framing::Length(5000)), shelf.buffer());
-        let (seats, share) = (Seats::default(), Share::default());
-        let encoder = seats.shared(&share).encoder(Coding::Gzip).unwrap();
+        let (seats, own_seats) = (Seats::default(), OwnSeats::default());
+        let encoder = seats.shared(&own_seats).encoder(Coding::Gzip).unwrap();
         let carried =
             carry_coded(head, &mut body, &mut source, &mut buffer, &mut target, pace, &begun, encoder);
         assert!(matches!(carried.await, Err(CarryError::Short)));
@@ -417,18 +417,18 @@ mod tests {
     #[test]
     fn a_worker_codes_no_more_at_once_than_it_has_seats() {
         let seats = Seats::default();
-        let shares: Vec<Share> = (0..=MOST_AT_ONCE).map(|_| Share::default()).collect();
+        let clients: Vec<OwnSeats> = (0..=MOST_AT_ONCE).map(|_| OwnSeats::default()).collect();
         let mut taken: Vec<Encoder<'_>> =
-            shares.iter().filter_map(|share| seats.shared(share).encoder(Coding::Gzip)).collect();
+            clients.iter().filter_map(|own_seats| seats.shared(own_seats).encoder(Coding::Gzip)).collect();
         assert_eq!(taken.len(), MOST_AT_ONCE);
-        assert!(seats.shared(&Share::default()).encoder(Coding::Zstd).is_none());
+        assert!(seats.shared(&OwnSeats::default()).encoder(Coding::Zstd).is_none());
         taken.pop();
-        assert!(seats.shared(&Share::default()).encoder(Coding::Brotli).is_some());
+        assert!(seats.shared(&OwnSeats::default()).encoder(Coding::Brotli).is_some());
     }
 
     #[test]
     fn one_connection_leaves_seats_to_the_others() {
-        let (seats, one, another) = (Seats::default(), Share::default(), Share::default());
+        let (seats, one, another) = (Seats::default(), OwnSeats::default(), OwnSeats::default());
         let mut taken: Vec<Encoder<'_>> =
             (0..MOST_AT_ONCE).filter_map(|_| seats.shared(&one).encoder(Coding::Gzip)).collect();
         assert_eq!(taken.len(), MOST_OF_ONE);

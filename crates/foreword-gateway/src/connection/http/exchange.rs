@@ -184,8 +184,8 @@ async fn end_here<S: Carried>(
     let refused = match end {
         End::Answer(local) => return answer(talk, asked, local, note, out).await,
         End::Respond(respond) => {
-            let places = talk.worker.shelf.encoders.shared(talk.share);
-            let local = said(respond, asked, places, &mut note).await;
+            let seats = talk.worker.shelf.encoders.shared(talk.own_seats);
+            let local = said(respond, asked, seats, &mut note).await;
             return answer(talk, asked, local, note, out).await;
         }
         End::Close { rule } => {

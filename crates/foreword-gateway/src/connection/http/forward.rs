@@ -203,7 +203,7 @@ async fn converse<S: Carried>(
         out: tools.to_client,
         exchange: &exchange,
         chosen: &link.chosen,
-        encoders: talk.worker.shelf.encoders.shared(talk.share),
+        encoders: talk.worker.shelf.encoders.shared(talk.own_seats),
         cookie: new_cookie(asked, cluster, &link.chosen),
         drain: &talk.connection.drain,
         note,

@@ -40,7 +40,7 @@ use crate::stream::linger::{LAST_WORDS, REST_OF_A_REQUEST, close, close_lingerin
 use crate::stream::{Carried, Downstream};
 
 pub(in crate::connection) use self::carry::Body;
-pub(in crate::connection) use self::compress::Share;
+pub(in crate::connection) use self::compress::OwnSeats;
 pub(in crate::connection) use self::exchange::{After, Told};
 pub(in crate::connection) use self::link::Own;
 pub(crate) use self::refused::Refused;
@@ -59,8 +59,8 @@ pub(crate) async fn serve(
     record: &Record,
     alarm: &Alarm,
 ) -> Result<(), ServeError> {
-    let (own, share) = (Own::default(), Share::default());
-    let mut talk = Requests::new(connection, worker, &own, &share).over(stream, Spoken::Http1, alarm);
+    let (own, own_seats) = (Own::default(), OwnSeats::default());
+    let mut talk = Requests::new(connection, worker, &own, &own_seats).over(stream, Spoken::Http1, alarm);
     talk.buffer.extend(&leftover);
     drop(leftover);
     let mut is_first = true;
@@ -96,7 +96,7 @@ pub(in crate::connection) struct Requests<'c> {
     /// Connections to endpoints that speak for this client alone.
     own: &'c Own,
     /// The answers that are coded for this client.
-    share: &'c Share,
+    own_seats: &'c OwnSeats,
     /// Whether the client uses TLS, here or before us.
     is_secure: bool,
     /// Whether what it says in X-Forwarded-For and the like is believed.
@@ -108,14 +108,14 @@ impl<'c> Requests<'c> {
         connection: &'c Connection,
         worker: &'c Worker,
         own: &'c Own,
-        share: &'c Share,
+        own_seats: &'c OwnSeats,
     ) -> Self {
         let facts = connection.facts();
         Self {
             connection,
             worker,
             own,
-            share,
+            own_seats,
             is_secure: facts.is_secure(),
             may_forward: facts.may_forward(connection.listener.trust.as_ref()),
         }
@@ -126,7 +126,7 @@ impl<'c> Requests<'c> {
             stream,
             buffer: self.worker.shelf.buffer(),
             own: self.own,
-            share: self.share,
+            own_seats: self.own_seats,
             connection: self.connection,
             worker: self.worker,
             is_secure: self.is_secure,
@@ -173,7 +173,7 @@ struct Talk<'c, S> {
     /// Read and not yet used: the next request may come with this one.
     buffer: Buffer<'c>,
     own: &'c Own,
-    share: &'c Share,
+    own_seats: &'c OwnSeats,
     connection: &'c Connection,
     worker: &'c Worker,
     is_secure: bool,

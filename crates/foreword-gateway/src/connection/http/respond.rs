@@ -3,7 +3,7 @@
 use tokio::task::yield_now;
 
 use super::answer::{Content, Local};
-use super::compress::{Places, choose, is_left_alone_for};
+use super::compress::{SeatsOf, choose, is_left_alone_for};
 use super::fields::Asked;
 use crate::connection::record::{Fill, RequestRecord};
 use crate::policy::compress::Coding;
@@ -13,7 +13,7 @@ use crate::policy::rules::Respond;
 pub(super) async fn said<'a>(
     respond: &'a Respond,
     asked: &Asked<'_>,
-    places: Places<'_>,
+    seats: SeatsOf<'_>,
     note: &mut RequestRecord<'_>,
 ) -> Local<'a> {
     let local = Local::respond(respond, &asked.request());
@@ -32,7 +32,7 @@ pub(super) async fn said<'a>(
     if local.status == 304 {
         return Local { is_weak: true, ..local };
     }
-    match coded(respond, coding, places, note).await {
+    match coded(respond, coding, seats, note).await {
         Some(body) => {
             let body = Content::Bytes(body);
             Local { body, coding: Some(coding), is_weak: true, ..local }
@@ -46,14 +46,14 @@ pub(super) async fn said<'a>(
 async fn coded<'a>(
     respond: &'a Respond,
     coding: Coding,
-    places: Places<'_>,
+    seats: SeatsOf<'_>,
     note: &mut RequestRecord<'_>,
 ) -> Option<&'a [u8]> {
     if let Some(made) = respond.coded.get(coding) {
         return made;
     }
     let making = respond.coded.make(coding)?;
-    let Some(mut encoder) = places.encoder(coding) else {
+    let Some(mut encoder) = seats.encoder(coding) else {
         note.left_uncoded();
         return None;
     };

@@ -29,7 +29,7 @@ use self::told::Framing;
 use self::turns::{Event, Turns};
 use super::Connection;
 use super::error::ServeError;
-use super::http::{Own, Refused, Requests, Share};
+use super::http::{Own, OwnSeats, Refused, Requests};
 use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
 use crate::plan::Listener;
@@ -49,8 +49,8 @@ pub(crate) async fn serve(
     worker: &Worker,
     record: &Record,
 ) -> Result<(), ServeError> {
-    let (own, share) = (Own::default(), Share::default());
-    let requests = Requests::new(connection, worker, &own, &share);
+    let (own, own_seats) = (Own::default(), OwnSeats::default());
+    let requests = Requests::new(connection, worker, &own, &own_seats);
     let budget = Budget::of_client(connection.listener.max.streams);
     let watched = Watched::of_client(Rewind::new(&mut stream, leftover), &budget);
     let outcome = match greet(watched, &connection.listener, &budget).await {
@@ -107,7 +107,7 @@ async fn converse<S: Duplex>(
     let mut is_leaving = false;
     let mut deadline = Instant::now() + connection.listener.timeout.head;
     let (goaway, outcome) = loop {
-        let is_idle = turns.open().is_empty();
+        let is_idle = turns.is_idle();
         let overdue = turns.waits_since().map(|since| since + longest_wait);
         let wake = overdue.unwrap_or_else(|| own.next_end().map_or(deadline, |end| end.min(deadline)));
         tokio::select! {
@@ -135,6 +135,7 @@ async fn converse<S: Duplex>(
             () = sleep_until(wake), if is_idle || overdue.is_some() => {
                 if overdue.is_some() {
                     turns.refuse_overdue(longest_wait);
+                    yield_now().await;
                     continue;
                 }
                 own.evict(Instant::now());
@@ -143,7 +144,8 @@ async fn converse<S: Duplex>(
                 }
             }
         }
-        tell_of_unseen(turns.open(), budget, record);
+        tell_of_unseen(|stream| turns.has_record(stream), budget, record);
+        turns.forget_left();
         if let Some(end) = budget.end() {
             let (reason, error) = told_of(end, budget);
             break (Some(reason), Err(error));
@@ -210,10 +212,10 @@ fn told_of(end: End, budget: &Budget) -> (Reason, ServeError) {
 }
 
 /// Tells of requests that `h2` ended unseen by us, since they broke a rule. The others tell of themselves.
-fn tell_of_unseen(open: &[u32], budget: &Budget, record: &Record) {
+fn tell_of_unseen(has_record: impl Fn(u32) -> bool, budget: &Budget, record: &Record) {
     for Reset { stream, reason } in budget.take_resets() {
         let reason = Reason::from(reason);
-        if is_fault_of_client(reason) && !open.contains(&stream) {
+        if is_fault_of_client(reason) && !has_record(stream) {
             let refused = Refused::Reset { stream, reason };
             record.request().close(Outcome::Refused(refused.refusal()));
         }

@@ -28,6 +28,8 @@ pub(super) struct Turns<'c, F, S, D> {
     heads: &'c Heads,
     /// Those that begin when others have ended. There are none while none runs.
     waiting: Waiting,
+    /// The streams of those that were taken back while they waited, until that was asked for.
+    left: Vec<u32>,
     /// Whether any was served since none was left the last time.
     has_served: bool,
     serve: S,
@@ -83,15 +85,26 @@ where
             open: Vec::new(),
             heads,
             waiting,
+            left: Vec::new(),
             has_served: false,
             serve,
             leave_out,
         }
     }
 
-    /// The streams of requests that are not over, in order.
-    pub(super) fn open(&self) -> &[u32] {
-        &self.open
+    /// Whether no request is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether a stream has a record, which tells how it ends.
+    pub(super) fn has_record(&self, stream: u32) -> bool {
+        self.open.binary_search(&stream).is_ok() || self.left.contains(&stream)
+    }
+
+    /// Forgets those that were taken back. All that was told of them was heard.
+    pub(super) fn forget_left(&mut self) {
+        self.left.clear();
     }
 
     /// Since when a request waits that has not begun, if any does.
@@ -131,7 +144,7 @@ where
             }
             let before = self.open.len();
             let _all_done = self.poll_running(cx);
-            let has_begun = self.begin_waiting(cx);
+            let has_begun = self.begin_waiting(cx, &mut room);
             if room == 0 {
                 return Poll::Ready(Event::More);
             }
@@ -146,7 +159,7 @@ where
                 self.free = Vec::new();
                 Poll::Ready(Event::Rested)
             }
-            _ if budget.has_ended_streams() => Poll::Ready(Event::Busy),
+            _ if budget.has_ended_streams() || !self.left.is_empty() => Poll::Ready(Event::Busy),
             // From here on time runs for it.
             _ if none_waited && !self.waiting.is_empty() => Poll::Ready(Event::Busy),
             _ => Poll::Pending,
@@ -163,26 +176,31 @@ where
     }
 
     /// Begins what has waited, as far as there is room for it now; whether there was.
-    fn begin_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+    fn begin_waiting(&mut self, cx: &mut Context<'_>, room: &mut usize) -> bool {
         while let Some((request, respond)) = self.waiting.pop_reset(cx) {
+            self.left.push(respond.stream_id().as_u32());
             self.leave_out(request, respond, Unbegun::Reset);
         }
         let mut has_begun = false;
-        while self.heads.has_room()
+        while *room > 0
+            && self.heads.has_room()
             && let Some((request, respond)) = self.waiting.pop()
         {
+            *room -= 1;
             self.run(request, respond);
             has_begun = true;
         }
         has_begun
     }
 
-    /// Refuses requests that have waited so long. Their client may ask again.
+    /// Refuses requests that have waited so long, a few in one turn. Their client may ask again.
     pub(super) fn refuse_overdue(&mut self, longest: Duration) {
-        while self.waiting.since().is_some_and(|since| since.elapsed() >= longest)
-            && let Some((request, respond)) = self.waiting.pop()
-        {
-            self.leave_out(request, respond, Unbegun::Overdue(longest));
+        for _ in 0..MOST_BEGUN {
+            if self.waiting.since().is_some_and(|since| since.elapsed() >= longest)
+                && let Some((request, respond)) = self.waiting.pop()
+            {
+                self.leave_out(request, respond, Unbegun::Overdue(longest));
+            }
         }
     }
 

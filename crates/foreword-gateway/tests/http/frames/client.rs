@@ -182,10 +182,15 @@ pub(crate) fn frame_of(claimed: u32, kind: u8, flags: u8, stream: u32, payload: 
 
 /// Requests whose heads weigh some twelve kilobytes each. What makes them heavy is said once, and then named by its index.
 pub(crate) fn heavy(streams: usize) -> Vec<u8> {
+    heavy_with(streams, 0)
+}
+
+/// The same, with so many short fields more.
+pub(crate) fn heavy_with(streams: usize, more: usize) -> Vec<u8> {
     let mut long = literal(b"x-long", "v".repeat(3900).as_bytes());
     long[0] = REMEMBER;
     let ask = |stream: usize, first: &[u8]| {
-        let head = [&block(HELD), first, &[REMEMBERED; 2]].concat();
+        let head = [&block(HELD), first, &[REMEMBERED; 2], &[GZIP].repeat(more)].concat();
         frame(HEADERS, END_HEADERS | END_STREAM, 2 * stream as u32 + 1, &head)
     };
     (0..streams).flat_map(|n| if n == 0 { ask(n, &long) } else { ask(n, &[REMEMBERED]) }).collect()
@@ -201,6 +206,8 @@ const HELD: &[(&str, &str)] =
 
 /// A literal that is remembered, and the index of the one that was remembered last, RFC 7541 §6.
 const REMEMBER: u8 = 0x40;
+/// `accept-encoding: gzip, deflate`, RFC 7541 appendix A.
+const GZIP: u8 = 0x80 | 16;
 const REMEMBERED: u8 = 0x80 | 62;
 
 /// A head, each field by name and value, without an index or Huffman's code: any byte can be said so.

@@ -53,6 +53,27 @@ fn heads_beyond_what_a_connection_may_weigh_wait_and_are_then_refused_so_that_th
 }
 
 #[test]
+fn where_as_much_waits_as_may_the_next_is_refused_at_once() {
+    const FIELDS: usize = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let endpoint = Endpoint::slow_reader();
+    // Nobody is refused because of his wait.
+    let keys = format!("{CLEAR}\ncluster = \"app\"\ntimeout = {{ head = \"1h\" }}");
+    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(&log)));
+    let mut client =
+        Frames::in_clear(Wire::new(TcpStream::connect(address(&gateway)).unwrap()).stream).greeted();
+    client.write(&heavy_with(STREAMS, FIELDS));
+    // Those that wait have 32 fields for each of as many as may.
+    let begun = STREAMS - 32 * STREAMS / (FIELDS + 4) - 1;
+    let refused = client.wait(|frame| frame.kind == RST_STREAM).unwrap();
+    assert_eq!(refused.reason(), REFUSED_STREAM);
+    assert!((refused.stream as usize) > 2 * (STREAMS - begun), "stream {}", refused.stream);
+    assert_eq!(lines(&log, 1).first().unwrap(), "2 - FW425 refused");
+    assert!(client.is_alive());
+}
+
+#[test]
 fn a_request_that_its_client_takes_back_waits_for_others_no_longer() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
