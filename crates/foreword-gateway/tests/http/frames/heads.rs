@@ -1,5 +1,7 @@
 //! Heads that weigh far more than what was sent of them: they wait for one another, and none is lost.
 
+use std::path::Path;
+
 use super::super::http2::{CLEAR, ask, get, tell};
 use super::records::{lines, logged_to};
 use super::*;
@@ -30,9 +32,7 @@ fn a_hundred_requests_with_more_cookies_than_there_is_room_for_at_once_are_all_s
 fn heads_beyond_what_a_connection_may_weigh_wait_and_are_then_refused_so_that_they_may_come_again() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    let endpoint = Endpoint::slow_reader();
-    let keys = format!("{CLEAR}\ncluster = \"app\"\ntimeout = {{ head = \"1s\" }}");
-    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(&log)));
+    let (endpoint, gateway) = logging("1s", &log);
     let mut client = burdened(&gateway);
     let mut refused = Vec::new();
     while refused.len() + SERVED < STREAMS {
@@ -57,12 +57,9 @@ fn where_as_much_waits_as_may_the_next_is_refused_at_once() {
     const FIELDS: usize = 60;
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    let endpoint = Endpoint::slow_reader();
     // Nobody is refused because of his wait.
-    let keys = format!("{CLEAR}\ncluster = \"app\"\ntimeout = {{ head = \"1h\" }}");
-    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(&log)));
-    let mut client =
-        Frames::in_clear(Wire::new(TcpStream::connect(address(&gateway)).unwrap()).stream).greeted();
+    let (_endpoint, gateway) = logging("1h", &log);
+    let mut client = greeted(&gateway);
     client.write(&heavy_with(STREAMS, FIELDS));
     // Those that wait have 32 fields for each of as many as may.
     let begun = STREAMS - 32 * STREAMS / (FIELDS + 4) - 1;
@@ -77,9 +74,7 @@ fn where_as_much_waits_as_may_the_next_is_refused_at_once() {
 fn a_request_that_its_client_takes_back_waits_for_others_no_longer() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    let endpoint = Endpoint::slow_reader();
-    let keys = format!("{CLEAR}\ncluster = \"app\"");
-    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(&log)));
+    let (endpoint, gateway) = logging("1h", &log);
     let mut client = burdened(&gateway);
     wait_until("those that were begun are forwarded", || endpoint.seen.connections() == SERVED);
     // The one that waits longest, and the last.
@@ -95,10 +90,21 @@ fn a_request_that_its_client_takes_back_waits_for_others_no_longer() {
 
 /// A client that asks for so much that it has to wait for itself.
 fn burdened(gateway: &Gateway) -> Frames {
-    let mut client =
-        Frames::in_clear(Wire::new(TcpStream::connect(address(gateway)).unwrap()).stream).greeted();
+    let mut client = greeted(gateway);
     client.write(&heavy(STREAMS));
     client
+}
+
+fn greeted(gateway: &Gateway) -> Frames {
+    Frames::in_clear(Wire::new(TcpStream::connect(address(gateway)).unwrap()).stream).greeted()
+}
+
+/// A gateway that writes a line for each request, and an endpoint that keeps it waiting. Requests wait for others for `head`.
+fn logging(head: &str, log: &Path) -> (Endpoint, Gateway) {
+    let endpoint = Endpoint::slow_reader();
+    let keys = format!("{CLEAR}\ncluster = \"app\"\ntimeout = {{ head = \"{head}\" }}");
+    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], &keys, ""), logged_to(log)));
+    (endpoint, gateway)
 }
 
 /// So many of these are within 4 KiB for each stream and two heads more.
