@@ -78,6 +78,7 @@ pub(crate) struct Queued {
 
 impl Queued {
     pub(super) fn served(&self) {
+        self.waiting.took_one();
         self.account.queue_served();
     }
 
@@ -106,9 +107,9 @@ impl Chosen {
         self.seat.is_some()
     }
 
-    /// The rank of whoever it was chosen for just now, where there is a line.
-    pub(super) fn rank(&self) -> Option<Rank> {
-        self.seat.as_ref().map(Seat::rank)
+    /// A rank for whoever it was chosen for just now, where there is a line.
+    pub(super) fn draw_rank(&self) -> Option<Rank> {
+        self.seat.as_ref().map(Seat::draw_rank)
     }
 }
 

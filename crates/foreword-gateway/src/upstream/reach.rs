@@ -100,7 +100,7 @@ pub(crate) async fn reach<T>(
             Choice::Full => wait(endpoints, cluster, attempts, &mut told, none_left).await?,
             Choice::Nobody => return Err(none_left()),
         };
-        attempts.rank = attempts.rank.or_else(|| chosen.rank());
+        attempts.rank = attempts.rank.or_else(|| chosen.draw_rank());
         if is_another {
             told(Attempt::Again);
             chosen.account.retried();
@@ -158,7 +158,11 @@ impl<F: FnMut(Attempt<'_>)> InLine<'_, F> {
         let queued = &self.queued;
         let deadline = self.begun + cluster.timeout.queue;
         loop {
-            if queued.waiting.is_first() {
+            // An endpoint that comes up calls nobody: the first looks for itself now and then.
+            let until =
+                if queued.waiting.is_first() { deadline.min(Instant::now() + LOOK) } else { deadline };
+            let is_late = timeout_at(until, queued.waiting.called()).await.is_err();
+            if queued.waiting.is_to_look(is_late) {
                 let wish = Wish { is_first_in_line: true, ..attempts.wish() };
                 match endpoints.choose(cluster, wish) {
                     Choice::Endpoint(chosen) => {
@@ -169,8 +173,7 @@ impl<F: FnMut(Attempt<'_>)> InLine<'_, F> {
                         queued.none_left();
                         return Err(none_left());
                     }
-                    Choice::Full if attempts.may_be_in_the_way(cluster) => queued.waiting.let_pass(),
-                    Choice::Full => {}
+                    Choice::Full => queued.waiting.looked_in_vain(attempts.may_be_in_the_way(cluster)),
                 }
             }
             if Instant::now() >= deadline {
@@ -178,10 +181,6 @@ impl<F: FnMut(Attempt<'_>)> InLine<'_, F> {
                 let (cluster, after) = (cluster.name.clone(), cluster.timeout.queue);
                 return Err(ConnectError::QueueTimeout { cluster, after });
             }
-            // An endpoint that comes up calls nobody: the first looks for itself now and then.
-            let until =
-                if queued.waiting.is_first() { deadline.min(Instant::now() + LOOK) } else { deadline };
-            let _late = timeout_at(until, queued.waiting.called()).await;
         }
     }
 }
