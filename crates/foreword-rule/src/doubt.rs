@@ -38,11 +38,10 @@ fn star(span: &Range<usize>, test: &Test) -> Option<RuleError> {
         TextCheck::In(words) => words.iter().filter(|word| has_star(word)).min()?,
         TextCheck::InList(_) | TextCheck::Contains(_) | TextCheck::Matches(_) => return None,
     };
-    let not = if matches!(check, TextCheck::IsNot(_)) { "!" } else { "" };
     has_star(word).then(|| {
         let word = shown(&String::from_utf8_lossy(word));
         let message = format!("`*` in `{word}` stands for itself: only a value with this very letter fits");
-        RuleError::new(span.clone(), message).with_hint(instead(&test.variable, &word, not))
+        RuleError::new(span.clone(), message).with_hint(instead(&test.variable, check, &word))
     })
 }
 
@@ -51,17 +50,26 @@ fn has_star(word: &[u8]) -> bool {
     word.len() > 1 && word.contains(&b'*')
 }
 
-/// The test that says what the star was to say.
-fn instead(variable: &Variable, word: &str, not: &str) -> String {
-    match (word.strip_prefix('*'), word.strip_suffix('*')) {
-        (Some(end), _) if !end.contains('*') => format!("write `{not}{variable}.ends_with(\"{end}\")`"),
-        (_, Some(start)) if !start.contains('*') => match start.strip_suffix('/') {
+/// The test that says what the star was to say, if it was to stand for any text.
+fn instead(variable: &Variable, check: &TextCheck, word: &str) -> String {
+    let not = if matches!(check, TextCheck::IsNot(_)) { "!" } else { "" };
+    let (without_first, without_last) = (word.strip_prefix('*'), word.strip_suffix('*'));
+    let begins_anyhow = without_first.is_some() || matches!(check, TextCheck::EndsWith(_));
+    let ends_anyhow = without_last.is_some() || matches!(check, TextCheck::StartsWith(_));
+    let rest = without_first.unwrap_or(word);
+    let rest = rest.strip_suffix('*').unwrap_or(rest);
+    if rest.is_empty() || rest.contains('*') {
+        return format!("`{variable}.matches(\"…\")` takes a pattern");
+    }
+    match (begins_anyhow, ends_anyhow) {
+        (true, true) => format!("write `{not}{variable}.contains(\"{rest}\")`"),
+        (true, false) => format!("write `{not}{variable}.ends_with(\"{rest}\")`"),
+        (false, _) => match rest.strip_suffix('/') {
             Some(folder) if !folder.is_empty() && *variable == Variable::Path => {
                 format!("write `{not}path.under(\"{folder}\")`")
             }
-            _ => format!("write `{not}{variable}.starts_with(\"{start}\")`"),
+            _ => format!("write `{not}{variable}.starts_with(\"{rest}\")`"),
         },
-        _ => format!("`{variable}.matches(\"…\")` takes a pattern"),
     }
 }
 
@@ -85,6 +93,15 @@ mod tests {
             (r#"path.under("/x/*")"#, "write `path.under(\"/x\")`"),
             (r#"path.starts_with("/x*")"#, "write `path.starts_with(\"/x\")`"),
             (r#"path.ends_with("*.php")"#, "write `path.ends_with(\".php\")`"),
+            (r#"path.ends_with(".php*")"#, "write `path.contains(\".php\")`"),
+            (r#"path.ends_with("/edit/*")"#, "write `path.contains(\"/edit/\")`"),
+            (r#"tls.sni.starts_with("*.edit")"#, "write `tls.sni.contains(\".edit\")`"),
+            (r#"path.starts_with("/x/*")"#, "write `path.under(\"/x\")`"),
+            (r#"tls.sni == "*.edit*""#, "write `tls.sni.contains(\".edit\")`"),
+            (r#"tls.sni != "*.edit*""#, "write `!tls.sni.contains(\".edit\")`"),
+            (r#"tls.sni == "**""#, "`tls.sni.matches(\"…\")` takes a pattern"),
+            (r#"path.under("/x*")"#, "write `path.starts_with(\"/x\")`"),
+            (r#"tls.sni.ends_with("example.*")"#, "write `tls.sni.contains(\"example.\")`"),
             (r#"path in ["/b", "/a*"]"#, "write `path.starts_with(\"/a\")`"),
             (r#"path == "/a/*/b""#, "`path.matches(\"…\")` takes a pattern"),
             (
