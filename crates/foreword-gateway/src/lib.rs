@@ -24,6 +24,7 @@ mod control;
 mod datagram;
 mod digits;
 mod drain;
+mod folders;
 #[cfg(test)]
 mod rooms;
 mod sockets;

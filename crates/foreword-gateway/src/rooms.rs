@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// From the inside out. A room knows rooms above it, and no others; those of one line know each other.
 const ROOMS: [&[&str]; 10] = [
-    &["alarm", "digits", "policy", "passwords", "threads", "drain", "watch"],
+    &["alarm", "digits", "folders", "policy", "passwords", "threads", "drain", "watch"],
     &["stream"],
     &["tls", "plan", "observe", "refusal"],
     &["upstream", "admission"],

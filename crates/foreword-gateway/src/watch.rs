@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -53,11 +53,6 @@ impl Look {
         let mark = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| Mark::of(&metadata));
         Self(paths.iter().map(|path| (path.clone(), mark(path))).collect())
     }
-}
-
-/// The folder in which a file cannot be made since there is no such folder.
-pub(crate) fn missing_folder(file: &Path) -> Option<&Path> {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
 }
 
 impl Mark {

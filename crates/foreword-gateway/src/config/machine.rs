@@ -4,6 +4,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::path::Path;
 
+use crate::folders::missing_folder;
 use crate::plan::{Bind, LogTarget, Plan};
 
 /// What a plan could not have if it were started here and now, a sentence each.
@@ -19,7 +20,7 @@ pub fn unmet(plan: &Plan) -> Vec<String> {
         unmet.extend(missing(&admin.bind).map(|why| format!("admin: `{}`: {why}", admin.bind)));
     }
     if let Some(LogTarget::File(path)) = plan.access_log.as_ref().map(|log| &log.to) {
-        let why = missing_folder(path);
+        let why = without_folder(path);
         unmet.extend(why.map(|why| format!("log.access: `file:{}`: {why}", path.display())));
     }
     unmet
@@ -27,7 +28,7 @@ pub fn unmet(plan: &Plan) -> Vec<String> {
 
 fn missing(bind: &Bind) -> Option<String> {
     match bind {
-        Bind::Unix(path) => missing_folder(path),
+        Bind::Unix(path) => without_folder(path),
         // Nothing comes in through such a socket, and nobody who listens on the port is in its way.
         Bind::Inet(address) | Bind::Udp(address) => match UdpSocket::bind((address.ip(), 0)) {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
@@ -38,9 +39,8 @@ fn missing(bind: &Bind) -> Option<String> {
     }
 }
 
-fn missing_folder(path: &Path) -> Option<String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
-    (!folder.is_dir()).then(|| format!("the folder `{}` is not there now", folder.display()))
+fn without_folder(file: &Path) -> Option<String> {
+    missing_folder(file).map(|folder| format!("the folder `{}` is not there now", folder.display()))
 }
 
 #[cfg(test)]

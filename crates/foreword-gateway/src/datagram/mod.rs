@@ -33,7 +33,7 @@ use self::incoming::{Arrived, Incoming};
 pub(crate) use self::said::{Said, read};
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::{Present, Worker};
-use crate::observe::counters::{Dropped, count};
+use crate::observe::counters::{Dropped, ListenerCounters, count};
 use crate::plan::DatagramHeaders;
 use crate::refusal::{Code, Refusal};
 
@@ -82,7 +82,8 @@ pub(crate) async fn serve(
             // However fast they come, whoever else lives on this worker gets a turn.
             Ok(()) => yield_now().await,
             Err(error) => {
-                hall.trouble.tell(&hall.door.served().listener.name, &error);
+                let served = hall.door.served();
+                hall.trouble.tell(&served.listener.name, served.journal.counters(), &error);
                 // What lasts would come up again at once.
                 sleep(PAUSE).await;
             }
@@ -274,16 +275,18 @@ fn tell(served: &Served, ends: &Ends, client: impl FnOnce() -> Option<ClientAddr
     }
 }
 
-/// What keeps datagrams from being read: told when it comes up, then once a minute.
+/// What keeps datagrams from being read: counted each time, and told no more than once a minute, whatever it is.
 #[derive(Default)]
 struct Trouble(Cell<Option<Instant>>);
 
 impl Trouble {
-    fn tell(&self, listener: &str, error: &io::Error) {
+    fn tell(&self, listener: &str, counters: &ListenerCounters, error: &io::Error) {
+        counters.refused(Code::DatagramsUnread, None);
         if self.is_due(Instant::now()) {
             tracing::error!(
-                "listener `{listener}`: expected to read datagrams, found: {error}; trying again every {} ms",
-                PAUSE.as_millis()
+                "listener `{listener}`: expected to read datagrams, found: {error}; trying again every {} ms [{}]",
+                PAUSE.as_millis(),
+                Code::DatagramsUnread
             );
         }
     }
@@ -323,10 +326,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_keeps_datagrams_from_being_read_is_told_once_a_minute() {
+    fn what_keeps_datagrams_from_being_read_is_told_no_more_than_once_a_minute() {
         let (trouble, begin) = (Trouble::default(), Instant::now());
         let told = (0..1_200).filter(|&tenth| trouble.is_due(begin + PAUSE * tenth)).count();
         assert_eq!(told, 2);
+    }
+
+    #[test]
+    fn what_keeps_datagrams_from_being_read_is_counted_each_time() {
+        let (trouble, counters) = (Trouble::default(), ListenerCounters::new());
+        for _ in 0..3 {
+            trouble.tell("dns", &counters, &Errno::NOMEM.into());
+        }
+        assert_eq!(counters.refusals[Code::DatagramsUnread.index()].get(), 3);
     }
 
     #[test]

@@ -228,6 +228,7 @@ fn happens_at_a_listener(code: Code) -> bool {
                 | Code::Panicked
                 | Code::FlowLimit
                 | Code::DatagramTooLarge
+                | Code::DatagramsUnread
                 | Code::RateLimited
                 | Code::TooManyAtOnce
                 | Code::PasswordsWaiting

@@ -16,7 +16,7 @@ pub(crate) fn state(entry: &Entry<'_>) -> [u8; 4] {
 fn cause(entry: &Entry<'_>) -> u8 {
     match (entry.closing, entry.side) {
         (Closing::Complete, _) if entry.exchange.forwarded => b'-',
-        // Answered here: refused by a rule, or with what a rule says.
+        // Answered here, with what a rule says. Whom a rule denies is refused, below.
         (Closing::Complete, _) if entry.is_http && entry.exchange.status >= 400 => b'P',
         (Closing::Complete, _) if entry.is_http => b'L',
         (Closing::Complete | Closing::Probe, _) => b'-',

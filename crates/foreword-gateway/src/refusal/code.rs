@@ -119,6 +119,7 @@ codes! {
     DatagramTooLarge      707 ["R-UDP-07"]  "a datagram larger than the path takes",
     FewDescriptors        708 []            "fewer file descriptors than connections need",
     LogNotOpened          709 []            "an access log that cannot be opened",
+    DatagramsUnread       710 []            "datagrams that cannot be read",
     RateLimited           711 []            "somebody who comes more often than a rule lets them",
     TooManyAtOnce         712 []            "somebody who has more going on at once than they may",
     PasswordsWaiting      713 []            "too many passwords to be checked",

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Type};
 
+use crate::folders::missing_folder;
 use crate::plan::Bind;
 use crate::refusal::Code;
-use crate::watch::missing_folder;
 
 /// One worker's socket.
 #[derive(Debug)]

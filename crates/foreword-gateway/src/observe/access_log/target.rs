@@ -10,8 +10,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::LogTarget;
 use super::syslog::{self, Server, Syslog};
+use crate::folders::missing_folder;
 use crate::refusal::Code;
-use crate::watch::missing_folder;
 
 /// Why an access log cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -89,8 +89,8 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::RefusedByRule,
-        meaning: "A rule of the listener refused the connection with `close`, or the request with `deny`, which was answered \
-                  with the rule's status. This is counted, written to the access log, and told in the log as information, not as a fault.",
+        meaning: "A rule of the listener refused the connection with `close`, or with `deny` in tcp mode; or the request with \
+                  `deny`, which was answered with the rule's status. This is counted, written to the access log, and told in the log as information, not as a fault.",
         cause: "The rule does what it was written for. The access log names it under `rule`.",
         remedy: "If it should have passed, ask `foreword why` which rule ended it and what it saw.",
     },

@@ -88,6 +88,15 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Make the folder, owned by that user (`LogsDirectory=` in the unit does so), or write elsewhere.",
     },
     Page {
+        code: Code::DatagramsUnread,
+        meaning: "The kernel has datagrams for a listener, or should wait for some, and gives an error instead. Reading pauses \
+                  for 100 ms and is tried again for as long as it fails; what comes meanwhile waits in the socket's buffer, \
+                  and is lost where that is full. Each failure is counted, and each worker tells of it once a minute at most.",
+        cause: "A machine without memory for its sockets; seldom anything else.",
+        remedy: "The line has the error. `dmesg` and `/proc/net/sockstat` show whether memory is short (`net.ipv4.udp_mem`, \
+                 the memory limit of the unit or container). Where it goes on with memory to spare, please report it.",
+    },
+    Page {
         code: Code::RateLimited,
         meaning: "`rate_limit` of a rule or of the listener had let as many pass for this key as it lets in that time. A \
                   rule's request was answered with its status, 429 unless it says another, and `Retry-After`; in tcp \
