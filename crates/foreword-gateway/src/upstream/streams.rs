@@ -216,9 +216,12 @@ async fn drive<S: Duplex>(
             }
         }
     };
-    let moved = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
-        Poll::Pending if budget.end().is_some() => Poll::Ready(Ok(())),
-        poll => poll,
+    let moved = poll_fn(|cx| {
+        budget.begin_turn();
+        match Pin::new(&mut connection).poll(cx) {
+            Poll::Pending if budget.end().is_some() => Poll::Ready(Ok(())),
+            poll => poll,
+        }
     });
     tokio::select! {
         outcome = moved => endpoint.ended(outcome, &budget),

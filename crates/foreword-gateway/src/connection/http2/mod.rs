@@ -107,6 +107,7 @@ async fn converse<S: Duplex>(
     let mut is_leaving = false;
     let mut deadline = Instant::now() + connection.listener.timeout.head;
     let (goaway, outcome) = loop {
+        let mut is_paused = false;
         let is_idle = turns.is_idle();
         let overdue = turns.waits_since().map(|since| since + longest_wait);
         let wake = overdue.unwrap_or_else(|| own.next_end().map_or(deadline, |end| end.min(deadline)));
@@ -123,6 +124,7 @@ async fn converse<S: Duplex>(
                     // What is not seen yet will be.
                     continue;
                 }
+                Event::Paused => is_paused = true,
                 Event::Closed => break (None, Ok(())),
                 Event::Failed(error) => break (None, Err(failed(error, budget))),
             },
@@ -150,6 +152,9 @@ async fn converse<S: Duplex>(
             let (reason, error) = told_of(end, budget);
             break (Some(reason), Err(error));
         }
+        if is_paused {
+            yield_now().await;
+        }
     };
     if let Some(reason) = goaway {
         http2.abrupt_shutdown(reason);
@@ -158,7 +163,11 @@ async fn converse<S: Duplex>(
     turns.abandon().await;
     if goaway.is_some() {
         // It is slow to hear why, if it wants to be: nobody waits for that but us.
-        let _gone = timeout(LONGEST, poll_fn(|cx| http2.poll_closed(cx))).await;
+        let closed = poll_fn(|cx| {
+            budget.begin_turn();
+            http2.poll_closed(cx)
+        });
+        let _gone = timeout(LONGEST, closed).await;
     }
     outcome
 }

@@ -20,6 +20,10 @@ pub(crate) struct Budget {
     has_heard: Cell<bool>,
     frames: Cell<u64>,
     end: Cell<Option<End>>,
+    /// What one turn of its connection still has room for.
+    turn: Cell<u32>,
+    /// How many requests were answered lately, beside those that were reset.
+    answered: Cell<u32>,
     /// Streams of a client whose requests nobody has been shown yet.
     unseen: RefCell<Vec<u32>>,
     newest: Cell<u32>,
@@ -72,6 +76,8 @@ impl Budget {
             has_heard: Cell::new(false),
             frames: Cell::new(0),
             end: Cell::new(None),
+            turn: Cell::new(TURN),
+            answered: Cell::new(0),
             unseen: RefCell::default(),
             newest: Cell::new(0),
             resets: RefCell::default(),
@@ -93,6 +99,7 @@ impl Budget {
     pub(crate) fn received(&self, frame: Frame) -> bool {
         let place = self.frames.get();
         self.frames.set(place + 1);
+        self.turn.set(self.turn.get().saturating_sub(self.weight(frame)));
         if place == 0 && (frame.kind != SETTINGS || frame.flags & ACK != 0) {
             self.end.set(Some(End::NoSettings));
         } else if !has_its_size(frame) {
@@ -110,6 +117,7 @@ impl Budget {
         match (self.side, frame.kind) {
             (Side::Client, HEADERS) => {
                 self.earn(ANSWER);
+                self.answered.set((self.answered.get() + 1).min(MOST_BEGUN - 1));
                 if self.forget_unseen(frame.stream) {
                     // `h2` answers heads that are far too large by itself, with 431.
                     push_bounded(&self.too_large, frame.stream);
@@ -120,6 +128,7 @@ impl Budget {
             (Side::Client, RST_STREAM) => {
                 self.forget_unseen(frame.stream);
                 self.spend(RESET_BY_US);
+                self.answered.set(self.answered.get() / 2);
                 push_bounded(&self.resets, Reset { stream: frame.stream, reason: frame.reason });
             }
             _ => {}
@@ -133,7 +142,10 @@ impl Budget {
                 self.newest.set(frame.stream);
                 push_bounded(&self.unseen, frame.stream);
             }
-            (Side::Client, RST_STREAM) => _ = self.forget_unseen(frame.stream),
+            (Side::Client, RST_STREAM) => {
+                self.forget_unseen(frame.stream);
+                self.answered.set(self.answered.get() / 2);
+            }
             _ => {}
         }
     }
@@ -157,6 +169,22 @@ impl Budget {
     /// Why nothing more is heard of the other side, if so.
     pub(crate) fn end(&self) -> Option<End> {
         self.end.get()
+    }
+
+    /// Begins a turn: whoever serves the connection has let others have theirs.
+    pub(crate) fn begin_turn(&self) {
+        self.turn.set(TURN);
+    }
+
+    /// Whether as much was heard in this turn as there is room for.
+    pub(crate) fn is_turn_over(&self) -> bool {
+        self.turn.get() == 0
+    }
+
+    /// How many requests of a client begin in one turn: one, until it has shown that it asks to be answered. What begins costs most,
+    /// and others of the worker wait for the end of the turn.
+    pub(crate) fn most_begun(&self) -> usize {
+        (1 + self.answered.get()) as usize
     }
 
     /// How many frames the other side has sent.
@@ -193,6 +221,14 @@ impl Budget {
             CONTINUATION => 2,
             // PRIORITY, PING, WINDOW_UPDATE, GOAWAY, and whatever nobody knows.
             _ => 1 + frame.len / 256,
+        }
+    }
+
+    /// What a frame takes of a turn.
+    fn weight(&self, frame: Frame) -> u32 {
+        match (self.side, frame.kind) {
+            (Side::Client, HEADERS) => TURN / (self.answered.get() + 1).max(LEAST_HEADS),
+            _ => 1,
         }
     }
 
@@ -261,6 +297,14 @@ const SHORTEST_MESSAGE: u32 = 5;
 /// As much as an answer of our own earns, so that requests may be refused unread for ever.
 const RESET_BY_US: u32 = 3;
 const MOST_NOTES: usize = 1024;
+/// How many frames are heard in one turn: few enough that nobody waits long for its end, many enough that large bodies do not
+/// notice. `h2` ends connections on which more small pieces of bodies wait.
+const TURN: u32 = 256;
+/// How many of them may be heads of requests, if no more than these may begin: most of what can be wrong with one is seen as it
+/// is read.
+const LEAST_HEADS: u32 = 8;
+/// How many requests begin in one turn of whoever is answered: fewer than many ask for at once, and enough that turns cost nothing.
+const MOST_BEGUN: u32 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -326,6 +370,24 @@ mod tests {
             assert!((0..100).all(|_| budget.received(frame(HEADERS, 5, 50))));
             (0..100).for_each(|_| budget.sent(frame(HEADERS, 4, 20)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_answered_does_more_in_a_turn_and_who_resets_does_less() {
+        let budget = greeted();
+        let heads_of_a_turn = || {
+            budget.begin_turn();
+            (0..100).take_while(|_| !budget.is_turn_over() && budget.received(frame(HEADERS, 5, 50))).count()
+        };
+        assert_eq!((heads_of_a_turn(), budget.most_begun()), (8, 1));
+        (0..9).for_each(|_| budget.sent(frame(HEADERS, 4, 20)));
+        assert_eq!(budget.most_begun(), 10);
+        (0..100).for_each(|_| budget.sent(frame(HEADERS, 4, 20)));
+        assert_eq!((heads_of_a_turn(), budget.most_begun()), (16, 16));
+        assert!(budget.received(frame(RST_STREAM, 0, 4)));
+        assert_eq!(budget.most_begun(), 8);
+        (0..4).for_each(|_| budget.sent(frame(RST_STREAM, 0, 4)));
+        assert_eq!((heads_of_a_turn(), budget.most_begun()), (8, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,16 @@
 //! A stream whose frames are counted on their way to `h2` and back.
 
+use std::future::Future as _;
 use std::io;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 
 use super::budget::Budget;
-use super::frames::{DATA, Frames};
+use super::frames::Frames;
 use crate::stream::Duplex;
 
 /// The stream beneath `h2`. Behind the frame that is one too many, nothing is heard any more.
@@ -18,19 +20,53 @@ pub(crate) struct Watched<S, B> {
     received: Frames,
     sent: Frames,
     budget: B,
-    /// How many pieces of bodies came since others had their turn.
-    pieces: u32,
+    /// What came behind the last frame of a turn, for the next one.
+    kept: Vec<u8>,
 }
 
 impl<S, B: Deref<Target = Budget>> Watched<S, B> {
     /// A client's.
     pub(crate) fn of_client(stream: S, budget: B) -> Self {
-        Self { stream, received: Frames::of_client(), sent: Frames::of_server(), budget, pieces: 0 }
+        Self { stream, received: Frames::of_client(), sent: Frames::of_server(), budget, kept: Vec::new() }
     }
 
     /// An endpoint's.
     pub(crate) fn of_endpoint(stream: S, budget: B) -> Self {
-        Self { stream, received: Frames::of_server(), sent: Frames::of_client(), budget, pieces: 0 }
+        Self { stream, received: Frames::of_server(), sent: Frames::of_client(), budget, kept: Vec::new() }
+    }
+
+    /// Hands out what was kept, as far as there is room.
+    fn give_kept(&mut self, buffer: &mut ReadBuf<'_>) {
+        let len = self.kept.len().min(buffer.remaining());
+        buffer.put_slice(self.kept.get(..len).unwrap_or_default());
+        self.kept.drain(..len);
+        if self.kept.is_empty() {
+            self.kept = Vec::new();
+        }
+    }
+
+    /// Counts the frames in what came, up to the one that ends this turn, or all.
+    fn hear(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let filled = buffer.filled().len();
+        let mut bytes = buffer.filled().get(before..).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.budget.heard();
+        }
+        while !self.budget.is_turn_over()
+            && let Some(frame) = self.received.next(&mut bytes)
+        {
+            if !self.budget.received(frame) {
+                let end = filled - bytes.len();
+                buffer.set_filled(end);
+                return;
+            }
+        }
+        if !bytes.is_empty() {
+            let end = filled - bytes.len();
+            // Before anything that was kept already.
+            self.kept.splice(..0, bytes.iter().copied());
+            buffer.set_filled(end);
+        }
     }
 
     fn count_sent(&mut self, mut bytes: &[u8]) {
@@ -50,30 +86,18 @@ impl<S: AsyncRead + Unpin, B: Deref<Target = Budget> + Unpin> AsyncRead for Watc
             // Whoever serves the connection looks at the budget after each turn, this one included.
             return Poll::Pending;
         }
-        if self.pieces >= MOST_PIECES {
-            // Whoever takes them does so now: `h2` ends connections on which too many small ones wait.
-            self.pieces = 0;
-            cx.waker().wake_by_ref();
+        if self.budget.is_turn_over() {
+            // Whoever takes the frames does so now; then others of the worker have their turn, and the kernel is asked what has come.
+            _ = pin!(yield_now()).poll(cx);
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) else {
-            self.pieces = 0;
-            return Poll::Pending;
-        };
-        read?;
-        let mut bytes = buffer.filled().get(before..).unwrap_or_default();
-        if !bytes.is_empty() {
-            self.budget.heard();
+        if self.kept.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        } else {
+            self.give_kept(buffer);
         }
-        while let Some(frame) = self.received.next(&mut bytes) {
-            self.pieces += u32::from(frame.kind == DATA);
-            if !self.budget.received(frame) {
-                let heard = buffer.filled().len() - bytes.len();
-                buffer.set_filled(heard);
-                break;
-            }
-        }
+        self.hear(buffer, before);
         Poll::Ready(Ok(()))
     }
 }
@@ -113,5 +137,44 @@ impl<S: Duplex, B: Deref<Target = Budget> + Unpin> AsyncWrite for Watched<S, B> 
     }
 }
 
-/// Few enough that what comes with the last of them is not too much, many enough that large bodies do not notice.
-const MOST_PIECES: u32 = 256;
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_much_for_one_turn_is_heard_whole_in_the_next_ones() {
+        // Settings, and heads on as many streams, each with its number as its payload.
+        let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        for stream in (1..100).step_by(2) {
+            said.extend([0, 0, 1, 1, 5, 0, 0, 0, stream, stream]);
+        }
+        let (mut far, near) = duplex(1 << 16);
+        far.write_all(&said).await.unwrap();
+        drop(far);
+        let budget = Budget::of_client(100);
+        let mut watched = Watched::of_client(near, &budget);
+        let (mut heard, mut turns) = (Vec::<u8>::new(), Vec::new());
+        let mut room = [0; 100];
+        let ended = loop {
+            let mut buffer = ReadBuf::new(&mut room);
+            let before = budget.frames();
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut watched).poll_read(cx, &mut buffer))).await;
+            heard.extend(buffer.filled());
+            match polled {
+                Poll::Ready(_) if buffer.filled().is_empty() => break true,
+                Poll::Ready(_) => turns.push(budget.frames() - before),
+                Poll::Pending if !budget.is_turn_over() => break false,
+                Poll::Pending => {
+                    assert!(turns.drain(..).sum::<u64>() <= 9);
+                    budget.begin_turn();
+                }
+            }
+        };
+        assert!(ended && budget.frames() == 51);
+        assert_eq!(heard, said);
+    }
+}
