@@ -1,6 +1,7 @@
 //! Who is let in: how many connections there may be, at one listener and in all, and who waits for its header.
 
 pub(crate) mod awaited;
+pub(crate) mod pressure;
 
 use std::fmt;
 use std::io;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 use self::awaited::Awaited;
+use self::pressure::Pressure;
 use crate::observe::journal::OpenNow;
 use crate::refusal::Code;
 
@@ -27,6 +29,8 @@ pub(crate) struct Post {
 pub(crate) struct Capacity {
     open: Arc<AtomicUsize>,
     limit: usize,
+    /// How short memory is.
+    pub(crate) pressure: Arc<Pressure>,
     began: Instant,
     /// The last second, counted from the beginning, in which a shortage was told.
     told: AtomicU64,
@@ -34,7 +38,13 @@ pub(crate) struct Capacity {
 
 impl Capacity {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { open: Arc::default(), limit, began: Instant::now(), told: AtomicU64::new(u64::MAX) })
+        Arc::new(Self {
+            open: Arc::default(),
+            limit,
+            pressure: Pressure::new(),
+            began: Instant::now(),
+            told: AtomicU64::new(u64::MAX),
+        })
     }
 
     /// How many there may be.
@@ -72,11 +82,14 @@ impl Post {
     pub(crate) fn admit(&self, here: Option<usize>) -> Result<(Place, Place), Full> {
         let (everywhere, number) = Place::take(&self.everywhere.open);
         if number > self.everywhere.limit {
-            return Err(Full { limit: self.everywhere.limit, of_listener: false });
+            return Err(Full::Everywhere { limit: self.everywhere.limit });
+        }
+        if let Some((mark, held)) = self.everywhere.pressure.refuses(number) {
+            return Err(Full::Memory { mark, held });
         }
         let (place, number) = Place::take(&self.open);
         match here {
-            Some(limit) if number > limit => Err(Full { limit, of_listener: true }),
+            Some(limit) if number > limit => Err(Full::Here { limit }),
             _ => Ok((everywhere, place)),
         }
     }
@@ -84,12 +97,37 @@ impl Post {
 
 /// There is no room for another connection.
 #[derive(Debug, thiserror::Error)]
-#[error("expected at most {limit} connections {}, found one more", if *.of_listener { "here (max.connections)" } else { "in all (RLIMIT_NOFILE)" })]
-pub(crate) struct Full {
-    /// How many there may be.
-    pub(crate) limit: usize,
-    /// Whether that is the listener's limit, or that of the process.
-    pub(crate) of_listener: bool,
+pub(crate) enum Full {
+    /// At this listener.
+    #[error("expected at most {limit} connections here (max.connections), found one more")]
+    Here {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// In the process.
+    #[error("expected at most {limit} connections in all (RLIMIT_NOFILE), found one more")]
+    Everywhere {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// In memory.
+    #[error("expected less than {mark} bytes of memory in use (max_memory), found {held}")]
+    Memory {
+        /// Where room ends.
+        mark: u64,
+        /// How many bytes were in use at the last look.
+        held: u64,
+    },
+}
+
+impl Full {
+    /// What the refusal is told as, where it is one of `room` unless memory is short.
+    pub(crate) fn code(&self, room: Code) -> Code {
+        match self {
+            Self::Here { .. } | Self::Everywhere { .. } => room,
+            Self::Memory { .. } => Code::MemoryShort,
+        }
+    }
 }
 
 /// The same where it is a flow that there is no room for.
@@ -97,11 +135,10 @@ pub(crate) struct FullOfFlows<'f>(pub(crate) &'f Full);
 
 impl fmt::Display for FullOfFlows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Full { limit, of_listener } = self.0;
-        let what = if *of_listener {
-            "flows here (max.flows)"
-        } else {
-            "connections and flows in all (RLIMIT_NOFILE)"
+        let (limit, what) = match self.0 {
+            Full::Here { limit } => (limit, "flows here (max.flows)"),
+            Full::Everywhere { limit } => (limit, "connections and flows in all (RLIMIT_NOFILE)"),
+            Full::Memory { .. } => return self.0.fmt(f),
         };
         write!(f, "expected at most {limit} {what}, found one more")
     }
@@ -135,10 +172,10 @@ mod tests {
         let other = Post::new(&post.everywhere);
         let _first = post.admit(Some(1)).unwrap();
         for _ in 0..3 {
-            assert!(matches!(post.admit(Some(1)), Err(Full { limit: 1, of_listener: true })));
+            assert!(matches!(post.admit(Some(1)), Err(Full::Here { limit: 1 })));
         }
         let second = other.admit(None).unwrap();
-        assert!(matches!(other.admit(None), Err(Full { limit: 2, of_listener: false })));
+        assert!(matches!(other.admit(None), Err(Full::Everywhere { limit: 2 })));
         drop(second);
         assert!(other.admit(None).is_ok());
     }

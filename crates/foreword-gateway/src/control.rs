@@ -1,16 +1,18 @@
 //! The control thread: what must go on beside the workers and never in front of them.
 
 mod files;
+mod memory;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 
 use hickory_resolver::net::NetError;
-use tokio::sync::mpsc as async_mpsc;
+use tokio::sync::{mpsc as async_mpsc, watch};
 use tokio::task::{AbortHandle, spawn_local};
 
 pub(crate) use self::files::Files;
+pub(crate) use self::memory::MemoryWatch;
 use crate::acme::Keeper;
 use crate::admin::Admin;
 use crate::plan::Plan;
@@ -39,12 +41,13 @@ impl Control {
         names: Arc<Names>,
         states: Arc<States>,
         keeper: impl FnOnce() -> Keeper + Send + 'static,
+        memory: MemoryWatch,
         find: impl Fn(&[SocketAddr]) -> Result<A, NetError> + Send + 'static,
     ) -> io::Result<Self> {
         let (tasks, received) = async_mpsc::unbounded_channel();
         threads::start("control".to_owned(), move || {
             let watching = Watching::new(states, Arc::clone(&names));
-            run(received, Resolving::new(names, find), watching, keeper())
+            run(received, Resolving::new(names, find), watching, keeper(), memory)
         })?;
         Ok(Self { tasks })
     }
@@ -68,7 +71,11 @@ async fn run<A: Ask, F: Fn(&[SocketAddr]) -> Result<A, NetError>>(
     mut resolving: Resolving<F>,
     mut watching: Watching,
     mut keeper: Keeper,
+    memory: MemoryWatch,
 ) {
+    // Beside all else: names may take long.
+    let (max_memory, asked) = watch::channel(None);
+    spawn_local(memory.run(asked));
     let mut answering: Option<AbortHandle> = None;
     loop {
         let task = tokio::select! {
@@ -81,6 +88,7 @@ async fn run<A: Ask, F: Fn(&[SocketAddr]) -> Result<A, NetError>>(
         match task {
             None => break,
             Some(Task::Follow(plan, done)) => {
+                max_memory.send_replace(plan.max_memory);
                 resolving.follow(&plan.clusters, &plan.name_servers).await;
                 watching.follow(&plan.clusters);
                 keeper.follow(&plan);

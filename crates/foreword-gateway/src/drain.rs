@@ -19,6 +19,41 @@ pub(crate) enum Phase {
     CutOff,
 }
 
+/// How short memory is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// There is enough.
+    #[default]
+    Enough,
+    /// Nothing should be held that nobody is served by.
+    Tight,
+}
+
+/// What is found of memory at one look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Strain {
+    pub(crate) level: Level,
+    /// At how many looks before it was found short as well.
+    pub(crate) looks: u32,
+}
+
+impl Strain {
+    pub(crate) fn is_any(self) -> bool {
+        self.level > Level::Enough
+    }
+
+    /// How long a connection may be idle while it lasts: at each look half as long, so that whoever was idle longest goes first.
+    fn idle_at_most(self) -> Option<Duration> {
+        self.is_any().then(|| FIRST_IDLE / (1 << self.looks.min(MOST_HALVED)))
+    }
+}
+
+/// What an idle connection is still granted when memory has just become short.
+const FIRST_IDLE: Duration = Duration::from_secs(30);
+
+/// A shorter time than that is none.
+const MOST_HALVED: u32 = 20;
+
 /// A request may already be on its way when the drain begins; an idle connection waits this long for it.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
@@ -27,6 +62,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Progress {
     phase: Cell<Phase>,
     generation: Cell<u64>,
+    strain: Cell<Strain>,
     changed: Notify,
 }
 
@@ -35,6 +71,7 @@ impl Progress {
         Rc::new(Self {
             phase: Cell::new(Phase::Serving),
             generation: Cell::new(generation),
+            strain: Cell::default(),
             changed: Notify::new(),
         })
     }
@@ -51,6 +88,16 @@ impl Progress {
     pub(crate) fn replace_plan(&self, generation: u64) {
         self.generation.set(generation);
         self.changed.notify_waiters();
+    }
+
+    /// Notes what was found of memory.
+    pub(crate) fn bear(&self, strain: Strain) {
+        self.strain.set(strain);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn strain(&self) -> Strain {
+        self.strain.get()
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -87,9 +134,15 @@ impl Drain {
         self.progress.phase() >= Phase::Draining
     }
 
-    /// Whether the next answer should be the last of this connection: its plan was replaced, or the gateway drains.
+    /// Whether the next answer should be the last of this connection: its plan was replaced, the gateway drains, or memory is
+    /// short.
     pub(crate) fn is_retired(&self) -> bool {
-        self.is_draining() || self.generation != self.progress.generation()
+        self.is_draining() || self.generation != self.progress.generation() || self.progress.strain().is_any()
+    }
+
+    /// For how long a connection may be idle, if memory is short. A worker has all who wait look up at each look.
+    pub(crate) fn idle_at_most(&self) -> Option<Duration> {
+        self.progress.strain().idle_at_most()
     }
 
     /// Waits until no more requests should come over this connection.
@@ -142,6 +195,22 @@ mod tests {
         let progress = Progress::new(1);
         let drain = Drain::new(&progress);
         tokio::join!(drain.retired(), async { progress.advance(Phase::Draining) });
+    }
+
+    #[test]
+    fn while_memory_is_short_connections_are_retired_and_less_and_less_idleness_is_borne() {
+        let progress = Progress::new(1);
+        let drain = Drain::new(&progress);
+        assert_eq!(drain.idle_at_most(), None);
+        let at_most = |looks| {
+            progress.bear(Strain { level: Level::Tight, looks });
+            assert!(drain.is_retired() && !drain.is_draining());
+            drain.idle_at_most().unwrap()
+        };
+        assert_eq!((at_most(0), at_most(1)), (FIRST_IDLE, FIRST_IDLE / 2));
+        assert!(at_most(u32::MAX) < Duration::from_millis(1));
+        progress.bear(Strain::default());
+        assert!(!drain.is_retired() && drain.idle_at_most().is_none());
     }
 
     #[test]

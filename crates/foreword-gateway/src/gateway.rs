@@ -10,7 +10,7 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::acme::Keeper;
 use crate::admin;
-use crate::control::{Control, Files};
+use crate::control::{Control, Files, MemoryWatch};
 use crate::observe::{AccessLog, Observer, OpenError};
 use crate::plan::{Bind, Plan};
 use crate::refusal::Code;
@@ -135,7 +135,9 @@ impl Gateway {
             let (observer, challenges) = (Arc::clone(&observer), Arc::clone(&challenges));
             move || Keeper::new(observer, challenges)
         };
-        let control = Control::start(Arc::clone(&names), Arc::clone(&states), keeper, find)?;
+        let pressure = Arc::clone(state.sockets.pressure());
+        let memory = MemoryWatch::new(Arc::clone(&pressure), Arc::clone(&observer));
+        let control = Control::start(Arc::clone(&names), Arc::clone(&states), keeper, memory, find)?;
         let files = Files::start(Arc::clone(&observer))?;
         let doors = state.take(prepared, &observer, &control);
         control.follow(&plan);
@@ -153,6 +155,7 @@ impl Gateway {
                 challenges: Arc::clone(&challenges),
                 kept: state.sockets.kept_per_worker(),
                 pipes: state.sockets.pipes_per_worker(),
+                strain: pressure.strain(),
                 orders: taken,
                 running: running.clone(),
             })?;

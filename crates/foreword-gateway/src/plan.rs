@@ -33,6 +33,9 @@ pub struct Plan {
     pub name_servers: Vec<SocketAddr>,
     /// How long connections may take to end once a drain begins.
     pub drain: Duration,
+    /// How many bytes of memory may be in use before new connections are refused; what follows from the cgroup unless the file
+    /// says otherwise.
+    pub max_memory: Option<u64>,
     /// Whether files are read again when they change.
     pub watch: bool,
     /// From whom certificates are obtained.

@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use self::bind::BindError;
 pub(crate) use self::bind::{Beside, Socket, SocketFile, bind};
+use crate::admission::pressure::Pressure;
 use crate::admission::{Capacity, Post};
 use crate::plan::{Bind, Limits, Listener, Mode, Plan};
 use crate::refusal::Code;
@@ -108,6 +109,11 @@ impl Sockets {
                 Code::FewDescriptors
             );
         }
+    }
+
+    /// How short memory is, for all whom these sockets let in.
+    pub(crate) fn pressure(&self) -> &Arc<Pressure> {
+        &self.capacity.pressure
     }
 
     /// How many connections to endpoints each worker may keep unused.

@@ -12,7 +12,7 @@ use crate::connection::accept;
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::Worker;
 use crate::datagram::{self, Buffers};
-use crate::drain::{GRACE, Phase};
+use crate::drain::{GRACE, Phase, Strain};
 use crate::observe::Observer;
 use crate::observe::journal::{Scribe, Unit};
 use crate::plan::Mode;
@@ -54,6 +54,8 @@ pub(crate) struct Start {
     pub(crate) kept: usize,
     /// How many pipes it may have.
     pub(crate) pipes: usize,
+    /// How short memory is.
+    pub(crate) strain: watch::Receiver<Strain>,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     /// How many workers have not ended.
     pub(crate) running: watch::Sender<usize>,
@@ -78,8 +80,18 @@ impl Drop for Ended {
 }
 
 async fn serve(start: Start) {
-    let Start { number, observer, names, states, challenges, kept, pipes, mut orders, running: _running } =
-        start;
+    let Start {
+        number,
+        observer,
+        names,
+        states,
+        challenges,
+        kept,
+        pipes,
+        mut strain,
+        mut orders,
+        running: _running,
+    } = start;
     let scribe = Scribe::new(observer, number);
     let mut drained = states.drained();
     let worker = Worker::new(scribe, names, states, challenges, kept, pipes);
@@ -92,6 +104,10 @@ async fn serve(start: Start) {
             order = orders.recv() => order,
             Ok(()) = drained.changed() => {
                 worker.tell_of_drained_endpoints();
+                continue;
+            }
+            Ok(()) = strain.changed() => {
+                worker.bear(*strain.borrow_and_update());
                 continue;
             }
             () = worker.all_gone(), if worker.progress.phase() >= Phase::Draining => break,

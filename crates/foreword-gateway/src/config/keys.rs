@@ -121,6 +121,12 @@ pub(crate) const TOP: Section = Section {
         ),
         key("drain", Duration, "\"30s\"", "How long connections may take to end after SIGTERM or SIGINT."),
         key(
+            "max_memory",
+            Size(16 * 1024 * 1024, 1 << 50),
+            "85 % of what the cgroup may have, if that is limited",
+            "How much memory may be in use before new connections are refused and idle ones are closed: in the cgroup if that is limited, else by the process.",
+        ),
+        key(
             "include",
             Texts("paths"),
             "[]",

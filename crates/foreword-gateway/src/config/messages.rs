@@ -63,7 +63,7 @@ endpoints = ["10.0.0.2:80"]
     assert_eq!(
         told(text),
         [
-            "foreword.toml:2:1: expected one of the keys `workers`, `name_servers`, `drain`, `include`, `watch`, `request_id`, `zone`, `trust`, `list`, \
+            "foreword.toml:2:1: expected one of the keys `workers`, `name_servers`, `drain`, `max_memory`, `include`, `watch`, `request_id`, `zone`, `trust`, `list`, \
              `listener`, `cluster`, `log`, `acme`, `admin` and `test`, found `workerz`\nhint: did you mean `workers`?",
             "foreword.toml:3:9: expected a duration such as `\"3s\"` for `drain`, found `30`\nhint: add the unit: `\"30s\"`",
             "foreword.toml:6:9: trust `elb`: expected the first address of a range, found `10.0.0.1/16`; its range is `10.0.0.0/16`",

@@ -110,6 +110,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
     let workers = workers.and_then(|at: At<u64>| NonZeroUsize::new(at.value as usize));
     let drain = once(tops, "drain", notes, |top, name| top.read(name, |value| value.duration()));
     let name_servers = once(tops, "name_servers", notes, |top, name| top.read(name, name_servers));
+    let max_memory = once(tops, "max_memory", notes, |top, name| top.size(name));
     let watch = once(tops, "watch", notes, |top, name| top.read(name, |value| value.boolean()));
     let access_log = once(tops, "log", notes, |top, _| observing::access_log(top));
     let admin = once(tops, "admin", notes, |top, _| observing::admin(top, &listeners.binds));
@@ -127,6 +128,7 @@ fn from_tables(tops: &[Table<'_, '_>], notes: &Notes) -> Configuration {
         workers: workers.unwrap_or_else(one_per_core),
         name_servers: name_servers.map(|at| at.value).unwrap_or_default(),
         drain: drain.map_or(DRAIN, |at| at.value),
+        max_memory: max_memory.map(|at| at.value as u64),
         watch: watch.is_none_or(|at| at.value),
         acme,
         lists: lists.watched(),

@@ -132,7 +132,7 @@ impl ServeError {
             Self::Http2 { .. } => Some(Code::BrokenHttp2),
             Self::Flood { .. } => Some(Code::Http2Flood),
             Self::Connect { error, .. } => Some(error.code()),
-            Self::Full(_) => Some(Code::ConnectionLimit),
+            Self::Full(full) => Some(full.code(Code::ConnectionLimit)),
             Self::Idle(_)
             | Self::TooLong(_)
             | Self::Downstream(_)

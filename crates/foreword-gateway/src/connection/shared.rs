@@ -10,7 +10,7 @@ use super::forward::{Means, Scratch};
 use super::http::Shelf;
 use super::pipes::Pipes;
 use crate::alarm::Alarms;
-use crate::drain::{Phase, Progress};
+use crate::drain::{Phase, Progress, Strain};
 use crate::observe::journal::Scribe;
 use crate::tls::challenges::Challenges;
 use crate::upstream::endpoints::Endpoints;
@@ -76,6 +76,16 @@ impl Worker {
     pub(crate) fn advance(&self, phase: Phase) {
         self.progress.advance(phase);
         self.alarms.ring();
+    }
+
+    /// Has everyone hear how short memory is, and keeps nothing back while it is.
+    pub(crate) fn bear(&self, strain: Strain) {
+        let was_short = self.progress.strain().is_any();
+        self.progress.bear(strain);
+        self.shelf.be_frugal(strain.is_any());
+        if strain.is_any() || was_short {
+            self.alarms.ring();
+        }
     }
 
     /// Has the connections to endpoints that drain find out about it.

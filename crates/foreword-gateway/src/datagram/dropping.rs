@@ -109,7 +109,7 @@ impl Dropping<'_> {
             Self::Rule { rule: None } => Code::NoRule,
             Self::Limited { over: Over::Rate(_), .. } => Code::RateLimited,
             Self::Limited { over: Over::Seats(_), .. } => Code::TooManyAtOnce,
-            Self::Full(_) => Code::FlowLimit,
+            Self::Full(full) => full.code(Code::FlowLimit),
             Self::Connect(error) => error.code(),
             Self::TooLarge(_) => Code::DatagramTooLarge,
             Self::Answer { .. } => Code::MalformedAnswer,

@@ -62,6 +62,7 @@ fn plan_to(binds: &[Bind], target: Target) -> Plan {
         drain: Duration::from_secs(30),
         listeners: vec![Arc::new(listener)],
         clusters: vec![cluster],
+        max_memory: None,
         watch: true,
         acme: None,
         lists: Vec::new(),
@@ -240,6 +241,7 @@ fn whoever_the_kernel_took_in_is_served_even_if_the_drain_comes_right_behind_the
         challenges: Arc::default(),
         kept: 0,
         pipes: 0,
+        strain: tokio::sync::watch::Sender::new(crate::drain::Strain::default()).subscribe(),
         orders,
         running,
     };

@@ -38,6 +38,9 @@ pub struct Observer {
     pub(super) log_counters: Arc<[LogCounters]>,
     /// For each worker, how often it had no pipe for what it carried.
     pub(super) pipes_missed: Box<[Counter]>,
+    /// For each worker, how many idle connections it closed since memory was short.
+    pub(super) idle_shed: Box<[Counter]>,
+    pub(super) memory: Memory,
     log: Mutex<Option<Arc<AccessLog>>>,
     /// Logs of earlier plans, which live as long as a connection that began under them.
     earlier_logs: Mutex<Vec<Weak<AccessLog>>>,
@@ -62,6 +65,8 @@ impl Observer {
             switches: Mutex::default(),
             log_counters: (0..workers).map(|_| LogCounters::default()).collect(),
             pipes_missed: (0..workers).map(|_| Counter::default()).collect(),
+            idle_shed: (0..workers).map(|_| Counter::default()).collect(),
+            memory: Memory::default(),
             log: Mutex::default(),
             earlier_logs: Mutex::default(),
             told_lost: Mutex::default(),
@@ -73,6 +78,12 @@ impl Observer {
     /// Notes that the gateway is on its way out: `/readyz` says so from now on.
     pub fn drain_began(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes how much memory is in use, and the mark beyond which it is short, if there is one.
+    pub(crate) fn memory_is(&self, held: u64, mark: Option<u64>) {
+        self.memory.held.store(held, Ordering::Relaxed);
+        self.memory.mark.store(mark.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Whether new connections are welcome.
@@ -226,6 +237,14 @@ impl Observer {
     }
 }
 
+/// What the last look at memory found. Written by the control thread.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) held: AtomicU64,
+    /// 0 where there is none.
+    pub(super) mark: AtomicU64,
+}
+
 /// How reloads went. Written by the control thread, seldom.
 #[derive(Debug, Default)]
 pub(super) struct Reloads {
@@ -339,6 +358,12 @@ impl Scribe {
     pub(crate) fn cluster(&self, name: &str) -> ClusterAccount {
         let observer = Arc::clone(&self.observer);
         ClusterAccount { series: observer.cluster(name), observer, worker: self.worker }
+    }
+
+    /// Counts an idle connection that was closed since memory was short.
+    #[expect(clippy::indexing_slicing, reason = "`Scribe::new` has made sure that the worker has its place")]
+    pub(crate) fn idle_was_shed(&self) {
+        self.observer.idle_shed[self.worker].add(1);
     }
 
     /// Bytes were copied since no pipe could be had.

@@ -225,6 +225,7 @@ fn happens_at_a_listener(code: Code) -> bool {
             code,
             Code::OutOfDescriptors
                 | Code::ConnectionLimit
+                | Code::MemoryShort
                 | Code::Panicked
                 | Code::FlowLimit
                 | Code::DatagramTooLarge
@@ -379,7 +380,8 @@ fn configuration(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
     page.gauges(&SWITCHES, on)?;
     page.gauge(&READY, f64::from(u8::from(observer.is_ready())))?;
     page.gauge(&WORKERS, observer.workers() as f64)?;
-    page.counter(&PIPES_MISSED, observer.pipes_missed.iter().map(Counter::get).sum())
+    page.counter(&PIPES_MISSED, observer.pipes_missed.iter().map(Counter::get).sum())?;
+    memory(page, observer)
 }
 
 /// One for each file of each listener: which of them is near its end is for whoever asks to say.
@@ -403,6 +405,15 @@ fn access_log(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
     page.counter(&LOG_LEFT_OUT, sum(|counters| counters.left_out.get()))?;
     page.counter(&LOG_LOST, sum(LogCounters::lost))?;
     page.counter(&LOG_ERRORS, sum(|counters| counters.errors.load(Ordering::Relaxed)))
+}
+
+fn memory(page: &mut Page<'_>, observer: &Observer) -> fmt::Result {
+    let mark = observer.memory.mark.load(Ordering::Relaxed);
+    if mark > 0 {
+        page.gauge(&MEMORY_HELD, observer.memory.held.load(Ordering::Relaxed) as f64)?;
+        page.gauge(&MEMORY_MARK, mark as f64)?;
+    }
+    page.counter(&IDLE_SHED, observer.idle_shed.iter().map(Counter::get).sum())
 }
 
 /// What the system does not tell is left out, as the conventions for these names say.
@@ -502,6 +513,9 @@ families! {
     LOG_LEFT_OUT "foreword_access_log_lines_left_out" () Counter [] "Access-log lines that were not written, since a rule with `log` says so";
     LOG_LOST "foreword_access_log_lines_lost" () Counter [] "Access-log lines that were lost";
     LOG_ERRORS "foreword_access_log_write_errors" () Counter [] "Attempts to write access-log lines that failed";
+    MEMORY_HELD "foreword_memory_held" (Bytes) Gauge [] "Memory in use where it is limited: in the cgroup, or by the process; told where there is a mark";
+    MEMORY_MARK "foreword_memory_mark" (Bytes) Gauge [] "How much may be in use before new connections are refused and idle ones are closed";
+    IDLE_SHED "foreword_idle_connections_shed" () Counter [] "Idle connections that were closed since memory was short";
     PROCESS_CPU "process_cpu" (Seconds) Counter [] "Time that the process has used processors for";
     PROCESS_OPEN_FDS "process_open_fds" () Gauge [] "Open file descriptors";
     PROCESS_MAX_FDS "process_max_fds" () Gauge [] "The limit of open file descriptors";

@@ -123,6 +123,7 @@ codes! {
     RateLimited           711 []            "somebody who comes more often than a rule lets them",
     TooManyAtOnce         712 []            "somebody who has more going on at once than they may",
     PasswordsWaiting      713 []            "too many passwords to be checked",
+    MemoryShort           714 []            "memory nearly used up",
     QueueFull             721 []            "no connection to a cluster free, and its queue full",
     QueueDeadline         722 []            "no connection to a cluster free in time",
 }

@@ -195,7 +195,7 @@ impl<S: Downstream> Talk<'_, S> {
         let wait = if is_first { timeout.head } else { timeout.idle };
         let read = {
             let deadline = self.quiet_since.take().unwrap_or_else(Instant::now) + wait;
-            let Self { stream, buffer, patience, own, connection, .. } = self;
+            let Self { stream, buffer, patience, own, connection, worker, .. } = self;
             let mut fill = pin!(buffer.fill(stream, BUFFER));
             poll_fn(|cx| {
                 if let Poll::Ready(read) = fill.as_mut().poll(cx) {
@@ -203,6 +203,12 @@ impl<S: Downstream> Talk<'_, S> {
                 }
                 // Whoever waits for the end of the drain around us has us woken when it comes nearer.
                 if connection.drain.is_idle_over() {
+                    return Poll::Ready(Came::Nothing);
+                }
+                if let Some(most) = connection.drain.idle_at_most()
+                    && (deadline - wait).elapsed() >= most
+                {
+                    worker.scribe.idle_was_shed();
                     return Poll::Ready(Came::Nothing);
                 }
                 while let Some(until) = own.next_end().filter(|&until| until < deadline) {
@@ -227,7 +233,7 @@ impl<S: Downstream> Talk<'_, S> {
 /// What ends the wait for a request.
 enum Came {
     Read(io::Result<usize>),
-    /// The gateway drains.
+    /// The gateway drains, or memory is short.
     Nothing,
     TooLate,
 }

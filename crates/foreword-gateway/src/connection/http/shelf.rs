@@ -25,6 +25,8 @@ pub(crate) struct Shelf {
     // Boxed, since a desk is far larger than what it costs to pass a pointer on.
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
     desks: RefCell<Vec<Box<Desk>>>,
+    /// Whether memory is short: nothing is kept then.
+    is_frugal: Cell<bool>,
     pub(super) date: Date,
     pub(super) encoders: Seats,
 }
@@ -62,6 +64,21 @@ pub(super) fn let_go(bytes: &mut Vec<u8>) {
 }
 
 impl Shelf {
+    /// Keeps nothing while memory is short, and lets go what was kept.
+    pub(crate) fn be_frugal(&self, is_frugal: bool) {
+        self.is_frugal.set(is_frugal);
+        if is_frugal {
+            self.last.take();
+            self.buffers.take();
+            self.wide.take();
+            self.desks.take();
+        }
+    }
+
+    fn keeps_up_to(&self, most: usize) -> usize {
+        if self.is_frugal.get() { 0 } else { most }
+    }
+
     /// Gives a desk away.
     pub(super) fn desk(&self) -> Box<Desk> {
         self.desks.borrow_mut().pop().unwrap_or_default()
@@ -70,7 +87,7 @@ impl Shelf {
     /// Takes a desk for the next request, without what had to grow.
     pub(super) fn keep(&self, mut desk: Box<Desk>) {
         let mut desks = self.desks.borrow_mut();
-        if desks.len() < MOST_KEPT {
+        if desks.len() < self.keeps_up_to(MOST_KEPT) {
             desk.clear();
             desks.push(desk);
         }
@@ -116,14 +133,14 @@ impl Shelf {
     fn take_back_wide(&self, bytes: Box<[u8]>) {
         self.wide_lent.set(self.wide_lent.get().saturating_sub(1));
         let mut wide = self.wide.borrow_mut();
-        if wide.len() < MOST_WIDE_KEPT {
+        if wide.len() < self.keeps_up_to(MOST_WIDE_KEPT) {
             wide.push(bytes);
         }
     }
 
     fn put_behind(&self, bytes: Box<[u8]>) {
         let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < MOST_KEPT {
+        if buffers.len() < self.keeps_up_to(MOST_KEPT) {
             buffers.push(bytes);
         }
     }

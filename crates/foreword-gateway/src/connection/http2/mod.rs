@@ -32,6 +32,7 @@ use super::error::ServeError;
 use super::http::{Own, OwnSeats, Refused, Requests};
 use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
+use crate::drain::GRACE;
 use crate::plan::Listener;
 use crate::stream::http2::budget::{Budget, End, Reset};
 use crate::stream::http2::watched::Watched;
@@ -132,6 +133,10 @@ async fn converse<S: Duplex>(
                 // Two steps: none that is on its way is lost, RFC 9113 §6.8.
                 http2.graceful_shutdown();
                 is_leaving = true;
+                if drain.idle_at_most().is_some() {
+                    // Memory is short: it may not take as long over it as it likes.
+                    deadline = deadline.min(Instant::now() + GRACE);
+                }
             }
             () = drain.idle_over(), if is_idle => break (Some(Reason::NO_ERROR), Ok(())),
             () = sleep_until(wake), if is_idle || overdue.is_some() => {

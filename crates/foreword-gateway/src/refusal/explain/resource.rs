@@ -132,6 +132,18 @@ pub(super) const PAGES: &[Page] = &[
                  faster: about a tenth of a second, such as bcrypt with a cost of 10, is usual.",
     },
     Page {
+        code: Code::MemoryShort,
+        meaning: "More memory is in use than `max_memory` allows: 85 % of what the cgroup may have, unless the file says otherwise. Until \
+                  less is, new connections are closed, each beyond one for every 512 KiB of the mark; connections end with their present \
+                  answer (over HTTP/2 with the streams that are open); and idle ones are closed, those first that were idle longest. \
+                  Requests that are being served, and tunnels, are not cut. The same is told where memory in use cannot be read; nothing \
+                  is refused then.",
+        cause: "A flood of connections that send much and never finish, more clients than the memory is meant for, or something else in \
+                the same cgroup.",
+        remedy: "`foreword_memory_held_bytes` and `foreword_memory_mark_bytes` show how near it is. Give the container or the unit more \
+                 (`MemoryMax=`), let fewer in (`max.connections`, `limit_connections`), or shorten `timeout.head` and `timeout.idle`.",
+    },
+    Page {
         code: Code::QueueFull,
         meaning: "The endpoints of a cluster have as many connections as `max = { connections = … }` or their own \
                   `max_connections` allow, and `max = { queue = … }` others wait for one to end. Answered 503 in http mode, \
