@@ -165,6 +165,24 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drain::{Level, Strain};
+
+    #[test]
+    fn while_memory_is_short_only_a_few_are_admitted() {
+        let post = Post::new(&Capacity::new(100));
+        let pressure = &post.everywhere.pressure;
+        let _many: Vec<_> = (0..50).map(|_| post.admit(None).unwrap()).collect();
+        pressure.found(1000, 1001, Strain { level: Level::Tight, urgency: 0 });
+        let full = post.admit(None).unwrap_err();
+        assert_eq!(
+            full.to_string(),
+            "expected less than 1000 bytes of memory in use (max_memory), found 1001"
+        );
+        assert_eq!(full.code(Code::ConnectionLimit), Code::MemoryShort);
+        assert_eq!(FullOfFlows(&full).to_string(), full.to_string());
+        pressure.found(1000, 1, Strain::default());
+        assert!(post.admit(None).is_ok());
+    }
 
     #[test]
     fn whoever_is_not_admitted_takes_no_place() {

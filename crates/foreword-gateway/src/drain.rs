@@ -33,8 +33,8 @@ pub(crate) enum Level {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Strain {
     pub(crate) level: Level,
-    /// At how many looks before it was found short as well.
-    pub(crate) looks: u32,
+    /// Grows with each look that finds it short as well, and faster where it is shorter still.
+    pub(crate) urgency: u32,
 }
 
 impl Strain {
@@ -44,9 +44,22 @@ impl Strain {
 
     /// How long a connection may be idle while it lasts: at each look half as long, so that whoever was idle longest goes first.
     fn idle_at_most(self) -> Option<Duration> {
-        self.is_any().then(|| FIRST_IDLE / (1 << self.looks.min(MOST_HALVED)))
+        self.is_any().then(|| halved(self.urgency))
+    }
+
+    /// How long the rest of a head may be waited for, once those who are idle were let go and it was not enough. Who waits longest
+    /// goes first here too: a head that is meant comes in one piece or two.
+    fn head_at_most(self) -> Option<Duration> {
+        self.urgency.checked_sub(IDLE_FIRST).map(halved)
     }
 }
+
+fn halved(times: u32) -> Duration {
+    FIRST_IDLE / (1 << times.min(MOST_HALVED))
+}
+
+/// How urgent it must be before more than idle connections is let go: to these little more than a second is left then.
+const IDLE_FIRST: u32 = 5;
 
 /// What an idle connection is still granted when memory has just become short.
 const FIRST_IDLE: Duration = Duration::from_secs(30);
@@ -145,6 +158,11 @@ impl Drain {
         self.progress.strain().idle_at_most()
     }
 
+    /// For how long the rest of a head may be waited for, if memory is short.
+    pub(crate) fn head_at_most(&self) -> Option<Duration> {
+        self.progress.strain().head_at_most()
+    }
+
     /// Waits until no more requests should come over this connection.
     pub(crate) async fn retired(&self) {
         while !self.is_retired() {
@@ -202,15 +220,18 @@ mod tests {
         let progress = Progress::new(1);
         let drain = Drain::new(&progress);
         assert_eq!(drain.idle_at_most(), None);
-        let at_most = |looks| {
-            progress.bear(Strain { level: Level::Tight, looks });
+        let at_most = |urgency| {
+            progress.bear(Strain { level: Level::Tight, urgency });
             assert!(drain.is_retired() && !drain.is_draining());
             drain.idle_at_most().unwrap()
         };
         assert_eq!((at_most(0), at_most(1)), (FIRST_IDLE, FIRST_IDLE / 2));
+        assert_eq!(drain.head_at_most(), None);
+        assert!(at_most(IDLE_FIRST) < Duration::from_secs(1));
+        assert_eq!(drain.head_at_most(), Some(FIRST_IDLE));
         assert!(at_most(u32::MAX) < Duration::from_millis(1));
         progress.bear(Strain::default());
-        assert!(!drain.is_retired() && drain.idle_at_most().is_none());
+        assert!(!drain.is_retired() && drain.idle_at_most().is_none() && drain.head_at_most().is_none());
     }
 
     #[test]

@@ -74,11 +74,11 @@ mod tests {
         let pressure = Pressure::new();
         let mark = 64 * OF_EACH;
         assert_eq!(pressure.refuses(1_000_000), None);
-        pressure.found(mark, mark + 1, Strain { level: Level::Tight, looks: 0 });
+        pressure.found(mark, mark + 1, Strain { level: Level::Tight, urgency: 0 });
         assert_eq!((pressure.refuses(64), pressure.refuses(65)), (None, Some((mark, mark + 1))));
         pressure.found(mark, 0, Strain::default());
         assert_eq!(pressure.refuses(65), None);
-        pressure.found(1, 2, Strain { level: Level::Tight, looks: 0 });
+        pressure.found(1, 2, Strain { level: Level::Tight, urgency: 0 });
         assert_eq!((pressure.refuses(LEAST), pressure.refuses(LEAST + 1)), (None, Some((1, 2))));
     }
 
@@ -88,10 +88,10 @@ mod tests {
         let mut strain = pressure.strain();
         pressure.found(10, 1, Strain::default());
         assert!(!strain.has_changed().unwrap());
-        for looks in 0..3 {
-            pressure.found(10, 11, Strain { level: Level::Tight, looks });
+        for urgency in 0..3 {
+            pressure.found(10, 11, Strain { level: Level::Tight, urgency });
             assert!(strain.has_changed().unwrap());
-            assert_eq!(strain.borrow_and_update().looks, looks);
+            assert_eq!(strain.borrow_and_update().urgency, urgency);
         }
     }
 }

@@ -116,8 +116,11 @@ fn next(before: Strain, mark: u64, held: u64) -> Strain {
     let bound = if before.is_any() { mark - mark / 16 } else { mark };
     match (held > bound, before.is_any()) {
         (false, _) => Strain::default(),
-        (true, false) => Strain { level: Level::Tight, looks: 0 },
-        (true, true) => Strain { looks: before.looks.saturating_add(1), ..before },
+        (true, false) => Strain { level: Level::Tight, urgency: 0 },
+        (true, true) => {
+            let step = if held > mark.saturating_add(mark / 16) { 3 } else { 1 };
+            Strain { urgency: before.urgency.saturating_add(step), ..before }
+        }
     }
 }
 
@@ -137,16 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_short_from_above_the_mark_until_well_below_it() {
+    fn memory_is_short_from_above_the_mark_until_well_below_it_and_more_urgently_well_above() {
         let mark = 1600;
         let mut strain = Strain::default();
         let mut found = |held| {
             strain = next(strain, mark, held);
-            (strain.is_any(), strain.looks)
+            (strain.is_any(), strain.urgency)
         };
         assert_eq!(
-            [1600, 1601, 1600, 1501, 1500, 1600].map(&mut found),
-            [(false, 0), (true, 0), (true, 1), (true, 2), (false, 0), (false, 0)]
+            [1600, 1601, 1600, 1701, 1700, 1501, 1500, 1600].map(&mut found),
+            [(false, 0), (true, 0), (true, 1), (true, 4), (true, 5), (true, 6), (false, 0), (false, 0)]
         );
     }
 }

@@ -1,10 +1,12 @@
 //! One request, from its first byte to the last of its answer.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use foreword::{ClientAddr, Signature, signature};
 use foreword_http1::{Framing, HeadEnd, Limits, NormalPath, Request, Version};
@@ -57,6 +59,11 @@ pub(super) async fn serve<S: Carried>(talk: &mut Talk<'_, S>, record: &Record) -
     let after = match read_head(talk, &mut desk, &mut note).await {
         Ok(()) => serve_at(&mut desk, talk, note).await,
         Err(NoHead::Refused(refused)) => refuse(talk, Unread, refused, note, &mut desk.to_client).await,
+        Err(NoHead::Shed(refused)) => {
+            // Nothing is said: words would be held as well, for as long as they are not taken.
+            note.close(Outcome::Refused(refused.refusal()));
+            After::Cut
+        }
         Err(NoHead::Gone) => {
             note.close(Outcome::Aborted(Side::Downstream));
             After::Close
@@ -257,6 +264,8 @@ impl fmt::Display for ByRule<'_> {
 /// Why there is no head.
 enum NoHead {
     Refused(Refused),
+    /// Memory is short.
+    Shed(Refused),
     Gone,
 }
 
@@ -303,7 +312,27 @@ async fn read_head<S: Carried>(
             return Err(NoHead::Gone);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let waited = talk.patience.within(left, pin!(talk.buffer.fill(&mut talk.stream, limits.head))).await;
+        let drain = &talk.connection.drain;
+        let after = || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            listener.timeout.head.saturating_sub(left)
+        };
+        let waited = {
+            let fill = pin!(talk.buffer.fill(&mut talk.stream, limits.head));
+            let mut waits = pin!(talk.patience.within(left, fill));
+            poll_fn(|cx| match waits.as_mut().poll(cx) {
+                // Whoever waits for the end of the drain around us has us woken at each look at memory.
+                Poll::Pending if drain.head_at_most().is_some_and(|most| after() >= most) => {
+                    Poll::Ready(None)
+                }
+                waited => waited.map(Some),
+            })
+            .await
+        };
+        let Some(waited) = waited else {
+            let found = talk.buffer.bytes().len();
+            return Err(NoHead::Shed(Refused::HeadShed { after: after(), found }));
+        };
         match waited {
             Ok(Ok(1..)) => {}
             Ok(Ok(0)) => is_all = true,

@@ -59,6 +59,14 @@ pub(crate) enum Refused {
         /// What had come.
         found: usize,
     },
+    /// The head was not whole when memory ran short.
+    #[error("expected the rest of a head while memory is short, found {found} bytes of it after {} ms", .after.as_millis())]
+    HeadShed {
+        /// How long it was waited for.
+        after: Duration,
+        /// What had come.
+        found: usize,
+    },
     /// What rules see of the path could be something else to a server.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -210,7 +218,7 @@ impl Refused {
             Self::Misdirected { .. } => 421,
             Self::Connect => 501,
             Self::WrongPassword { .. } => 401,
-            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } => 503,
+            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } | Self::HeadShed { .. } => 503,
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
@@ -272,6 +280,7 @@ impl Refused {
             Self::TooLarge { .. } => Code::HeadTooLarge,
             Self::HeadsWaiting { .. } => Code::HeadsWaiting,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
+            Self::HeadShed { .. } => Code::MemoryShort,
             Self::Path(_) => Code::UnsettledPath,
             Self::Misdirected { .. } => Code::Misdirected,
             Self::Connect => Code::MalformedHead,

@@ -136,6 +136,7 @@ pub(super) const PAGES: &[Page] = &[
         meaning: "More memory is in use than `max_memory` allows: 85 % of what the cgroup may have, unless the file says otherwise. Until \
                   less is, new connections are closed, each beyond one for every 512 KiB of the mark; connections end with their present \
                   answer (over HTTP/2 with the streams that are open); and idle ones are closed, those first that were idle longest. \
+                  Where that is not enough within some looks, those who owe the rest of an HTTP/1.1 head are cut off, whoever owes it longest first. \
                   Requests that are being served, and tunnels, are not cut. The same is told where memory in use cannot be read; nothing \
                   is refused then.",
         cause: "A flood of connections that send much and never finish, more clients than the memory is meant for, or something else in \
