@@ -48,7 +48,7 @@ impl MemoryWatch {
         }
     }
 
-    /// What may be in use. What the file asks for holds, but where the cgroup has less the kernel would come first.
+    /// What may be in use. What the file asks for holds, but beyond our share of the cgroup's limit the kernel would come first.
     fn mark(&self, asked: Option<u64>) -> Option<u64> {
         match (asked, self.meter.limit()) {
             (Some(asked), Some(limit)) => Some(asked.min(share(limit))),
