@@ -1,8 +1,9 @@
 //! What the gateway does while more memory is in use than `max_memory` allows, and afterwards.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -16,12 +17,14 @@ struct Run {
     child: Child,
     lines: Receiver<String>,
     seen: Vec<String>,
+    folder: tempfile::TempDir,
 }
 
 impl Run {
     fn start(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("foreword.toml");
+        let text = format!("{text}[admin]\nbind = \"unix:{}\"\n", folder.path().join("admin.sock").display());
         fs::write(&file, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_foreword"));
         command
@@ -34,7 +37,7 @@ impl Run {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = mpsc::channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let mut run = Self { child, lines, seen: Vec::new() };
+        let mut run = Self { child, lines, seen: Vec::new(), folder };
         run.line_with(" on 127.0.0.1:");
         run
     }
@@ -55,10 +58,59 @@ impl Run {
     }
 
     /// The address that a listener says it is bound to.
-    fn address(&self) -> SocketAddr {
-        let line = self.seen.iter().find(|line| line.contains(" on 127.0.0.1:")).unwrap();
+    fn address(&mut self, listener: &str) -> SocketAddr {
+        let name = format!("listener {listener}: ");
+        let is_its = |line: &&String| line.contains(&name) && line.contains(" on 127.0.0.1:");
+        let line = match self.seen.iter().find(is_its) {
+            Some(line) => line.clone(),
+            None => self.line_with(&name),
+        };
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
+
+    /// Waits until a client is served as any is while there is enough memory.
+    fn is_well_again(&mut self) {
+        let address = self.address("web");
+        let deadline = Instant::now() + PATIENCE;
+        while !ask(&mut connect(address)).is_some_and(|answer| is_kept(&answer)) {
+            assert!(Instant::now() < deadline, "nobody is kept again:\n{}", self.seen.join("\n"));
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What the page of metrics says under this name.
+    fn metric(&self, name: &str) -> f64 {
+        let mut stream = UnixStream::connect(self.folder.path().join("admin.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let line =
+            page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {page}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+/// A listener that answers by itself. Nobody's time is up before the test is over.
+fn web(max_memory: &str) -> String {
+    format!(
+        "workers = 1\nmax_memory = \"{max_memory}\"\n\
+         [listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\nmax = {{ head = \"1MiB\" }}\n\
+         timeout = {{ head = \"1h\", idle = \"1h\" }}\n\
+         [[listener.web.rule]]\nwhen = 'path.starts_with(\"/app\")'\nthen = {{ forward = \"app\" }}\n\
+         [[listener.web.rule]]\nthen = {{ respond = {{ body = \"hello\" }} }}\n"
+    )
+}
+
+/// An endpoint that takes all who come and answers nobody.
+fn silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().map_while(Result::ok).collect::<Vec<_>>());
+    address
+}
+
+fn cluster(endpoint: SocketAddr) -> String {
+    format!("[cluster.app]\nendpoints = [\"{endpoint}\"]\ntimeout = {{ response = \"1h\" }}\n")
 }
 
 impl Drop for Run {
@@ -95,37 +147,116 @@ fn is_kept(answer: &str) -> bool {
 
 #[test]
 fn while_memory_is_short_the_idle_go_and_heads_without_an_end_and_then_all_are_welcome() {
-    // Nobody's time is up before the test is over.
-    let mut run = Run::start(
-        "workers = 1\nmax_memory = \"24MiB\"\n\
-         [listener.web]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\nmax = { head = \"1MiB\" }\n\
-         timeout = { head = \"1h\", idle = \"1h\" }\n\
-         [[listener.web.rule]]\nthen = { respond = { body = \"hello\" } }\n",
-    );
-    let address = run.address();
+    let mut run = Run::start(&(web("24MiB") + &cluster(silent())));
+    let address = run.address("web");
     let mut idle = connect(address);
     assert!(is_kept(&ask(&mut idle).unwrap()));
 
     // A head takes a mebibyte here, and there is room for 24 of them.
     let mut head = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
     head.resize(600_000, b'v');
-    let crowd: Vec<TcpStream> = (0..60)
-        .map(|_| {
-            let mut stream = connect(address);
-            // Whoever comes late is refused, or cut off, and cannot say it all.
-            let _refused = stream.write_all(&head);
-            stream
-        })
-        .collect();
+    let crowd: Vec<TcpStream> = (0..60).map(|_| said(address, &head)).collect();
     let line = run.line_with("FW714");
     assert!(line.contains("expected at most 25165824 bytes of memory in use (max_memory)"), "{line}");
     assert_eq!(idle.read(&mut [0; 16]).unwrap(), 0, "the idle one is closed");
 
-    run.line_with("memory in use is below the mark again");
-    let deadline = Instant::now() + PATIENCE;
-    while !ask(&mut connect(address)).is_some_and(|answer| is_kept(&answer)) {
-        assert!(Instant::now() < deadline, "nobody is kept again");
-    }
+    run.line_with("memory in use ");
+    run.is_well_again();
+    assert!(run.metric("foreword_memory_held_bytes ") > 0.0);
+    assert!(run.metric("foreword_memory_mark_bytes ") >= 25_165_824.0);
+    assert!(run.metric("foreword_idle_connections_shed_total ") >= 1.0);
     // It was there all the time.
     drop(crowd);
+}
+
+#[test]
+fn while_memory_is_short_requests_that_do_not_go_on_are_cut_off_and_others_are_served() {
+    let mut run = Run::start(&(web("16MiB") + &cluster(silent())));
+    let address = run.address("web");
+    // Heads are held for as long as their requests last.
+    let mut head = b" /app HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+    head.resize(100_000, b'v');
+    let waits_for_its_body = [b"POST", &*head, b"\r\nContent-Length: 9\r\n\r\nbody"].concat();
+    let says_more = [b"GET", &*head, b"\r\n\r\nGET / HTTP/1.1\r\n"].concat();
+    let mut crowd: Vec<TcpStream> =
+        [waits_for_its_body, says_more].iter().cycle().take(300).map(|bytes| said(address, bytes)).collect();
+    run.line_with("FW714");
+
+    // All the while the crowd is there.
+    run.is_well_again();
+    let cut_off = crowd.iter_mut().filter_map(|stream| {
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let nothing_yet = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        let ended = !stream.read(&mut [0; 16]).as_ref().is_err_and(nothing_yet);
+        ended.then_some(())
+    });
+    assert!(cut_off.count() > 200);
+}
+
+#[test]
+fn while_memory_is_short_streams_are_refused_and_connections_with_many_end() {
+    let many = "[listener.many]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\nhttp2 = \"prior-knowledge\"\n\
+                cluster = \"app\"\ntimeout = { head = \"1h\", idle = \"1h\" }\n";
+    let mut run = Run::start(&(web("16MiB") + many + &cluster(silent())));
+    let address = run.address("many");
+    let requests = requests_with_heavy_heads(60);
+    let crowd: Vec<TcpStream> = (0..200).map(|_| said(address, &requests)).collect();
+    run.line_with("FW714");
+    run.is_well_again();
+    let mut refused = 0;
+    for mut stream in crowd {
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut heard = Vec::new();
+        // All that came, whether or not the connection has ended.
+        let _over = stream.read_to_end(&mut heard);
+        refused += refused_streams(&heard);
+    }
+    assert!(refused > 0, "no stream is reset with REFUSED_STREAM");
+}
+
+/// A connection on which so much is said, as far as that is heard: whoever comes late is refused, or cut off.
+fn said(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = connect(address);
+    let _refused = stream.write_all(bytes);
+    stream
+}
+
+/// A client's preface, and requests whose heads have 15 kilobytes each: the value in them is said once, and an index stands for it.
+fn requests_with_heavy_heads(count: u32) -> Vec<u8> {
+    const VALUE: usize = 3900;
+    let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    said.extend(frame(4, 0, 0, &[]));
+    for n in 0..count {
+        // GET, http, `/`, and the authority `a`.
+        let mut fields = vec![0x82, 0x86, 0x84, 0x01, 1, b'a'];
+        if n == 0 {
+            // `x-a`, kept in the table. Its length is 127 and the rest in two bytes of seven bits.
+            fields.extend([0x40, 3, b'x', b'-', b'a', 0x7f]);
+            let rest = VALUE - 127;
+            fields.extend([(rest % 128 + 128) as u8, (rest / 128) as u8]);
+            fields.extend([b'v'; VALUE]);
+        } else {
+            fields.push(0xbe);
+        }
+        fields.extend([0xbe; 3]);
+        said.extend(frame(1, 5, 2 * n + 1, &fields));
+    }
+    said
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// How many streams are reset with REFUSED_STREAM in what was heard.
+fn refused_streams(mut heard: &[u8]) -> usize {
+    let mut refused = 0;
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = heard {
+        let len = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let Some((payload, rest)) = rest.split_at_checked(len) else { break };
+        refused += usize::from(*kind == 3 && payload == [0, 0, 0, 7]);
+        heard = rest;
+    }
+    refused
 }

@@ -172,7 +172,7 @@ mod tests {
         let post = Post::new(&Capacity::new(100));
         let pressure = &post.everywhere.pressure;
         let _many: Vec<_> = (0..50).map(|_| post.admit(None).unwrap()).collect();
-        pressure.found(1000, 1001, Strain { level: Level::Tight, urgency: 0 });
+        pressure.found(1000, 1001, Strain { level: Level::Tight, urgency: 0, dire: 0 }, 1);
         let full = post.admit(None).unwrap_err();
         assert_eq!(
             full.to_string(),
@@ -180,7 +180,7 @@ mod tests {
         );
         assert_eq!(full.code(Code::ConnectionLimit), Code::MemoryShort);
         assert_eq!(FullOfFlows(&full).to_string(), full.to_string());
-        pressure.found(1000, 1, Strain::default());
+        pressure.found(1000, 1, Strain::default(), 1);
         assert!(post.admit(None).is_ok());
     }
 

@@ -1,10 +1,14 @@
-//! Letting connections go: a plan that is retired, a drain that begins, a deadline that cuts.
+//! Letting connections go: a plan that is retired, a drain that begins, a deadline that cuts, memory that is short.
+
+pub(crate) mod ration;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+
+use self::ration::Ration;
 
 /// How far the gateway is on its way out. Only ever grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +31,8 @@ pub(crate) enum Level {
     Enough,
     /// Nothing should be held that nobody is served by.
     Tight,
+    /// The kernel will kill if nothing is let go at once.
+    Dire,
 }
 
 /// What is found of memory at one look.
@@ -35,6 +41,8 @@ pub(crate) struct Strain {
     pub(crate) level: Level,
     /// Grows with each look that finds it short as well, and faster where it is shorter still.
     pub(crate) urgency: u32,
+    /// How many looks found it dire, since it was not the last time.
+    pub(crate) dire: u32,
 }
 
 impl Strain {
@@ -52,6 +60,22 @@ impl Strain {
     fn head_at_most(self) -> Option<Duration> {
         self.urgency.checked_sub(IDLE_FIRST).map(halved)
     }
+
+    /// How long may be held what came of requests that do not go on, once that was not enough either.
+    fn held_at_most(self) -> Option<Duration> {
+        self.urgency.checked_sub(HEADS_FIRST).map(halved)
+    }
+
+    /// Whether nobody is borne with any more who could be let go.
+    pub(crate) fn is_all_that_helps(self) -> bool {
+        self.urgency >= HEADS_FIRST + MOST_HALVED
+    }
+
+    /// How many requests of one connection may be without an answer, where it is dire: those with the most go first, and then
+    /// whoever has one.
+    fn unanswered_at_most(self) -> Option<u32> {
+        (self.level == Level::Dire).then(|| FIRST_UNANSWERED >> self.dire.min(u32::BITS - 1))
+    }
 }
 
 fn halved(times: u32) -> Duration {
@@ -60,6 +84,12 @@ fn halved(times: u32) -> Duration {
 
 /// How urgent it must be before more than idle connections is let go: to these little more than a second is left then.
 const IDLE_FIRST: u32 = 5;
+
+/// The same before more than heads is.
+const HEADS_FIRST: u32 = 2 * IDLE_FIRST;
+
+/// So many at once are more than a page asks for.
+const FIRST_UNANSWERED: u32 = 16;
 
 /// What an idle connection is still granted when memory has just become short.
 const FIRST_IDLE: Duration = Duration::from_secs(30);
@@ -76,15 +106,23 @@ pub(crate) struct Progress {
     phase: Cell<Phase>,
     generation: Cell<u64>,
     strain: Cell<Strain>,
+    ration: Rc<Ration>,
     changed: Notify,
 }
 
 impl Progress {
+    #[cfg(test)]
     pub(crate) fn new(generation: u64) -> Rc<Self> {
+        Self::rationed(generation, Rc::default())
+    }
+
+    /// Of a worker that may take this of memory.
+    pub(crate) fn rationed(generation: u64, ration: Rc<Ration>) -> Rc<Self> {
         Rc::new(Self {
             phase: Cell::new(Phase::Serving),
             generation: Cell::new(generation),
             strain: Cell::default(),
+            ration,
             changed: Notify::new(),
         })
     }
@@ -111,6 +149,18 @@ impl Progress {
 
     pub(crate) fn strain(&self) -> Strain {
         self.strain.get()
+    }
+
+    /// What the worker may take of memory until the next look.
+    pub(crate) fn ration(&self) -> &Ration {
+        &self.ration
+    }
+
+    /// Waits until something is left to be taken.
+    pub(crate) async fn has_ration(&self) {
+        while self.ration.is_used_up() {
+            self.changed.notified().await;
+        }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -161,6 +211,36 @@ impl Drain {
     /// For how long the rest of a head may be waited for, if memory is short.
     pub(crate) fn head_at_most(&self) -> Option<Duration> {
         self.progress.strain().head_at_most()
+    }
+
+    /// For how long the bytes of a request that does not go on may be held, if memory is short.
+    pub(crate) fn held_at_most(&self) -> Option<Duration> {
+        self.progress.strain().held_at_most()
+    }
+
+    /// How many requests of one connection may be without an answer, if memory is so short that not even those are safe.
+    pub(crate) fn unanswered_at_most(&self) -> Option<u32> {
+        self.progress.strain().unanswered_at_most()
+    }
+
+    /// Whether memory is short.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.progress.strain().is_any()
+    }
+
+    /// Waits until memory was looked at again, a plan was replaced or a drain has gone on.
+    pub(crate) async fn next_news(&self) {
+        self.progress.changed.notified().await;
+    }
+
+    /// Waits until something may be taken of memory.
+    pub(crate) async fn has_ration(&self) {
+        self.progress.has_ration().await;
+    }
+
+    /// What may be taken of memory until the next look.
+    pub(crate) fn ration(&self) -> &Ration {
+        &self.progress.ration
     }
 
     /// Waits until no more requests should come over this connection.
@@ -221,17 +301,32 @@ mod tests {
         let drain = Drain::new(&progress);
         assert_eq!(drain.idle_at_most(), None);
         let at_most = |urgency| {
-            progress.bear(Strain { level: Level::Tight, urgency });
+            progress.bear(Strain { level: Level::Tight, urgency, dire: 0 });
             assert!(drain.is_retired() && !drain.is_draining());
             drain.idle_at_most().unwrap()
         };
         assert_eq!((at_most(0), at_most(1)), (FIRST_IDLE, FIRST_IDLE / 2));
         assert_eq!(drain.head_at_most(), None);
         assert!(at_most(IDLE_FIRST) < Duration::from_secs(1));
-        assert_eq!(drain.head_at_most(), Some(FIRST_IDLE));
+        assert_eq!((drain.head_at_most(), drain.held_at_most()), (Some(FIRST_IDLE), None));
+        at_most(HEADS_FIRST);
+        assert_eq!(drain.held_at_most(), Some(FIRST_IDLE));
         assert!(at_most(u32::MAX) < Duration::from_millis(1));
         progress.bear(Strain::default());
         assert!(!drain.is_retired() && drain.idle_at_most().is_none() && drain.head_at_most().is_none());
+    }
+
+    #[test]
+    fn where_it_is_dire_those_with_the_most_requests_go_first_and_nobody_before() {
+        let progress = Progress::new(1);
+        let drain = Drain::new(&progress);
+        let most = |level, dire| {
+            progress.bear(Strain { level, urgency: 9, dire });
+            drain.unanswered_at_most()
+        };
+        assert_eq!([0, 9].map(|dire| most(Level::Tight, dire)), [None, None]);
+        let bounds = [0, 1, 2, 3, 4, 5, u32::MAX].map(|dire| most(Level::Dire, dire));
+        assert_eq!(bounds, [16, 8, 4, 2, 1, 0, 0].map(Some));
     }
 
     #[test]

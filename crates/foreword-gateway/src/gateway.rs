@@ -155,7 +155,7 @@ impl Gateway {
                 challenges: Arc::clone(&challenges),
                 kept: state.sockets.kept_per_worker(),
                 pipes: state.sockets.pipes_per_worker(),
-                strain: pressure.strain(),
+                pressure: Arc::clone(&pressure),
                 orders: taken,
                 running: running.clone(),
             })?;

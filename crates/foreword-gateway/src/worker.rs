@@ -8,11 +8,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
+use crate::admission::pressure::Pressure;
 use crate::connection::accept;
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::Worker;
 use crate::datagram::{self, Buffers};
-use crate::drain::{GRACE, Phase, Strain};
+use crate::drain::{GRACE, Phase};
 use crate::observe::Observer;
 use crate::observe::journal::{Scribe, Unit};
 use crate::plan::Mode;
@@ -55,7 +56,7 @@ pub(crate) struct Start {
     /// How many pipes it may have.
     pub(crate) pipes: usize,
     /// How short memory is.
-    pub(crate) strain: watch::Receiver<Strain>,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     /// How many workers have not ended.
     pub(crate) running: watch::Sender<usize>,
@@ -88,13 +89,15 @@ async fn serve(start: Start) {
         challenges,
         kept,
         pipes,
-        mut strain,
+        pressure,
         mut orders,
         running: _running,
     } = start;
     let scribe = Scribe::new(observer, number);
     let mut drained = states.drained();
-    let worker = Worker::new(scribe, names, states, challenges, kept, pipes);
+    let mut strain = pressure.strain();
+    let rations = Arc::clone(pressure.rations());
+    let worker = Worker::new(scribe, names, states, challenges, kept, pipes, rations);
     let mut doors = Doors::default();
     let alarms = Rc::clone(&worker.alarms);
     spawn_local(async move { alarms.run().await });

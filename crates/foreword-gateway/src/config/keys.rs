@@ -123,8 +123,8 @@ pub(crate) const TOP: Section = Section {
         key(
             "max_memory",
             Size(16 * 1024 * 1024, 1 << 50),
-            "85 % of what the cgroup may have, if that is limited",
-            "How much memory may be in use before new connections are refused and idle ones are closed: in the cgroup if that is limited, else by the process. More than the default is taken for the default.",
+            "none",
+            "How much memory the process may use before new connections are refused and idle ones are closed. Beside it, 85 % of what the cgroup may have is such a bound, where that is limited.",
         ),
         key(
             "include",

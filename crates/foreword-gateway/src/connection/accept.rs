@@ -38,7 +38,7 @@ pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker
         let accepted = tokio::select! {
             biased;
             () = &mut closing => break,
-            accepted = listening.next() => accepted,
+            accepted = next(&listening, &worker) => accepted,
         };
         match accepted {
             Ok(accepted) => {
@@ -65,10 +65,17 @@ pub(crate) async fn accept(socket: Socket, door: Rc<OpenDoor>, worker: Rc<Worker
     }
 }
 
+/// The next who comes, once there is something left for them.
+async fn next(listening: &Listening, worker: &Worker) -> io::Result<Accepted> {
+    worker.progress.has_ration().await;
+    listening.next().await
+}
+
 fn welcome(accepted: Accepted, served: Rc<Served>, worker: &Rc<Worker>) {
     let present = worker.enter();
     match served.post.admit(served.listener.max.connections) {
         Ok(places) => {
+            worker.progress.ration().take(if served.listener.tls.is_some() { SECURED } else { PLAIN });
             let guest = Guest::new(&accepted, served, places, present);
             spawn_local(Story::beginning_with(arrival(accepted, guest)));
         }
@@ -166,6 +173,12 @@ fn tcp(stream: TcpStream, peer: SocketAddr, local: Option<&PeerAddr>) -> io::Res
 fn unix(stream: UnixStream) -> Accepted {
     Accepted { stream: Stream::Unix(stream), peer: PeerAddr::Unix, local: PeerAddr::Unix, at: Instant::now() }
 }
+
+/// About what a connection takes before anything is read of it, in the kernel as well.
+const PLAIN: usize = 8 * 1024;
+
+/// The same with a handshake.
+const SECURED: usize = 32 * 1024;
 
 /// Long enough to cost nothing, short enough that whoever waits in the queue hardly notices when there is room again.
 const PAUSE: Duration = Duration::from_millis(100);

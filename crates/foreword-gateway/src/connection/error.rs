@@ -93,6 +93,18 @@ pub(crate) enum ServeError {
     /// The upstream side broke.
     #[error("the upstream connection broke")]
     Upstream(#[source] io::Error),
+    /// Memory is short, and it asked for more than others.
+    #[error("expected fewer requests without an answer while memory is short, found {unanswered}")]
+    Shed {
+        /// How many requests had none.
+        unanswered: usize,
+    },
+    /// Memory is short, and it had not said who it is.
+    #[error("expected a header or a handshake while memory is short, found none after {} ms", .after.as_millis())]
+    ShedUnknown {
+        /// How long that was waited for.
+        after: Duration,
+    },
     /// There is no room for another connection.
     #[error(transparent)]
     Full(#[from] Full),
@@ -132,6 +144,7 @@ impl ServeError {
             Self::Http2 { .. } => Some(Code::BrokenHttp2),
             Self::Flood { .. } => Some(Code::Http2Flood),
             Self::Connect { error, .. } => Some(error.code()),
+            Self::Shed { .. } | Self::ShedUnknown { .. } => Some(Code::MemoryShort),
             Self::Full(full) => Some(full.code(Code::ConnectionLimit)),
             Self::Idle(_)
             | Self::TooLong(_)

@@ -145,7 +145,8 @@ pub(crate) fn arrival(accepted: Accepted, mut guest: Guest) -> Chapter {
         let arrived = {
             let Guest { record, served, seats, present, alarm, .. } = &mut guest;
             let arrived = pin!(arrive(accepted, served, present.worker(), drain.clone(), record, seats));
-            until_cut_off(&drain, alarm, arrived).await
+            let unknown = pin!(until_shed(&drain, at, arrived));
+            until_cut_off(&drain, alarm, unknown).await
         };
         match arrived {
             Ok(Arrived { stream: Arriving::Plain(stream), leftover, connection }) => {
@@ -259,6 +260,22 @@ fn speak(
             guest.leave(&outcome)
         }),
     }
+}
+
+/// Goes on with what is under way until memory is so short that it may not take as long. Whoever waits for the end of the drain around
+/// it has it woken at each look.
+async fn until_shed<T>(
+    drain: &Drain,
+    since: Instant,
+    mut under_way: Pin<&mut impl Future<Output = Result<T, ServeError>>>,
+) -> Result<T, ServeError> {
+    poll_fn(|cx| match (under_way.as_mut().poll(cx), drain.head_at_most()) {
+        (Poll::Pending, Some(most)) if since.elapsed() >= most => {
+            Poll::Ready(Err(ServeError::ShedUnknown { after: since.elapsed() }))
+        }
+        (polled, _) => polled,
+    })
+    .await
 }
 
 /// Goes on with what is under way until the drain has ended.

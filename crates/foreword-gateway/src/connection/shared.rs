@@ -10,6 +10,7 @@ use super::forward::{Means, Scratch};
 use super::http::Shelf;
 use super::pipes::Pipes;
 use crate::alarm::Alarms;
+use crate::drain::ration::{Ration, Rations};
 use crate::drain::{Phase, Progress, Strain};
 use crate::observe::journal::Scribe;
 use crate::tls::challenges::Challenges;
@@ -47,7 +48,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker that serves nobody yet, may keep `kept` connections to endpoints, and may have so many pipes.
+    /// A worker that serves nobody yet, may keep `kept` connections to endpoints, may have so many pipes, and takes its share of
+    /// `rations`.
     pub(crate) fn new(
         scribe: Rc<Scribe>,
         names: Arc<Names>,
@@ -55,17 +57,19 @@ impl Worker {
         challenges: Arc<Challenges>,
         kept: usize,
         pipes: usize,
+        rations: Arc<Rations>,
     ) -> Rc<Self> {
+        let ration = Rc::new(Ration::of(rations));
         Rc::new(Self {
             endpoints: Endpoints::new(names, states, Rc::clone(&scribe)),
             pipes: Pipes::new(pipes, Rc::clone(&scribe)),
             scribe,
             scratch: Scratch::new(),
-            shelf: Shelf::default(),
+            shelf: Shelf::of_worker(Rc::clone(&ration)),
             pool: Pool::new(kept),
             streams: Rc::default(),
             challenges,
-            progress: Progress::new(0),
+            progress: Progress::rationed(0, ration),
             alarms: Alarms::new(),
             open: Cell::new(0),
             all_ended: Notify::new(),
@@ -83,6 +87,7 @@ impl Worker {
         let was_short = self.progress.strain().is_any();
         self.progress.bear(strain);
         self.shelf.be_frugal(strain.is_any());
+        self.pool.be_frugal(strain.is_any());
         if strain.is_any() || was_short {
             self.alarms.ring();
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use self::meter::Meter;
+use self::meter::{Found, Meter, share};
 use crate::admission::pressure::Pressure;
 use crate::drain::{Level, Strain};
 use crate::observe::Observer;
@@ -22,44 +22,60 @@ pub(crate) struct MemoryWatch {
     observer: Arc<Observer>,
     strain: Strain,
     told: Option<Instant>,
+    /// What the file said at the last look.
+    said: Option<u64>,
+    settling: Settling,
 }
 
 impl MemoryWatch {
     pub(crate) fn new(pressure: Arc<Pressure>, observer: Arc<Observer>) -> Self {
-        Self { meter: Meter::find(), pressure, observer, strain: Strain::default(), told: None }
+        let meter = Meter::find();
+        let (strain, settling) = (Strain::default(), Settling::default());
+        Self { meter, pressure, observer, strain, told: None, said: None, settling }
     }
 
     /// Looks as often as it takes, for as long as somebody says what the plan in force asks for.
     pub(super) async fn run(mut self, mut asked: watch::Receiver<Option<u64>>) {
         loop {
-            let mark = self.mark(*asked.borrow_and_update());
-            let Some(mark) = mark else {
+            let said = *asked.borrow_and_update();
+            self.tell_of_bound(said);
+            if !self.meter.has_mark(said) {
                 self.forget();
                 if asked.changed().await.is_err() {
                     return;
                 }
                 continue;
-            };
-            let pause = self.look(mark);
+            }
+            let pause = self.look(said);
+            let is_short = self.strain.is_any();
             tokio::select! {
                 changed = asked.changed() => if changed.is_err() { return },
+                // While it is short looks have their rhythm: who was let go must have time to go.
+                () = self.pressure.rations().asked(), if !is_short => {}
                 () = sleep(pause) => {}
             }
         }
     }
 
-    /// What may be in use. What the file asks for holds, but beyond our share of the cgroup's limit the kernel would come first.
-    fn mark(&self, asked: Option<u64>) -> Option<u64> {
-        match (asked, self.meter.limit()) {
-            (Some(asked), Some(limit)) => Some(asked.min(share(limit))),
-            (Some(asked), None) => Some(asked),
-            (None, limit) => limit.map(share),
+    /// Tells, once for each file that says so, that less than it says will do.
+    fn tell_of_bound(&mut self, asked: Option<u64>) {
+        if let Some(bytes) = asked
+            && self.said != asked
+            && let Some(most) = self.meter.limit().map(share).filter(|&most| most < bytes)
+        {
+            tracing::warn!(
+                "`max_memory`: expected at most {most} bytes, 85 % of what the cgroup may have, found {bytes}: what the cgroup \
+                 may have comes first [{}]",
+                Code::MemoryShort
+            );
         }
+        self.said = asked;
     }
 
-    fn look(&mut self, mark: u64) -> Duration {
-        let held = match self.meter.held() {
-            Ok(held) => held,
+    fn look(&mut self, asked: Option<u64>) -> Duration {
+        let found = match self.meter.look(asked) {
+            Ok(Some(found)) => found,
+            Ok(None) => return SELDOM,
             Err(error) => {
                 self.tell(|| {
                     tracing::warn!(
@@ -72,19 +88,31 @@ impl MemoryWatch {
             }
         };
         let was_short = self.strain.is_any();
-        self.strain = next(self.strain, mark, held);
-        self.pressure.found(mark, held, self.strain);
+        let Found { held, limit, .. } = found;
+        let mark = self.settling.mark(found.mark, held);
+        self.strain = next(self.strain, mark, limit, held);
+        let has_settled = self.settling.has_settled(self.strain, limit, held);
+        if has_settled {
+            self.strain = Strain::default();
+        }
+        let all = ration(mark, limit, held, self.strain);
+        self.pressure.found(mark, held, self.strain, all / self.observer.workers().max(1));
         self.observer.memory_is(held, Some(mark));
         match (was_short, self.strain.is_any()) {
-            (false, true) => self.tell_shortage(mark, held),
+            (false, true) => self.tell_shortage(&Found { mark, ..found }),
+            (true, false) if has_settled => self.tell(|| {
+                tracing::info!(
+                    "memory in use stays at {held} bytes though nothing more can be let go: what is free in it is used \
+                     again, and all are welcome"
+                );
+            }),
             (true, false) => tracing::info!("memory in use is below the mark again: {held} bytes"),
             _ => {}
         }
         if held > mark / 2 { OFTEN } else { SELDOM }
     }
 
-    fn tell_shortage(&mut self, mark: u64, held: u64) {
-        let whose = self.meter.whose();
+    fn tell_shortage(&mut self, &Found { held, mark, whose, .. }: &Found) {
         self.tell(|| {
             tracing::warn!(
                 "expected at most {mark} bytes of memory in use (max_memory) {whose}, found {held}: until it is less, new \
@@ -105,29 +133,86 @@ impl MemoryWatch {
 
     /// There is no mark.
     fn forget(&mut self) {
-        self.strain = Strain::default();
-        self.pressure.found(u64::MAX, 0, self.strain);
+        (self.strain, self.settling) = (Strain::default(), Settling::default());
+        self.pressure.found(u64::MAX, 0, self.strain, usize::MAX);
         self.observer.memory_is(0, None);
     }
 }
 
-/// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection.
-fn next(before: Strain, mark: u64, held: u64) -> Strain {
+/// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection. It is dire
+/// where two fifths are gone of what is between the mark and the limit.
+fn next(before: Strain, mark: u64, limit: u64, held: u64) -> Strain {
     let bound = if before.is_any() { mark - mark / 16 } else { mark };
-    match (held > bound, before.is_any()) {
-        (false, _) => Strain::default(),
-        (true, false) => Strain { level: Level::Tight, urgency: 0 },
-        (true, true) => {
-            let step = if held > mark.saturating_add(mark / 16) { 3 } else { 1 };
-            Strain { urgency: before.urgency.saturating_add(step), ..before }
-        }
+    if held <= bound {
+        return Strain::default();
+    }
+    let is_dire = held > mark + limit.saturating_sub(mark) / 5 * 2;
+    let (level, step) = if is_dire { (Level::Dire, 3) } else { (Level::Tight, 1) };
+    let was_dire = before.level == Level::Dire;
+    Strain {
+        level,
+        urgency: if before.is_any() { before.urgency.saturating_add(step) } else { 0 },
+        dire: if is_dire && was_dire { before.dire.saturating_add(1) } else { 0 },
     }
 }
 
-/// 85 %: what comes between two looks must fit into the rest.
-fn share(limit: u64) -> u64 {
-    limit / 100 * 85
+/// What all workers together may take until the next look: half of what is left below the mark, since what is noted is less than what is
+/// taken, and some of what is left above it. While memory is short, few of those who come may begin: what is let go must be more.
+fn ration(mark: u64, limit: u64, held: u64, strain: Strain) -> usize {
+    let above = limit.saturating_sub(held.max(mark));
+    let (bytes, least) = match strain.level {
+        Level::Enough => (mark.saturating_sub(held) / 2 + above / 4, LEAST_RATION),
+        Level::Tight => (above / 16, LEAST_RATION),
+        Level::Dire => (above / 16, LEAST_RATION / 4),
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX).max(least)
 }
+
+/// Whether what is held is what an allocator keeps: it takes from there before it asks for more, but seldom gives it back.
+#[derive(Debug, Default)]
+struct Settling {
+    /// The least that was held since memory is short.
+    least: u64,
+    /// For how many looks it has been no less.
+    looks: u32,
+    /// The mark that holds instead, while so much is held.
+    mark: u64,
+}
+
+impl Settling {
+    /// The mark that holds: the one that was asked for, or one above what stays whatever is let go.
+    fn mark(&mut self, asked: u64, held: u64) -> u64 {
+        if held <= asked - asked / 16 {
+            *self = Self::default();
+        }
+        self.mark.max(asked)
+    }
+
+    /// Whether all that can be let go is gone, and it did not help. What is held then is the measure from there on, if there is some way
+    /// from it to the limit.
+    fn has_settled(&mut self, strain: Strain, limit: u64, held: u64) -> bool {
+        if !strain.is_any() || self.looks == 0 || held < self.least {
+            (self.least, self.looks) = (held, u32::from(strain.is_any()));
+            return false;
+        }
+        self.looks += 1;
+        let left = limit.saturating_sub(held);
+        let has_settled = strain.is_all_that_helps() && self.looks > STEADY && left > LEAST_WAY;
+        if has_settled {
+            (self.mark, self.looks) = (held.saturating_add(left / 4), 0);
+        }
+        has_settled
+    }
+}
+
+/// With less than that between, the next few requests would end in the limit.
+const LEAST_WAY: u64 = 1024 * 1024;
+
+/// A second and a half of looks.
+const STEADY: u32 = 75;
+
+/// With it a worker answers a few requests at each look.
+const LEAST_RATION: usize = 256 * 1024;
 
 const OFTEN: Duration = Duration::from_millis(20);
 
@@ -140,16 +225,76 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_short_from_above_the_mark_until_well_below_it_and_more_urgently_well_above() {
+    fn memory_is_short_from_above_the_mark_until_well_below_it() {
         let mark = 1600;
         let mut strain = Strain::default();
         let mut found = |held| {
-            strain = next(strain, mark, held);
+            strain = next(strain, mark, 2000, held);
             (strain.is_any(), strain.urgency)
         };
         assert_eq!(
-            [1600, 1601, 1600, 1701, 1700, 1501, 1500, 1600].map(&mut found),
-            [(false, 0), (true, 0), (true, 1), (true, 4), (true, 5), (true, 6), (false, 0), (false, 0)]
+            [1600, 1601, 1600, 1501, 1500, 1600].map(&mut found),
+            [(false, 0), (true, 0), (true, 1), (true, 2), (false, 0), (false, 0)]
         );
+    }
+
+    #[test]
+    fn it_is_dire_far_above_the_mark_and_more_so_with_each_look() {
+        let mut strain = Strain::default();
+        let mut found = |held| {
+            strain = next(strain, 1600, 2000, held);
+            (strain.level, strain.urgency, strain.dire)
+        };
+        assert_eq!(
+            [1761, 1761, 1761, 1760, 1761].map(&mut found),
+            [
+                (Level::Dire, 0, 0),
+                (Level::Dire, 3, 1),
+                (Level::Dire, 6, 2),
+                (Level::Tight, 7, 0),
+                (Level::Dire, 10, 0)
+            ]
+        );
+    }
+
+    #[test]
+    fn whatever_is_held_what_is_given_out_stays_below_the_limit() {
+        const MIB: u64 = 1 << 20;
+        let limit = 1024 * MIB;
+        let mark = share(limit);
+        let short = Strain { level: Level::Tight, ..Strain::default() };
+        for held in (0..1000).map(|held| held * MIB) {
+            let strain = if held > mark { short } else { Strain::default() };
+            let given = ration(mark, limit, held, strain) as u64;
+            assert!(held + given < limit, "{held}: {given}");
+        }
+        assert_eq!(ration(mark, limit, 2 * limit, short), LEAST_RATION);
+        let dire = Strain { level: Level::Dire, ..short };
+        assert!(ration(mark, limit, 2 * limit, dire) < LEAST_RATION);
+    }
+
+    #[test]
+    fn what_stays_whatever_is_let_go_is_no_shortage_until_it_grows() {
+        let mut settling = Settling::default();
+        let mut strain = Strain::default();
+        let mut look = |mib: u64| {
+            let (held, limit) = (mib << 20, 2000 << 20);
+            let mark = settling.mark(1600 << 20, held);
+            strain = next(strain, mark, limit, held);
+            let has_settled = settling.has_settled(strain, limit, held);
+            if has_settled {
+                strain = Strain::default();
+            }
+            (strain.is_any(), has_settled)
+        };
+        // As long as it helps, it goes on.
+        for held in (1700..1900).rev() {
+            assert_eq!(look(held), (true, false));
+        }
+        let looks = (0..1000).take_while(|_| look(1700) == (true, false)).count();
+        assert_eq!(looks + 1, STEADY as usize);
+        assert_eq!([1700, 1775, 1776].map(|held| look(held).0), [false, false, true]);
+        // What was given back counts no more.
+        assert_eq!([1500, 1600, 1601].map(|held| look(held).0), [false, false, true]);
     }
 }

@@ -241,7 +241,7 @@ fn whoever_the_kernel_took_in_is_served_even_if_the_drain_comes_right_behind_the
         challenges: Arc::default(),
         kept: 0,
         pipes: 0,
-        strain: tokio::sync::watch::Sender::new(crate::drain::Strain::default()).subscribe(),
+        pressure: crate::admission::pressure::Pressure::new(),
         orders,
         running,
     };

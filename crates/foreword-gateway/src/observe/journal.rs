@@ -138,7 +138,7 @@ impl Observer {
         self.issued.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         self.workers
     }
 

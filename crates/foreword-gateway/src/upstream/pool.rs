@@ -23,6 +23,8 @@ pub(crate) struct Pool {
     /// The longest unused comes first in each list. Addresses are the operator's, so hashing them need not resist anyone.
     kept: RefCell<HashMap<Terms, Vec<Kept>, RandomState>>,
     total: Cell<usize>,
+    /// Whether memory is short: none is kept then.
+    is_frugal: Cell<bool>,
     sweeping: Cell<bool>,
 }
 
@@ -37,7 +39,22 @@ struct Kept {
 
 impl Pool {
     pub(crate) fn new(most: usize) -> Rc<Self> {
-        Rc::new(Self { most, kept: RefCell::default(), total: Cell::new(0), sweeping: Cell::new(false) })
+        Rc::new(Self {
+            most,
+            kept: RefCell::default(),
+            total: Cell::new(0),
+            is_frugal: Cell::new(false),
+            sweeping: Cell::new(false),
+        })
+    }
+
+    /// Keeps none while memory is short, and closes those that were kept.
+    pub(crate) fn be_frugal(&self, is_frugal: bool) {
+        self.is_frugal.set(is_frugal);
+        if is_frugal {
+            self.kept.take();
+            self.total.set(0);
+        }
     }
 
     /// Takes the connection to this endpoint that was used last, if there is one that the endpoint has not closed.
@@ -61,7 +78,7 @@ impl Pool {
         cluster: &Cluster,
         now: Instant,
     ) {
-        if self.total.get() >= self.most {
+        if self.total.get() >= self.most || self.is_frugal.get() {
             return;
         }
         let mut kept = self.kept.borrow_mut();

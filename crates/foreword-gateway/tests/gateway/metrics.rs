@@ -74,8 +74,9 @@ fn check_labels(labels: &str) {
 #[test]
 fn the_text_is_sound_and_holds_every_documented_family() {
     let endpoint = web();
-    let running = Running::start(&http(&endpoint, ""));
+    let running = Running::start(&("max_memory = \"1000000MiB\"\n".to_owned() + &http(&endpoint, "")));
     ask(&mut client(running.address("web")), "/", "");
+    wait_until("nobody looks at memory", || scrape(&running).contains("foreword_memory_mark_bytes "));
     let kinds = check(&scrape(&running));
     for family in Family::ALL {
         let name = family.name();

@@ -25,6 +25,7 @@ use super::wire::Wire;
 use crate::connection::error::ServeError;
 use crate::connection::forward::{Forward, Traffic};
 use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
+use crate::drain::Drain;
 use crate::plan::Cluster;
 use crate::stream::Carried;
 use crate::stream::outgoing::Outgoing;
@@ -61,6 +62,7 @@ pub(super) async fn forward<S: Carried>(
         let mut link = match link::find(talk, cluster, &mut attempts, kept_is_welcome, note.get_mut()).await {
             Ok(link) => link,
             Err(NoLink::Unreachable(error)) => break error,
+            Err(NoLink::Shed(after)) => return end_shed(after, note.into_inner()),
             Err(NoLink::ClientGone) => {
                 note.into_inner().close(Outcome::Aborted(Side::Downstream));
                 return After::Close;
@@ -95,6 +97,7 @@ pub(super) async fn forward<S: Carried>(
                 link.chosen.account.replayed();
                 kept_is_welcome = false;
             }
+            Err(Failed::Shed(after)) => return end_shed(after, note.into_inner()),
             Err(failed) => {
                 let chosen = &link.chosen;
                 let note = note.into_inner();
@@ -106,6 +109,12 @@ pub(super) async fn forward<S: Carried>(
     let whom = Whom::unanswered(talk, asked);
     let (name, note) = (&cluster.name, note.into_inner());
     Box::pin(refuse_for(talk, whom, error.into(), name, note, tools.to_client)).await
+}
+
+/// Ends a request since memory is short. Nothing is said: words would be held as well, for as long as they are not taken.
+fn end_shed(after: Duration, note: RequestRecord<'_>) -> After {
+    note.close(Outcome::Refused(Refused::Shed { after }.refusal()));
+    After::Cut
 }
 
 /// The attempts at a request: they begin with the endpoint that its cookie names.
@@ -145,7 +154,11 @@ fn report(link: &Link, failed: &Failed) {
     match failed {
         Failed::Unanswered if !link.is_reused => link.chosen.did_not_answer(&"the connection was closed"),
         Failed::Refused(refused) if refused.is_of_the_endpoint() => link.chosen.did_not_answer(refused),
-        Failed::Unanswered | Failed::ClientGone | Failed::ClientStalls | Failed::Refused(_) => {}
+        Failed::Unanswered
+        | Failed::ClientGone
+        | Failed::ClientStalls
+        | Failed::Shed(_)
+        | Failed::Refused(_) => {}
     }
 }
 
@@ -208,6 +221,7 @@ async fn converse<S: Carried>(
         drain: &talk.connection.drain,
         note,
     };
+    let drain = &talk.connection.drain;
     let mut answering = pin!(answering.run(&mut from_endpoint, &mut to_client));
     let mut turn = |cx: &mut Context<'_>| {
         // Once the request is whole, all that is left of it is an eye on the client: then the answer comes first.
@@ -225,6 +239,12 @@ async fn converse<S: Carried>(
             // It may be the endpoint that takes nothing.
             down.gather(cx);
         }
+        // Whoever waits has us woken at each look at memory.
+        if drain.is_strained()
+            && let Some(after) = must_go(drain, progress, note)
+        {
+            return Poll::Ready(Err(Failed::Shed(after)));
+        }
         Poll::Pending
     };
     loop {
@@ -235,6 +255,19 @@ async fn converse<S: Carried>(
             return Err(Failed::ClientGone);
         }
     }
+}
+
+/// For how long a request has waited that may not do so while memory is as short as it is.
+#[cold]
+fn must_go(drain: &Drain, progress: &Progress, note: &RefCell<RequestRecord<'_>>) -> Option<Duration> {
+    if progress.answer_has_begun.get() {
+        return None;
+    }
+    let began = || Instant::from_std(note.borrow().last_wait());
+    let since = progress.moved_at.get().unwrap_or_else(began).elapsed();
+    let holds_much = !progress.request_is_whole.get() || progress.has_more.get();
+    let lasted = holds_much && drain.held_at_most().is_some_and(|most| since >= most);
+    (lasted || drain.unanswered_at_most() == Some(0)).then_some(since)
 }
 
 /// The cookie that the client is given, unless it has it already.
@@ -263,6 +296,7 @@ async fn give_up<S: Carried>(
             note.close(Outcome::TimedOut(Side::Downstream));
             return After::Cut;
         }
+        Failed::Shed(after) => Refused::Shed { after },
         Failed::Unanswered => Refused::EndpointClosed { endpoint: chosen.name().to_owned() },
         Failed::Refused(refused) => refused,
     };

@@ -20,7 +20,7 @@ pub(super) async fn leaves(
     buffer: &mut Buffer<'_>,
     patience: &Patience<'_>,
 ) {
-    let heard = if spoken == Spoken::Http1 { hear_ahead(stream, buffer).await } else { Heard::Enough };
+    let heard = if spoken == Spoken::Http1 { hear_ahead(stream, buffer, || {}).await } else { Heard::Enough };
     match heard {
         Heard::Break => {}
         Heard::End => _ = patience.within(PATIENCE_AFTER_END, pin!(stream.breaks_off())).await,
@@ -28,16 +28,26 @@ pub(super) async fn leaves(
     }
 }
 
-/// Keeps for later what a client says while it waits, until no more of it can be heard; most say nothing.
-pub(super) async fn hear_ahead(source: &mut (impl AsyncRead + Unpin), buffer: &mut Buffer<'_>) -> Heard {
-    while buffer.has_room(BUFFER) {
+/// Keeps for later what a client says while it waits, until no more of it can be heard; most say nothing. Tells of it as soon as there
+/// is any.
+pub(super) async fn hear_ahead(
+    source: &mut (impl AsyncRead + Unpin),
+    buffer: &mut Buffer<'_>,
+    there_is_some: impl Fn(),
+) -> Heard {
+    loop {
+        if !buffer.is_empty() {
+            there_is_some();
+        }
+        if !buffer.has_room(BUFFER) {
+            return Heard::Enough;
+        }
         match buffer.fill(source, BUFFER).await {
             Ok(0) => return Heard::End,
             Ok(_) => {}
             Err(_) => return Heard::Break,
         }
     }
-    Heard::Enough
 }
 
 /// Why no more is heard of a client that waits.

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -149,6 +150,8 @@ impl Link {
 pub(super) enum NoLink {
     /// The client did not wait for it.
     ClientGone,
+    /// Memory is short, and it was waited for so long.
+    Shed(Duration),
     /// There is none to be had.
     Unreachable(ConnectError),
 }
@@ -171,12 +174,22 @@ pub(super) async fn find<S: Carried>(
         return found.map_err(NoLink::Unreachable);
     }
     // Boxed, since most requests find one at once and need no room for it.
-    let leaving = Box::pin(leaves(stream, *spoken, buffer, patience));
-    tokio::select! {
-        biased;
-        found = finding => found.map_err(NoLink::Unreachable),
-        () = leaving => Err(NoLink::ClientGone),
-    }
+    let mut leaving = Box::pin(leaves(stream, *spoken, buffer, patience));
+    let (begun, drain) = (Instant::now(), &connection.drain);
+    poll_fn(|cx| {
+        if let Poll::Ready(found) = finding.as_mut().poll(cx) {
+            return Poll::Ready(found.map_err(NoLink::Unreachable));
+        }
+        if leaving.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(NoLink::ClientGone));
+        }
+        // Whoever waits has us woken at each look at memory.
+        match drain.head_at_most() {
+            Some(most) if begun.elapsed() >= most => Poll::Ready(Err(NoLink::Shed(begun.elapsed()))),
+            _ => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Where a connection may be found, and for whom.

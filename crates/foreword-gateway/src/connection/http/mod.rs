@@ -25,7 +25,7 @@ mod wire;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
@@ -146,6 +146,11 @@ impl<'c> Requests<'c> {
         Told::take(self.worker.shelf.desk(), &limits(&self.connection.listener), write_head, record)
     }
 
+    /// Counts a connection that is closed since it was idle while memory is short.
+    pub(in crate::connection) fn idle_was_shed(self) {
+        self.worker.scribe.idle_was_shed();
+    }
+
     /// Closes the record of a request that was taken and is not served: refused, or taken back by its client.
     pub(in crate::connection) fn leave_out(self, told: Told<'_>, refused: Option<Refused>) {
         exchange::leave_out(&self.worker.shelf, told, refused);
@@ -197,27 +202,38 @@ impl<S: Downstream> Talk<'_, S> {
             let deadline = self.quiet_since.take().unwrap_or_else(Instant::now) + wait;
             let Self { stream, buffer, patience, own, connection, worker, .. } = self;
             let mut fill = pin!(buffer.fill(stream, BUFFER));
-            poll_fn(|cx| {
-                if let Poll::Ready(read) = fill.as_mut().poll(cx) {
+            let drain = &connection.drain;
+            let mut poll_came = |cx: &mut Context<'_>| {
+                let has_ration = !drain.ration().is_used_up();
+                if has_ration && let Poll::Ready(read) = fill.as_mut().poll(cx) {
                     return Poll::Ready(Came::Read(read));
                 }
                 // Whoever waits for the end of the drain around us has us woken when it comes nearer.
-                if connection.drain.is_idle_over() {
+                if drain.is_idle_over() {
                     return Poll::Ready(Came::Nothing);
                 }
-                if let Some(most) = connection.drain.idle_at_most()
+                if let Some(most) = drain.idle_at_most()
                     && (deadline - wait).elapsed() >= most
                 {
                     worker.scribe.idle_was_shed();
                     return Poll::Ready(Came::Nothing);
+                }
+                if !has_ration {
+                    return Poll::Ready(Came::NoRation);
                 }
                 while let Some(until) = own.next_end().filter(|&until| until < deadline) {
                     ready!(patience.poll_over(cx, until));
                     own.evict(until);
                 }
                 patience.poll_over(cx, deadline).map(|()| Came::TooLate)
-            })
-            .await
+            };
+            loop {
+                match poll_fn(&mut poll_came).await {
+                    // Boxed, since it seldom comes to it. Others may have taken all by then; idle it is all the same.
+                    Came::NoRation => Box::pin(drain.next_news()).await,
+                    came => break came,
+                }
+            }
         };
         match read {
             Came::Read(Ok(0)) if is_first => Err(ServeError::Probe),
@@ -225,7 +241,7 @@ impl<S: Downstream> Talk<'_, S> {
             Came::Read(Err(error)) if is_first => Err(ServeError::Downstream(error)),
             Came::TooLate if is_first => Err(ServeError::Idle(wait)),
             // A connection that is reset between requests has done what it was for.
-            Came::Read(Err(_)) | Came::TooLate | Came::Nothing => Ok(false),
+            Came::Read(Err(_)) | Came::TooLate | Came::Nothing | Came::NoRation => Ok(false),
         }
     }
 }
@@ -236,6 +252,8 @@ enum Came {
     /// The gateway drains, or memory is short.
     Nothing,
     TooLate,
+    /// What it would take must be waited for.
+    NoRation,
 }
 
 #[cfg(test)]

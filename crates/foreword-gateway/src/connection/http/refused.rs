@@ -67,6 +67,15 @@ pub(crate) enum Refused {
         /// What had come.
         found: usize,
     },
+    /// Memory is short, and another request may not begin beside those that go on.
+    #[error("expected no other request of this connection while memory is short")]
+    Unbegun,
+    /// Memory is short, and the request did not go on.
+    #[error("expected a request that goes on while memory is short, found one that waits for {} ms", .after.as_millis())]
+    Shed {
+        /// For how long.
+        after: Duration,
+    },
     /// What rules see of the path could be something else to a server.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -218,7 +227,8 @@ impl Refused {
             Self::Misdirected { .. } => 421,
             Self::Connect => 501,
             Self::WrongPassword { .. } => 401,
-            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } | Self::HeadShed { .. } => 503,
+            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } => 503,
+            Self::HeadShed { .. } | Self::Unbegun | Self::Shed { .. } => 503,
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
             Self::NoUpstream(ConnectError::Timeout { .. }) | Self::ResponseTimeout { .. } => 504,
@@ -280,7 +290,7 @@ impl Refused {
             Self::TooLarge { .. } => Code::HeadTooLarge,
             Self::HeadsWaiting { .. } => Code::HeadsWaiting,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
-            Self::HeadShed { .. } => Code::MemoryShort,
+            Self::HeadShed { .. } | Self::Unbegun | Self::Shed { .. } => Code::MemoryShort,
             Self::Path(_) => Code::UnsettledPath,
             Self::Misdirected { .. } => Code::Misdirected,
             Self::Connect => Code::MalformedHead,

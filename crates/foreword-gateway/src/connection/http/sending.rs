@@ -25,6 +25,8 @@ pub(super) struct Progress {
     pub(super) answer_is_due: Cell<bool>,
     /// The client has got the first of its answer.
     pub(super) answer_has_begun: Cell<bool>,
+    /// More has come of the client than the request.
+    pub(super) has_more: Cell<bool>,
     /// When something of either came across.
     pub(super) moved_at: Cell<Option<Instant>>,
 }
@@ -38,6 +40,8 @@ pub(super) enum Failed {
     ClientStalls,
     /// The connection ended before anything came over it.
     Unanswered,
+    /// Memory is short, and it has waited for so long.
+    Shed(Duration),
     /// The client can be told, if nothing else was told before.
     Refused(Refused),
 }
@@ -113,7 +117,7 @@ async fn watch(
     buffer: &mut Buffer<'_>,
     exchange: &Exchange<'_>,
 ) -> Failed {
-    match hear_ahead(source, buffer).await {
+    match hear_ahead(source, buffer, || exchange.progress.has_more.set(true)).await {
         Heard::Break => return Failed::ClientGone,
         Heard::End => {
             let _over = exchange.patience.within(PATIENCE_AFTER_END, pin!(pending::<()>())).await;

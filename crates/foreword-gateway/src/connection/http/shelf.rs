@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use foreword_http1::{NormalPath, RequestHead, ResponseHead};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::compress::Seats;
 use super::date::Date;
+use crate::drain::ration::Ration;
 
 /// Buffers and desks that nobody uses at the moment. One per worker, so nothing is locked.
 #[derive(Debug, Default)]
@@ -25,8 +27,10 @@ pub(crate) struct Shelf {
     // Boxed, since a desk is far larger than what it costs to pass a pointer on.
     #[expect(clippy::vec_box, reason = "desks move between connections, and should move as pointers")]
     desks: RefCell<Vec<Box<Desk>>>,
-    /// Whether memory is short: nothing is kept then.
+    /// Whether memory is short: next to nothing is kept then.
     is_frugal: Cell<bool>,
+    /// What new buffers are taken from.
+    ration: Rc<Ration>,
     pub(super) date: Date,
     pub(super) encoders: Seats,
 }
@@ -64,7 +68,11 @@ pub(super) fn let_go(bytes: &mut Vec<u8>) {
 }
 
 impl Shelf {
-    /// Keeps nothing while memory is short, and lets go what was kept.
+    pub(crate) fn of_worker(ration: Rc<Ration>) -> Self {
+        Self { ration, ..Self::default() }
+    }
+
+    /// Keeps next to nothing while memory is short, and lets go what was kept.
     pub(crate) fn be_frugal(&self, is_frugal: bool) {
         self.is_frugal.set(is_frugal);
         if is_frugal {
@@ -76,7 +84,7 @@ impl Shelf {
     }
 
     fn keeps_up_to(&self, most: usize) -> usize {
-        if self.is_frugal.get() { 0 } else { most }
+        if self.is_frugal.get() { MOST_KEPT_FRUGALLY } else { most }
     }
 
     /// Gives a desk away.
@@ -106,7 +114,7 @@ impl Shelf {
 
     #[cold]
     fn lend_another(&self) -> Box<[u8]> {
-        self.buffers.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER].into())
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| self.made(BUFFER))
     }
 
     /// `None` if so many are on loan that whoever asks must do with less.
@@ -116,7 +124,12 @@ impl Shelf {
             return None;
         }
         self.wide_lent.set(lent + 1);
-        Some(self.wide.borrow_mut().pop().unwrap_or_else(|| vec![0; WIDE].into()))
+        Some(self.wide.borrow_mut().pop().unwrap_or_else(|| self.made(WIDE)))
+    }
+
+    fn made(&self, len: usize) -> Box<[u8]> {
+        self.ration.take(len);
+        vec![0; len].into()
     }
 
     /// Takes a buffer back. One that had to grow is let go: few heads need it.
@@ -296,7 +309,9 @@ impl Buffer<'_> {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         } else if self.bytes.len() < most {
-            let mut larger = vec![0; (self.bytes.len() * 2).min(most)];
+            let len = (self.bytes.len() * 2).min(most);
+            self.shelf.ration.take(len);
+            let mut larger = vec![0; len];
             larger.splice(..self.end, self.bytes.iter().copied());
             self.exchange(larger.into());
         }
@@ -323,6 +338,9 @@ pub(super) const BUFFER: usize = 16 * 1024;
 /// Four TLS records, which leave in one write: what costs most is to send and to wake, not to copy. It is for those alone who
 /// keep up with what is sent to them, since of each who stops taking it so much may lie here.
 const WIDE: usize = 4 * BUFFER;
+
+/// Whoever is served while memory is short uses these again and again.
+const MOST_KEPT_FRUGALLY: usize = 4;
 
 /// 1 MiB of them: of many who take much at once each has one for no longer than a turn.
 const MOST_WIDE_KEPT: usize = 16;

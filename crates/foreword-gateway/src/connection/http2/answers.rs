@@ -16,6 +16,8 @@ pub(super) struct Answers {
     /// Fields of those before, by where they stood. To take one again allocates nothing.
     fields: RefCell<Vec<(HeaderName, HeaderValue)>>,
     heard_out: Cell<usize>,
+    /// How many of those that are open have begun.
+    begun: Cell<usize>,
 }
 
 impl Answers {
@@ -43,6 +45,21 @@ impl Answers {
         }
         *answer.headers_mut() = told;
         Ok(answer)
+    }
+
+    /// Takes note that one has begun.
+    pub(super) fn one_begins(&self) {
+        self.begun.set(self.begun.get() + 1);
+    }
+
+    /// Takes note that one of those that have begun is over.
+    pub(super) fn one_is_over(&self) {
+        self.begun.set(self.begun.get().saturating_sub(1));
+    }
+
+    /// How many of those that are open have begun.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.get()
     }
 
     /// Forgets the answers so far: a connection on which nothing is asked keeps no room for them.

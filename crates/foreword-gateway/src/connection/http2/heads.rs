@@ -13,6 +13,7 @@ use http::Request;
 use tokio::time::Instant;
 
 use super::super::http::Refused;
+use crate::drain::Drain;
 use crate::plan::Limits;
 
 /// The bytes of all heads that are served on one connection.
@@ -21,16 +22,35 @@ pub(super) struct Heads {
     held: Cell<usize>,
     /// As long as no more are held, another request begins, whatever its head weighs.
     enough: usize,
+    /// What is enough while memory is short.
+    least: usize,
+    drain: Drain,
 }
 
 impl Heads {
-    pub(super) fn new(max: &Limits) -> Self {
-        Self { held: Cell::new(0), enough: ORDINARY * max.streams as usize + 2 * max.head }
+    pub(super) fn new(max: &Limits, drain: &Drain) -> Self {
+        Self {
+            held: Cell::new(0),
+            enough: ORDINARY * max.streams as usize + 2 * max.head,
+            least: max.head,
+            drain: drain.clone(),
+        }
     }
 
-    /// Whether another request may begin: always, if none is served.
+    /// Whether another request may begin: always, if none is served and there is memory for one.
     pub(super) fn has_room(&self) -> bool {
-        self.held.get() <= self.enough
+        let enough = if self.drain.is_strained() { self.least } else { self.enough };
+        self.held.get() <= enough && !self.drain.ration().is_used_up()
+    }
+
+    /// Whether memory is too short for another request beside `others`.
+    pub(super) fn are_too_many_beside(&self, others: usize) -> bool {
+        self.drain.is_strained() && (others > 0 || self.drain.ration().is_used_up())
+    }
+
+    /// Whether memory is short: nobody waits for it then.
+    pub(super) fn nobody_waits(&self) -> bool {
+        self.drain.is_strained()
     }
 
     /// How a request is refused that was never begun, if it was not its client who took it back.
@@ -39,6 +59,7 @@ impl Heads {
         match why {
             Unbegun::Crowded => Some(Refused::HeadsWaiting { most, after: None }),
             Unbegun::Overdue(after) => Some(Refused::HeadsWaiting { most, after: Some(after) }),
+            Unbegun::Short => Some(Refused::Unbegun),
             Unbegun::Reset => None,
         }
     }
@@ -46,6 +67,8 @@ impl Heads {
     /// Takes note of a head, for as long as what it returns lives.
     pub(super) fn hold(&self, len: usize) -> Held<'_> {
         self.held.set(self.held.get() + len);
+        // It is written anew for the endpoint.
+        self.drain.ration().take(2 * len + REQUEST);
         Held { heads: self, len }
     }
 }
@@ -57,6 +80,8 @@ pub(super) enum Unbegun {
     Crowded,
     /// It has waited so long.
     Overdue(Duration),
+    /// Memory is short.
+    Short,
     /// Its client took it back.
     Reset,
 }
@@ -141,5 +166,7 @@ impl Waiting {
 /// What a browser's head weighs, with a few cookies in it: so many bytes for each request that a client may have at once are
 /// never too many.
 const ORDINARY: usize = 4 * 1024;
+/// What serving it takes beside.
+const REQUEST: usize = 8 * 1024;
 /// How many fields of each may wait. In `h2` one takes a tenth of a kilobyte, however little it says.
 const FIELDS: usize = 32;

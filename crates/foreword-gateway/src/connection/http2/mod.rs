@@ -6,6 +6,7 @@ mod content;
 mod heads;
 mod incoming;
 mod outgoing;
+mod rationed;
 mod stream;
 mod told;
 mod turns;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::answers::Answers;
 use self::heads::{Heads, Unbegun, Waiting};
+use self::rationed::Rationed;
 use self::stream::Stream;
 use self::told::Framing;
 use self::turns::{Event, Turns};
@@ -32,11 +34,10 @@ use super::error::ServeError;
 use super::http::{Own, OwnSeats, Refused, Requests};
 use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
-use crate::drain::GRACE;
 use crate::plan::Listener;
 use crate::stream::http2::budget::{Budget, End, Reset};
 use crate::stream::http2::watched::Watched;
-use crate::stream::linger::{LAST_WORDS, close_lingering};
+use crate::stream::linger::{LAST_WORDS, close, close_lingering};
 use crate::stream::{Downstream, Duplex};
 
 pub(in crate::connection) use self::ask::Ask;
@@ -53,7 +54,10 @@ pub(crate) async fn serve(
     let (own, own_seats) = (Own::default(), OwnSeats::default());
     let requests = Requests::new(connection, worker, &own, &own_seats);
     let budget = Budget::of_client(connection.listener.max.streams);
-    let watched = Watched::of_client(Rewind::new(&mut stream, leftover), &budget);
+    let drain = &connection.drain;
+    drain.ration().take(CONNECTION);
+    let rationed = Rationed::new(Rewind::new(&mut stream, leftover), drain);
+    let watched = Watched::of_client(rationed, &budget);
     let outcome = match greet(watched, &connection.listener, &budget).await {
         // It is large, and lives as long as the connection: the future that others hold room for stays small.
         Ok(http2) => Box::pin(converse(http2, connection, requests, &own, &budget, record)).await,
@@ -61,8 +65,13 @@ pub(crate) async fn serve(
     };
     // What speaks to endpoints for this client has nothing more to say.
     drop(own);
-    // The client must live to read our last frame.
-    close_lingering(&mut stream, LAST_WORDS).await;
+    if drain.is_strained() {
+        // Nobody is waited for.
+        close(&mut stream).await;
+    } else {
+        // The client must live to read our last frame.
+        close_lingering(&mut stream, LAST_WORDS).await;
+    }
     outcome
 }
 
@@ -99,14 +108,15 @@ async fn converse<S: Duplex>(
     budget: &Budget,
     record: &Record,
 ) -> Result<(), ServeError> {
-    let (answers, heads) = (Answers::default(), Heads::new(&connection.listener.max));
+    let drain = &connection.drain;
+    let (answers, heads) = (Answers::default(), Heads::new(&connection.listener.max, drain));
     let serve = |request, respond| serve_one(request, respond, requests, &answers, &heads, record);
     let leave_out = |request, respond, why| leave_out(request, respond, why, requests, &heads, record);
     let mut turns = Turns::new(&heads, Waiting::new(&connection.listener.max), serve, leave_out);
     let longest_wait = connection.listener.timeout.head;
-    let drain = &connection.drain;
     let mut is_leaving = false;
-    let mut deadline = Instant::now() + connection.listener.timeout.head;
+    let mut idle_since = Instant::now();
+    let mut deadline = idle_since + connection.listener.timeout.head;
     let (goaway, outcome) = loop {
         let mut is_paused = false;
         let is_idle = turns.is_idle();
@@ -117,7 +127,8 @@ async fn converse<S: Duplex>(
             event = poll_fn(|cx| turns.poll(cx, &mut http2, budget)) => match event {
                 Event::Rested => {
                     answers.rest();
-                    deadline = Instant::now() + connection.listener.timeout.idle;
+                    idle_since = Instant::now();
+                    deadline = idle_since + connection.listener.timeout.idle;
                 }
                 Event::Busy => {}
                 Event::More => {
@@ -133,11 +144,9 @@ async fn converse<S: Duplex>(
                 // Two steps: none that is on its way is lost, RFC 9113 §6.8.
                 http2.graceful_shutdown();
                 is_leaving = true;
-                if drain.idle_at_most().is_some() {
-                    // Memory is short: it may not take as long over it as it likes.
-                    deadline = deadline.min(Instant::now() + GRACE);
-                }
             }
+            // What is left of it may not be borne with at the next look at memory, or what waits for that may begin.
+            () = drain.next_news(), if is_leaving || turns.waits_since().is_some() => {}
             () = drain.idle_over(), if is_idle => break (Some(Reason::NO_ERROR), Ok(())),
             () = sleep_until(wake), if is_idle || overdue.is_some() => {
                 if overdue.is_some() {
@@ -150,6 +159,14 @@ async fn converse<S: Duplex>(
                     break (Some(Reason::NO_ERROR), Ok(()));
                 }
             }
+        }
+        if is_idle && drain.idle_at_most().is_some_and(|most| idle_since.elapsed() >= most) {
+            requests.idle_was_shed();
+            break (Some(Reason::NO_ERROR), Ok(()));
+        }
+        let unanswered = turns.open().saturating_sub(answers.begun());
+        if drain.unanswered_at_most().is_some_and(|most| unanswered > most as usize) {
+            break (Some(Reason::ENHANCE_YOUR_CALM), Err(ServeError::Shed { unanswered }));
         }
         tell_of_unseen(|stream| turns.has_record(stream), budget, record);
         turns.forget_left();
@@ -172,7 +189,8 @@ async fn converse<S: Duplex>(
             budget.begin_turn();
             http2.poll_closed(cx)
         });
-        let _gone = timeout(LONGEST, closed).await;
+        let longest = if drain.is_strained() { Duration::ZERO } else { LONGEST };
+        let _gone = timeout(longest, closed).await;
     }
     outcome
 }
@@ -274,6 +292,8 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What of one answer waits for the client, beside the frame at hand.
 const SEND_BUFFER: usize = 64 * 1024;
+/// About what a connection takes before anything is asked.
+const CONNECTION: usize = 24 * 1024;
 /// How long a client that goes, or is sent away, may take for it.
 const LONGEST: Duration = Duration::from_secs(1);
 

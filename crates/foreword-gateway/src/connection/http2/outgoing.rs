@@ -106,6 +106,15 @@ impl<'c> Outgoing<'c> {
         let told = self.answers.told(response)?;
         let stream = self.respond.send_response(told, body.is_done()).map_err(broken)?;
         self.content = Some(Content::new(stream, body));
+        self.answers.one_begins();
         Ok(())
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        if self.content.is_some() {
+            self.answers.one_is_over();
+        }
     }
 }

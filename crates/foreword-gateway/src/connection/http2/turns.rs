@@ -27,7 +27,7 @@ pub(super) struct Turns<'c, F, S, D> {
     /// The streams of those that run or wait, in order.
     open: Vec<u32>,
     heads: &'c Heads,
-    /// Those that begin when others have ended. There are none while none runs.
+    /// Those that begin when others have ended, or when there is memory for them.
     waiting: Waiting,
     /// The streams of those that were taken back while they waited, until that was asked for.
     left: Vec<u32>,
@@ -98,6 +98,11 @@ where
     /// Whether no request is open.
     pub(super) fn is_idle(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// How many requests are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
     }
 
     /// Whether a stream has a record, which tells how it ends.
@@ -175,7 +180,9 @@ where
 
     /// Begins a request, or lets it wait, or refuses it.
     fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        if self.waiting.is_empty() && self.heads.has_room() {
+        if self.heads.are_too_many_beside(self.open.len().saturating_sub(1)) {
+            self.leave_out(request, respond, Unbegun::Short);
+        } else if self.waiting.is_empty() && self.heads.has_room() {
             self.run(request, respond);
         } else if let Some((request, respond)) = self.waiting.push(request, respond) {
             self.leave_out(request, respond, Unbegun::Crowded);
@@ -189,6 +196,13 @@ where
             self.leave_out(request, respond, Unbegun::Reset);
         }
         let mut has_begun = false;
+        while *room > 0
+            && self.heads.nobody_waits()
+            && let Some((request, respond)) = self.waiting.pop()
+        {
+            *room -= 1;
+            self.leave_out(request, respond, Unbegun::Short);
+        }
         while *room > 0
             && self.heads.has_room()
             && let Some((request, respond)) = self.waiting.pop()
@@ -277,6 +291,7 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::drain::{Drain, Progress};
     use crate::plan::Limits;
 
     #[tokio::test]
@@ -296,7 +311,8 @@ mod tests {
             std::future::pending().await
         };
         let max = Limits::default();
-        let (heads, waiting) = (&Heads::new(&max), Waiting::new(&max));
+        let drain = Drain::new(&Progress::new(0));
+        let (heads, waiting) = (&Heads::new(&max, &drain), Waiting::new(&max));
         let mut turns = Turns::new(heads, waiting, serve, |_, _, why| panic!("{why:?}"));
         let mut begun = Vec::new();
         while turns.open.len() < asked.len() {

@@ -133,12 +133,14 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::MemoryShort,
-        meaning: "More memory is in use than `max_memory` allows: 85 % of what the cgroup may have, unless the file says otherwise. Until \
-                  less is, new connections are closed, each beyond one for every 512 KiB of the mark; connections end with their present \
-                  answer (over HTTP/2 with the streams that are open); and idle ones are closed, those first that were idle longest. \
-                  Where that is not enough within some looks, those who owe the rest of an HTTP/1.1 head are cut off, whoever owes it longest first. \
-                  Requests that are being served, and tunnels, are not cut. The same is told where memory in use cannot be read; nothing \
-                  is refused then.",
+        meaning: "The process uses more memory than `max_memory` allows, or the cgroup more than 85 % of what it may have. Until \
+                  less is in use, new connections are closed, each beyond one for every 512 KiB of the mark; HTTP/2 requests beside \
+                  another one of their connection are refused; connections end with their present answer; and idle ones are closed, those \
+                  first that were idle longest. Where that is not enough within some looks, those are cut off who owe a header, a \
+                  handshake or the rest of a head, or wait for an endpoint; then requests without an answer of which a body does not \
+                  move, or behind which more has come; and near the limit of the cgroup connections with the most requests that have no \
+                  answer. Answers that have begun, and tunnels, are not cut. The same is told where memory in use cannot be \
+                  read; nothing is refused then.",
         cause: "A flood of connections that send much and never finish, more clients than the memory is meant for, or something else in \
                 the same cgroup.",
         remedy: "`foreword_memory_held_bytes` and `foreword_memory_mark_bytes` show how near it is. Give the container or the unit more \
