@@ -50,6 +50,7 @@ fn refused(code: Code) -> u8 {
         | Code::HeadersWaiting
         | Code::FlowLimit
         | Code::HeadsWaiting
+        | Code::TooManyStreams
         | Code::QueueFull => b'R',
         Code::Panicked => b'I',
         _ => b'P',

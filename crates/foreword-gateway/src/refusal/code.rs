@@ -89,6 +89,7 @@ codes! {
     MalformedStream       423 []            "an HTTP/2 request that breaks the rules of its stream",
     Misdirected           424 []            "a request for a name that has another certificate than its connection",
     HeadsWaiting          425 []            "an HTTP/2 request that waited for the heads of others",
+    TooManyStreams        426 []            "an HTTP/2 request beside as many as there may be",
     NoConnection          501 []            "no connection to any endpoint",
     ConnectTimeout        502 []            "a connect time-out",
     NoEndpoint            503 []            "no endpoint to connect to",

@@ -35,6 +35,16 @@ pub(crate) enum Refused {
         /// The reason of the RST_STREAM that we sent.
         reason: h2::Reason,
     },
+    /// An HTTP/2 request beside as many as there may be.
+    #[error(
+        "expected at most {most} requests at once (`max.streams`), found another on stream {stream} (RFC 9113 §5.1.2)"
+    )]
+    TooManyStreams {
+        /// Its stream.
+        stream: u32,
+        /// How many there may be.
+        most: u32,
+    },
     /// An HTTP/2 request whose head was so large that it was not even kept.
     #[error(
         "expected an HTTP/2 request with a head within `max.head`, found one of more than twice that on stream {stream}"
@@ -227,7 +237,7 @@ impl Refused {
             Self::Misdirected { .. } => 421,
             Self::Connect => 501,
             Self::WrongPassword { .. } => 401,
-            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } => 503,
+            Self::PasswordsWaiting { .. } | Self::HeadsWaiting { .. } | Self::TooManyStreams { .. } => 503,
             Self::HeadShed { .. } | Self::Unbegun | Self::Shed { .. } => 503,
             Self::NoRule { .. } => 404,
             Self::Limited { status, .. } => *status,
@@ -289,6 +299,7 @@ impl Refused {
             Self::Reset { .. } => Code::MalformedStream,
             Self::TooLarge { .. } => Code::HeadTooLarge,
             Self::HeadsWaiting { .. } => Code::HeadsWaiting,
+            Self::TooManyStreams { .. } => Code::TooManyStreams,
             Self::HeadDeadline { .. } => Code::HeadDeadline,
             Self::HeadShed { .. } | Self::Unbegun | Self::Shed { .. } => Code::MemoryShort,
             Self::Path(_) => Code::UnsettledPath,

@@ -168,7 +168,7 @@ async fn converse<S: Duplex>(
         if drain.unanswered_at_most().is_some_and(|most| unanswered > most as usize) {
             break (Some(Reason::ENHANCE_YOUR_CALM), Err(ServeError::Shed { unanswered }));
         }
-        tell_of_unseen(|stream| turns.has_record(stream), budget, record);
+        tell_of_unseen(|stream| turns.has_record(stream), budget, connection.listener.max.streams, record);
         turns.forget_left();
         if let Some(end) = budget.end() {
             let (reason, error) = told_of(end, budget);
@@ -243,14 +243,15 @@ fn told_of(end: End, budget: &Budget) -> (Reason, ServeError) {
     }
 }
 
-/// Tells of requests that `h2` ended unseen by us, since they broke a rule. The others tell of themselves.
-fn tell_of_unseen(has_record: impl Fn(u32) -> bool, budget: &Budget, record: &Record) {
-    for Reset { stream, reason } in budget.take_resets() {
-        let reason = Reason::from(reason);
-        if is_fault_of_client(reason) && !has_record(stream) {
-            let refused = Refused::Reset { stream, reason };
-            record.request().close(Outcome::Refused(refused.refusal()));
-        }
+/// Tells of requests that `h2` ended unseen by us, since they broke a rule or were one too many. The others tell of themselves.
+fn tell_of_unseen(has_record: impl Fn(u32) -> bool, budget: &Budget, most: u32, record: &Record) {
+    for Reset { stream, reason, was_unseen } in budget.take_resets() {
+        let refused = match Reason::from(reason) {
+            Reason::REFUSED_STREAM if was_unseen => Refused::TooManyStreams { stream, most },
+            reason if is_fault_of_client(reason) && !has_record(stream) => Refused::Reset { stream, reason },
+            _ => continue,
+        };
+        record.request().close(Outcome::Refused(refused.refusal()));
     }
     for stream in budget.take_too_large() {
         let refused = Refused::TooLarge { stream };

@@ -188,4 +188,13 @@ pub(super) const PAGES: &[Page] = &[
         remedy: "Look at the line's client. If it is yours, make its fields shorter, its requests fewer, or `max.head` of its listener \
                  larger. A stranger who fills his own connection holds up nobody but himself.",
     },
+    Page {
+        code: Code::TooManyStreams,
+        meaning: "The client began an HTTP/2 request while as many as `max.streams` allows were open on the connection. Its \
+                  stream was reset with REFUSED_STREAM, which says that nothing was done and the client may ask again.",
+        cause: "The client has not read the setting that tells it how many there may be (SETTINGS_MAX_CONCURRENT_STREAMS), or \
+                does not heed it. A few at the beginning of a connection are those that were sent before the setting came.",
+        remedy: "If the client is yours and does so all the time, mend it; if it was built for more at once, raise `max.streams` of \
+                 the listener. A stranger who goes on with it is closed with `FW422`.",
+    },
 ];

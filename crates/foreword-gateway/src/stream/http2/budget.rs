@@ -54,6 +54,8 @@ pub(crate) enum End {
 pub(crate) struct Reset {
     pub(crate) stream: u32,
     pub(crate) reason: u32,
+    /// Whether nobody had been shown its request.
+    pub(crate) was_unseen: bool,
 }
 
 impl Budget {
@@ -126,10 +128,10 @@ impl Budget {
             (Side::Endpoint, HEADERS) => self.earn(ASKED),
             (_, DATA) if frame.len > 0 => self.earn(2),
             (Side::Client, RST_STREAM) => {
-                self.forget_unseen(frame.stream);
+                let was_unseen = self.forget_unseen(frame.stream);
                 self.spend(RESET_BY_US);
                 self.answered.set(self.answered.get() / 2);
-                push_bounded(&self.resets, Reset { stream: frame.stream, reason: frame.reason });
+                push_bounded(&self.resets, Reset { stream: frame.stream, reason: frame.reason, was_unseen });
             }
             _ => {}
         }
@@ -408,7 +410,7 @@ mod tests {
             budget.received(frame(HEADERS, 4, 20)) && budget.received(frame(WINDOW_UPDATE, 0, 4))
         });
         assert!(pairs.count() < 500);
-        assert_eq!(budget.take_resets().first(), Some(&Reset { stream: 1, reason: 1 }));
+        assert_eq!(budget.take_resets().first(), Some(&Reset { stream: 1, reason: 1, was_unseen: false }));
         assert!(budget.take_resets().is_empty());
     }
 

@@ -60,3 +60,19 @@ fn each_request_has_one_line_and_each_refusal_its_code() {
         assert!(count(code), "{code}");
     }
 }
+
+#[test]
+fn a_request_beside_as_many_as_there_may_be_has_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let endpoint = Endpoint::polite();
+    let keys = "http2 = \"prior-knowledge\"\ncluster = \"app\"\nmax = { streams = 3 }";
+    let gateway = gateway(&format!("{}{}", file(&[endpoint.address], keys, ""), logged_to(&log)));
+    let mut client = Frames::in_clear(Wire::to(&gateway).stream).greeted();
+    (0..5).for_each(|n| client.post(2 * n + 1, ROOT));
+    for stream in [7, 9] {
+        let reset = client.wait(|frame| frame.kind == RST_STREAM).unwrap();
+        assert_eq!((reset.stream, reset.reason()), (stream, REFUSED_STREAM));
+    }
+    assert_eq!(lines(&log, 2), ["- - FW426 refused"; 2]);
+}
