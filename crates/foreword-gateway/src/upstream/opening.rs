@@ -85,7 +85,7 @@ pub(crate) async fn enter(
                 (begin(streams, alarms, cluster, key.clone(), chosen, header), true)
             }
         };
-        let opened = opening.ended().await?;
+        let mut opened = opening.ended().await?;
         chosen.relieve(&opening.witness);
         if is_own {
             return Ok((opened, false));

@@ -56,6 +56,19 @@ impl Attempts {
         self.tried.push(address.clone());
     }
 
+    /// Notes that an endpoint had no room: another one is tried the next time, if there is one.
+    pub(crate) fn turned_away_at(
+        &mut self,
+        address: &Address,
+        endpoints: &Endpoints,
+        cluster: &Arc<Cluster>,
+    ) {
+        self.failed_at(address);
+        if !self.has_other(endpoints, cluster) {
+            self.tried.pop();
+        }
+    }
+
     /// Takes one of the attempts that `cluster` allows after the first, if there is one left.
     pub(crate) fn repeat(&mut self, cluster: &Cluster) -> bool {
         let may = self.repeats < cluster.retries;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,7 +43,7 @@ impl Streams {
         let mut kept = self.0.borrow_mut();
         let list = &mut kept.get_mut(key)?.connections;
         list.retain(|connection| !connection.state.is_over.get());
-        list.iter().find(|connection| connection.has_room()).cloned()
+        list.iter_mut().find_map(|connection| connection.has_room().then(|| connection.clone()))
     }
 
     /// The connection that is being opened just now: those who wait have room on it when it is there.
@@ -134,9 +134,14 @@ impl Multiplexed {
         (self.requests.clone(), Turn { state, since: Instant::now(), is_answered: Cell::new(false) })
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&mut self) -> bool {
         let most = self.requests.current_max_send_streams().min(MOST_AT_ONCE);
-        !self.state.is_over.get() && self.state.running.get() < most
+        !self.state.is_over.get() && self.state.running.get() < most && !self.is_going_away()
+    }
+
+    /// Whether the endpoint takes no more requests over it, though it may still answer some.
+    fn is_going_away(&mut self) -> bool {
+        matches!(self.requests.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
     }
 }
 

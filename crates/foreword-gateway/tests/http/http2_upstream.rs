@@ -11,7 +11,7 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, Request, Response};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
@@ -35,8 +35,21 @@ struct Manner {
     introduced: bool,
     /// Goes away after each request.
     once: bool,
+    /// How its first connections end, and how many do.
+    evades: Option<(Evasion, usize)>,
     /// Ends TLS, and agrees on these protocols.
     tls: Option<&'static [&'static str]>,
+}
+
+/// How it leaves a request without a look at it, RFC 9113 §8.7.
+#[derive(Clone, Copy, Debug)]
+enum Evasion {
+    /// Goes away before one came.
+    GoesAway,
+    /// Goes away when one came, which it says was too late.
+    TurnsAway,
+    /// Resets its stream.
+    Refuses,
 }
 
 impl Multiplexed {
@@ -58,7 +71,7 @@ impl Multiplexed {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 loop {
                     let (mut tcp, _) = listener.accept().await.unwrap();
-                    connections.fetch_add(1, Ordering::Relaxed);
+                    let number = connections.fetch_add(1, Ordering::Relaxed);
                     let introductions = Arc::clone(&introductions);
                     let tls = tls.clone();
                     tokio::spawn(async move {
@@ -68,6 +81,11 @@ impl Multiplexed {
                                 line.push(tcp.read_u8().await.unwrap());
                             }
                             introductions.lock().unwrap().push(String::from_utf8(line).unwrap());
+                        }
+                        if let Some((evasion, most)) = manner.evades
+                            && number < most
+                        {
+                            return evade(tcp, evasion).await;
                         }
                         match tls {
                             None => speak(tcp, manner).await,
@@ -111,6 +129,35 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, manner: Manner) {
             connection.graceful_shutdown();
         }
     }
+}
+
+/// Leaves a request without a look at it, and waits until the other side has closed.
+async fn evade(mut tcp: tokio::net::TcpStream, evasion: Evasion) {
+    // SETTINGS without any, and GOAWAY that knows no stream.
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    if let Evasion::Refuses = evasion {
+        let mut connection = h2::server::handshake(tcp).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        return;
+    }
+    tcp.read_exact(&mut [0; 24]).await.unwrap();
+    tcp.write_all(SETTINGS).await.unwrap();
+    while let Evasion::TurnsAway = evasion {
+        let mut head = [0; 9];
+        tcp.read_exact(&mut head).await.unwrap();
+        let len = usize::from(head[1]) << 8 | usize::from(head[2]);
+        tcp.read_exact(&mut vec![0; len]).await.unwrap();
+        if head[3] == HEADERS {
+            break;
+        }
+    }
+    tcp.write_all(GOAWAY).await.unwrap();
+    // It may close with frames of ours unread.
+    let _closed = tcp.read_to_end(&mut Vec::new()).await;
 }
 
 /// Answers by the path.
@@ -319,6 +366,53 @@ fn a_slow_answer_beside_others_ends_no_connection() {
 fn an_endpoint_that_goes_away_is_connected_to_again() {
     let endpoint = Multiplexed::new(Manner { once: true, ..Manner::default() });
     let gateway = endpoint.gateway("", "");
+    for _ in 0..5 {
+        let answer = Wire::to(&gateway).ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[test]
+fn what_an_endpoint_has_not_looked_at_is_said_again_whatever_its_method() {
+    for evasion in [Evasion::GoesAway, Evasion::TurnsAway, Evasion::Refuses] {
+        for request in ["GET /head HTTP/1.1\r\n", "POST /head HTTP/1.1\r\nContent-Length: 0\r\n"] {
+            let endpoint = Multiplexed::new(Manner { evades: Some((evasion, 2)), ..Manner::default() });
+            let gateway = endpoint.gateway("", "retries = 2");
+            let answer = Wire::to(&gateway).ask(&format!("{request}Host: a\r\n\r\n"));
+            assert_eq!(answer.status, 200, "{evasion:?}, {request}");
+            assert_eq!(endpoint.connections.load(Ordering::Relaxed), 3, "{evasion:?}, {request}");
+        }
+    }
+}
+
+#[test]
+fn what_no_endpoint_looks_at_is_said_as_often_as_the_cluster_allows() {
+    for evasion in [Evasion::GoesAway, Evasion::TurnsAway, Evasion::Refuses] {
+        let endpoint = Multiplexed::new(Manner { evades: Some((evasion, usize::MAX)), ..Manner::default() });
+        let gateway = endpoint.gateway("", "retries = 1");
+        let answer = Wire::to(&gateway).ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(answer.status, 502, "{evasion:?}");
+        assert_eq!(endpoint.connections.load(Ordering::Relaxed), 2, "{evasion:?}");
+    }
+}
+
+#[test]
+fn a_body_that_was_sent_is_gone_with_the_request_that_nobody_looked_at() {
+    let evades = Some((Evasion::TurnsAway, 1));
+    let endpoint = Multiplexed::new(Manner { evades, ..Manner::default() });
+    let gateway = endpoint.gateway("", "retries = 2");
+    let answer = Wire::to(&gateway).ask("POST /head HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(answer.status, 502);
+    assert_eq!(endpoint.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_connection_that_ends_when_its_last_answer_is_given_gets_no_more_requests() {
+    let endpoint = Multiplexed::new(Manner { once: true, ..Manner::default() });
+    let gateway = endpoint.gateway("", "timeout = { response = \"1h\" }");
+    let mut waits = Wire::to(&gateway);
+    waits.write(b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    // The first may still come in time for the connection that is left.
     for _ in 0..5 {
         let answer = Wire::to(&gateway).ask("GET /head HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(answer.status, 200);

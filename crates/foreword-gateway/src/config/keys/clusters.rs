@@ -46,7 +46,7 @@ pub(crate) const CLUSTER: Section = Section {
             "retries",
             Number(0, 10),
             "2",
-            "How many more attempts there may be after the first, each at an endpoint that was not tried: where nothing was sent, always; where a request was sent and its connection ended before a byte of the answer, if its method is idempotent and it has no body.",
+            "How many more attempts there may be after the first, each at an endpoint that was not tried: where nothing was sent, always; where a request was sent and its connection ended before a byte of the answer, if its method is idempotent and it has no body; where an endpoint of HTTP/2 says that it has not looked at the request (REFUSED_STREAM, GOAWAY), if nothing of a body was sent, and at the same endpoint if there is no other.",
         ),
         key(
             "protocol",

@@ -18,6 +18,7 @@ use super::refused::Refused;
 use super::sending::{Exchange, Failed, Progress};
 use super::shelf::Buffer;
 use crate::alarm::patience::Over;
+use crate::connection::http2::{UNSEEN, UNSENT};
 use crate::connection::record::{Fill, RequestRecord};
 use crate::drain::Drain;
 use crate::upstream::endpoints::Chosen;
@@ -100,8 +101,12 @@ impl<'a> Answering<'a, '_, '_, '_> {
                 Ok(Ok(1..)) if is_silent => self.note.borrow_mut().first_byte(),
                 Ok(Ok(1..)) => {}
                 // An endpoint that resets one stream of many has looked at it: it would do so again.
-                Ok(Err(error)) if is_silent && error.kind() == io::ErrorKind::ConnectionAborted => {
+                // One that cannot be said to it at all, neither.
+                Ok(Err(error)) if is_silent && is_final(error.kind()) => {
                     return Err(self.refused(|endpoint| Refused::EndpointClosed { endpoint }));
+                }
+                Ok(Err(error)) if is_silent && matches!(error.kind(), UNSEEN | UNSENT) => {
+                    return Err(Failed::Unseen { is_unsent: error.kind() == UNSENT });
                 }
                 Ok(Ok(0) | Err(_)) if is_silent => return Err(Failed::Unanswered),
                 Ok(Ok(0) | Err(_)) => {
@@ -308,6 +313,11 @@ impl<'a> Answering<'a, '_, '_, '_> {
     fn refused(&self, why: impl FnOnce(String) -> Refused) -> Failed {
         Failed::Refused(why(self.exchange.endpoint.to_owned()))
     }
+}
+
+/// Whether an endpoint would fail so again.
+fn is_final(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::ConnectionAborted | io::ErrorKind::InvalidData)
 }
 
 /// How a final answer goes out, behind its head.

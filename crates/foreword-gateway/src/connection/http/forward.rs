@@ -92,7 +92,9 @@ pub(super) async fn forward<S: Carried>(
                 }
                 return after_whole(asked, persistence, &progress);
             }
-            Err(Failed::Unanswered) if may_repeat(asked) && another(talk, cluster, &link, &mut attempts) => {
+            Err(failed)
+                if may_repeat(asked, &failed) && another(talk, cluster, &link, &failed, &mut attempts) =>
+            {
                 note.get_mut().retried();
                 link.chosen.account.replayed();
                 kept_is_welcome = false;
@@ -152,9 +154,12 @@ fn idle<S>(talk: &Talk<'_, S>, asked: &Asked<'_>) -> Duration {
 /// Tells of an endpoint that gave no answer, though nobody else was in its way. To close a kept connection is its right.
 fn report(link: &Link, failed: &Failed) {
     match failed {
-        Failed::Unanswered if !link.is_reused => link.chosen.did_not_answer(&"the connection was closed"),
+        Failed::Unanswered | Failed::Unseen { .. } if !link.is_reused => {
+            link.chosen.did_not_answer(&"the connection was closed");
+        }
         Failed::Refused(refused) if refused.is_of_the_endpoint() => link.chosen.did_not_answer(refused),
         Failed::Unanswered
+        | Failed::Unseen { .. }
         | Failed::ClientGone
         | Failed::ClientStalls
         | Failed::Shed(_)
@@ -162,19 +167,40 @@ fn report(link: &Link, failed: &Failed) {
     }
 }
 
-/// Whether there is another way to say it: over a new connection in place of a kept one, else to another endpoint.
-fn another<S>(talk: &Talk<'_, S>, cluster: &Arc<Cluster>, link: &Link, attempts: &mut Attempts) -> bool {
+/// Whether there is another way to say it: over a new connection in place of a kept one, else to another endpoint. One that only
+/// had no room, or was about to leave, is asked again where there is no other.
+fn another<S>(
+    talk: &Talk<'_, S>,
+    cluster: &Arc<Cluster>,
+    link: &Link,
+    failed: &Failed,
+    attempts: &mut Attempts,
+) -> bool {
+    let endpoints = &talk.worker.endpoints;
     if link.is_reused {
         return attempts.repeat(cluster);
     }
+    if matches!(failed, Failed::Unseen { .. }) {
+        attempts.turned_away_at(link.chosen.address(), endpoints, cluster);
+        return attempts.repeat(cluster);
+    }
     attempts.failed_at(link.chosen.address());
-    attempts.has_other(&talk.worker.endpoints, cluster) && attempts.repeat(cluster)
+    attempts.has_other(endpoints, cluster) && attempts.repeat(cluster)
 }
 
-/// What may be said twice, and of what nothing is gone that only the client could say again.
-fn may_repeat(asked: &Asked<'_>) -> bool {
+/// What may be said twice, or was not heard the first time, and of what nothing is gone that only the client could say again.
+fn may_repeat(asked: &Asked<'_>, failed: &Failed) -> bool {
     let request = asked.request();
-    request.framing() == Framing::None && is_idempotent(request.method())
+    match failed {
+        Failed::Unanswered => request.framing() == Framing::None && is_idempotent(request.method()),
+        Failed::Unseen { is_unsent } => match request.framing() {
+            Framing::None | Framing::Length(0) => true,
+            Framing::Length(_) => *is_unsent,
+            // It is read where it lies, and may be another one by now.
+            Framing::Chunked | Framing::UntilClose => false,
+        },
+        Failed::ClientGone | Failed::ClientStalls | Failed::Shed(_) | Failed::Refused(_) => false,
+    }
 }
 
 /// Sends the request and passes the answer on, at the same time.
@@ -297,7 +323,9 @@ async fn give_up<S: Carried>(
             return After::Cut;
         }
         Failed::Shed(after) => Refused::Shed { after },
-        Failed::Unanswered => Refused::EndpointClosed { endpoint: chosen.name().to_owned() },
+        Failed::Unanswered | Failed::Unseen { .. } => {
+            Refused::EndpointClosed { endpoint: chosen.name().to_owned() }
+        }
         Failed::Refused(refused) => refused,
     };
     if progress.answer_has_begun.get() {

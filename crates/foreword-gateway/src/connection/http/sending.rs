@@ -40,6 +40,11 @@ pub(super) enum Failed {
     ClientStalls,
     /// The connection ended before anything came over it.
     Unanswered,
+    /// The endpoint has not looked at the request, RFC 9113 §8.7.
+    Unseen {
+        /// Whether nothing of it was even sent.
+        is_unsent: bool,
+    },
     /// Memory is short, and it has waited for so long.
     Shed(Duration),
     /// The client can be told, if nothing else was told before.

@@ -36,6 +36,8 @@ pub(in crate::connection) struct Ask {
     line: Vec<u8>,
     read_of_line: usize,
     body: Option<Incoming>,
+    /// Why the request was not sent, until that is told to whoever waits for the answer.
+    unsent: Option<io::Error>,
     turn: Turn,
 }
 
@@ -60,6 +62,7 @@ impl Ask {
             line: Vec::new(),
             read_of_line: 0,
             body: None,
+            unsent: None,
             turn,
         }
     }
@@ -79,7 +82,7 @@ impl Ask {
         let body = Body::unframed(request.framing());
         let told = told(&request, self.is_secure)?;
         self.method = told.method().clone();
-        let (response, stream) = self.requests.send_request(told, body.is_done()).map_err(broken)?;
+        let (response, stream) = self.requests.send_request(told, body.is_done()).map_err(unsent)?;
         self.content = Some(Content::new(stream, body));
         self.response = Some(response);
         Ok(len.saturating_sub(before))
@@ -88,7 +91,9 @@ impl Ask {
     /// Waits for the next head of the answer, interim ones first.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The same task writes the request, so this is asked again once it is sent.
-        let Some(response) = &mut self.response else { return Poll::Pending };
+        let Some(response) = &mut self.response else {
+            return self.unsent.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error)));
+        };
         if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
             let (head, ()) = interim.map_err(refused)?.into_parts();
             self.turn.answered();
@@ -138,14 +143,30 @@ impl Ask {
     }
 }
 
-/// Tells a request that its endpoint has refused from one that was lost: that one nobody has looked at, RFC 9113 §8.7.
+/// Tells apart a request that its endpoint has refused, one that it says nobody has looked at, and one that was lost.
 fn refused(error: h2::Error) -> io::Error {
-    let is_refused = error.is_reset() && error.is_remote() && error.reason() != Some(Reason::REFUSED_STREAM);
-    match is_refused {
-        true => io::Error::new(io::ErrorKind::ConnectionAborted, error),
-        false => broken(error),
+    let is_of_the_endpoint = error.is_remote();
+    // It goes away, and this one came too late for it; or it had no room for it. RFC 9113 §8.7.
+    let is_unseen = error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM);
+    if is_of_the_endpoint && is_unseen {
+        io::Error::new(UNSEEN, error)
+    } else if is_of_the_endpoint && error.is_reset() {
+        io::Error::new(io::ErrorKind::ConnectionAborted, error)
+    } else {
+        broken(error)
     }
 }
+
+/// Of a request that never left, since its connection takes no more of them.
+fn unsent(error: h2::Error) -> io::Error {
+    let is_of_the_connection = error.is_go_away() || error.is_io();
+    if is_of_the_connection { io::Error::new(UNSENT, error) } else { malformed(error) }
+}
+
+/// How a read fails where the endpoint has not looked at the request.
+pub(in crate::connection) const UNSEEN: io::ErrorKind = io::ErrorKind::ConnectionRefused;
+/// The same, where nothing of it was taken either.
+pub(in crate::connection) const UNSENT: io::ErrorKind = io::ErrorKind::NotConnected;
 
 /// The head in the words of HTTP/2: `Host` is the authority, and what holds for one connection of HTTP/1.1 stays behind.
 fn told(request: &Request<'_>, is_secure: bool) -> io::Result<http::Request<()>> {
@@ -210,8 +231,12 @@ impl AsyncWrite for Ask {
             Some(content) => content.poll_write(cx, bytes),
             None => {
                 // Until the endpoint has room for one more request.
-                ready!(this.requests.poll_ready(cx)).map_err(broken)?;
-                Poll::Ready(this.take_head(bytes))
+                let ready = ready!(this.requests.poll_ready(cx)).map_err(unsent);
+                Poll::Ready(ready.and_then(|()| this.take_head(bytes)).map_err(|error| {
+                    let kind = error.kind();
+                    this.unsent = Some(error);
+                    kind.into()
+                }))
             }
         }
     }

@@ -40,7 +40,7 @@ use crate::stream::http2::watched::Watched;
 use crate::stream::linger::{LAST_WORDS, close, close_lingering};
 use crate::stream::{Downstream, Duplex};
 
-pub(in crate::connection) use self::ask::Ask;
+pub(in crate::connection) use self::ask::{Ask, UNSEEN, UNSENT};
 pub(crate) use self::told::ToldFault;
 
 /// Serves a connection on which HTTP/2 was agreed. `leftover` was read behind the header.
