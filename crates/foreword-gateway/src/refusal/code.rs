@@ -79,7 +79,7 @@ codes! {
     HeadDeadline          408 []            "a request head unfinished at its deadline",
     TlsForHttp            409 []            "TLS on a plain HTTP port",
     OtherHttpVersion      410 []            "HTTP/0.9, HTTP/2 without TLS, or an unknown version",
-    RefusedByRule         411 []            "a connection refused by a rule",
+    RefusedByRule         411 []            "a connection or a request refused by a rule",
     WrongPassword         412 []            "a wrong name or password",
     BrokenBody            413 []            "a request body with broken framing",
     BodyDeadline          414 []            "a request body that stopped coming",
