@@ -18,30 +18,35 @@ pub(super) enum As {
 }
 
 impl FromStr for As {
-    type Err = String;
+    type Err = NoBalancer;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, NoBalancer> {
         match text {
             "classic-elb" => Ok(Self::ClassicElb),
             "nlb" => Ok(Self::Nlb(aws::NLB_PLACEMENT)),
-            _ => text.strip_prefix("nlb:").and_then(aws::placement).map(Self::Nlb).ok_or_else(|| {
-                "expected `classic-elb`, `nlb`, `nlb:on_first_ack` or `nlb:on_first_ack_with_payload`"
-                    .to_owned()
-            }),
+            _ => text.strip_prefix("nlb:").and_then(aws::placement).map(Self::Nlb).ok_or(NoBalancer),
         }
     }
 }
+
+/// What was named is no balancer that is known here.
+#[derive(Debug, thiserror::Error)]
+#[error("expected `classic-elb`, `nlb`, `nlb:on_first_ack` or `nlb:on_first_ack_with_payload`")]
+pub(super) struct NoBalancer;
+
+/// A VPC endpoint, where the header has no room for it.
+#[derive(Debug, thiserror::Error)]
+#[error("expected `--as nlb` with `--vpce`: v1 has no room for it")]
+pub(super) struct NoRoomForVpce;
 
 impl As {
     /// Says in the parts what the balancer does, wherever no flag said otherwise.
     ///
     /// # Errors
     /// A VPC endpoint that a classic ELB cannot have.
-    pub(super) fn apply(self, vpce: Option<&str>, parts: &mut Parts) -> Result<(), &'static str> {
+    pub(super) fn apply(self, vpce: Option<&str>, parts: &mut Parts) -> Result<(), NoRoomForVpce> {
         match (self, vpce) {
-            (Self::ClassicElb, Some(_)) => {
-                return Err("expected `--as nlb` with `--vpce`: v1 has no room for it");
-            }
+            (Self::ClassicElb, Some(_)) => return Err(NoRoomForVpce),
             (Self::ClassicElb, None) => classic(parts),
             (Self::Nlb(placement), vpce) => nlb(placement, vpce, parts),
         }

@@ -158,18 +158,26 @@ pub(super) struct HealthArg {
 }
 
 impl FromStr for HealthArg {
-    type Err = String;
+    type Err = NoCheck;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, NoCheck> {
         let (name, path) = text.split_once(':').map_or((text, None), |(name, path)| (name, Some(path)));
         let check = ["tcp", "tls", "http", "https"].into_iter().find(|check| *check == name);
-        let check =
-            check.ok_or("expected `tcp`, `tls`, `http` or `https`, with a path as `http:/healthz`")?;
+        let check = check.ok_or(NoCheck::Unknown)?;
         match path {
-            Some(_) if !check.starts_with("http") => Err(format!("expected no path with `{check}`")),
+            Some(_) if !check.starts_with("http") => Err(NoCheck::WithPath { check }),
             path => Ok(Self { check, path: path.map(str::to_owned) }),
         }
     }
+}
+
+/// Why a text is no check.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoCheck {
+    #[error("expected `tcp`, `tls`, `http` or `https`, with a path as `http:/healthz`")]
+    Unknown,
+    #[error("expected no path with `{check}`")]
+    WithPath { check: &'static str },
 }
 
 /// What `--mode` can be.
@@ -251,21 +259,28 @@ pub(super) enum BalanceArg {
 }
 
 impl FromStr for BalanceArg {
-    type Err = String;
+    type Err = NoWay;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, NoWay> {
         if let Some(value) = text.strip_prefix("hash:") {
             return Ok(Self::Hash(value.to_owned()));
         }
         let name = text.replace('_', "-");
         match WAYS.iter().find(|(flag, _)| *flag == name) {
             Some((_, word)) => Ok(Self::Named(word)),
-            None => {
-                let ways: Vec<String> = WAYS.iter().map(|(flag, _)| format!("`{flag}`")).collect();
-                Err(format!("expected one of {}, or `hash:VALUE`", ways.join(", ")))
-            }
+            None => Err(NoWay),
         }
     }
+}
+
+/// What was named is no way to choose an endpoint.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of {}, or `hash:VALUE`", ways())]
+pub(super) struct NoWay;
+
+fn ways() -> String {
+    let ways: Vec<String> = WAYS.iter().map(|(flag, _)| format!("`{flag}`")).collect();
+    ways.join(", ")
 }
 
 /// As flags spell it, and as the file does.
@@ -281,13 +296,13 @@ const WAYS: &[(&str, &str)] = &[
 pub(super) struct To(pub(super) Endpoint);
 
 impl FromStr for To {
-    type Err = String;
+    type Err = NoEndpoint;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, NoEndpoint> {
         let mut parts = text.split(',').map(str::trim);
         let address = parts.next().unwrap_or_default().to_owned();
         if address.is_empty() {
-            return Err("expected an endpoint, found none".to_owned());
+            return Err(NoEndpoint::Empty);
         }
         let mut endpoint = Endpoint::from(address);
         for part in parts {
@@ -295,16 +310,41 @@ impl FromStr for To {
                 None if part == "backup" => endpoint.backup = true,
                 Some(("weight", number)) => endpoint.weight = Some(count(number)?),
                 Some(("max_connections", number)) => endpoint.max_connections = Some(count(number)?),
-                _ => {
-                    let expected = "`weight=NUMBER`, `max_connections=NUMBER` or `backup`";
-                    return Err(format!("expected {expected}, found `{part}`"));
-                }
+                _ => return Err(NoEndpoint::Unknown { found: part.to_owned() }),
             }
         }
         Ok(Self(endpoint))
     }
 }
 
-fn count(number: &str) -> Result<u64, String> {
-    number.parse().map_err(|_| format!("expected a number, found `{number}`"))
+fn count(number: &str) -> Result<u64, NoEndpoint> {
+    number.parse().map_err(|_| NoEndpoint::NoNumber { found: number.to_owned() })
+}
+
+/// Why a text is no endpoint.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoEndpoint {
+    #[error("expected an endpoint, found none")]
+    Empty,
+    #[error("expected `weight=NUMBER`, `max_connections=NUMBER` or `backup`, found `{found}`")]
+    Unknown { found: String },
+    #[error("expected a number, found `{found}`")]
+    NoNumber { found: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_flag_is_said_by_its_kind() {
+        assert_eq!("ftp".parse::<HealthArg>(), Err(NoCheck::Unknown));
+        assert_eq!("tcp:/".parse::<HealthArg>(), Err(NoCheck::WithPath { check: "tcp" }));
+        assert_eq!("best".parse::<BalanceArg>(), Err(NoWay));
+        assert_eq!(",backup".parse::<To>(), Err(NoEndpoint::Empty));
+        let unknown = NoEndpoint::Unknown { found: "wait=1".to_owned() };
+        assert_eq!("10.0.0.1:1,wait=1".parse::<To>(), Err(unknown));
+        let no_number = NoEndpoint::NoNumber { found: "much".to_owned() };
+        assert_eq!("10.0.0.1:1,weight=much".parse::<To>(), Err(no_number));
+    }
 }
