@@ -118,6 +118,9 @@ pub(crate) enum Full {
         /// How many bytes were in use at the last look.
         held: u64,
     },
+    /// In memory, until that is looked at again.
+    #[error("expected memory left for another until it is looked at again (max_memory), found none")]
+    Ration,
 }
 
 impl Full {
@@ -125,7 +128,7 @@ impl Full {
     pub(crate) fn code(&self, room: Code) -> Code {
         match self {
             Self::Here { .. } | Self::Everywhere { .. } => room,
-            Self::Memory { .. } => Code::MemoryShort,
+            Self::Memory { .. } | Self::Ration => Code::MemoryShort,
         }
     }
 }
@@ -138,7 +141,7 @@ impl fmt::Display for FullOfFlows<'_> {
         let (limit, what) = match self.0 {
             Full::Here { limit } => (limit, "flows here (max.flows)"),
             Full::Everywhere { limit } => (limit, "connections and flows in all (RLIMIT_NOFILE)"),
-            Full::Memory { .. } => return self.0.fmt(f),
+            Full::Memory { .. } | Full::Ration => return self.0.fmt(f),
         };
         write!(f, "expected at most {limit} {what}, found one more")
     }

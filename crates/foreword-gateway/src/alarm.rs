@@ -44,6 +44,15 @@ impl Alarms {
         rung.iter().for_each(Waker::wake_by_ref);
     }
 
+    /// The same for those who did not ask to be spared.
+    pub(crate) fn ring_unspared(&self) {
+        let mut slots = self.slots.borrow_mut();
+        let unspared = slots.all.iter_mut().filter(|slot| !slot.is_spared);
+        let rung: Vec<Waker> = unspared.filter_map(Slot::ring).collect();
+        drop(slots);
+        rung.iter().for_each(Waker::wake_by_ref);
+    }
+
     /// Rings each alarm in its time, for as long as it is polled.
     pub(crate) async fn run(&self) {
         loop {
@@ -113,6 +122,13 @@ impl Alarm {
         }
     }
 
+    /// Has it ring no more when memory is looked at: what waits by it from here on is none that goes when that is short.
+    pub(crate) fn spare(&self) {
+        if let Some(slot) = self.alarms.slots.borrow_mut().at(self.slot) {
+            slot.is_spared = true;
+        }
+    }
+
     /// Has it wake this task when all are rung, whether or not it is set.
     pub(crate) fn hear(&self, cx: &Context<'_>) {
         let mut slots = self.alarms.slots.borrow_mut();
@@ -150,10 +166,12 @@ struct Slot {
     /// something else before.
     looked_at: Tick,
     rang: bool,
+    /// Whether it does not ring at looks at memory.
+    is_spared: bool,
 }
 
 impl Slot {
-    const EMPTY: Self = Self { waker: None, due: NEVER, looked_at: NEVER, rang: false };
+    const EMPTY: Self = Self { waker: None, due: NEVER, looked_at: NEVER, rang: false, is_spared: false };
 
     fn ring(&mut self) -> Option<Waker> {
         self.rang = true;
@@ -252,6 +270,23 @@ mod tests {
             told = story => told,
             () = alarms.run() => unreachable!("a clock never ends"),
         }
+    }
+
+    #[test]
+    fn whoever_is_spared_hears_only_what_is_for_all() {
+        let alarms = Alarms::new();
+        let (one, other) = (alarms.alarm(), alarms.alarm());
+        assert!(one.rang() && other.rang());
+        one.spare();
+        alarms.ring_unspared();
+        assert_eq!((one.rang(), other.rang()), (false, true));
+        alarms.ring();
+        assert!(one.rang() && other.rang());
+        drop(one);
+        let next = alarms.alarm();
+        assert!(next.rang());
+        alarms.ring_unspared();
+        assert!(next.rang(), "who comes next is not spared");
     }
 
     #[tokio::test(start_paused = true)]

@@ -89,7 +89,7 @@ impl Worker {
         self.shelf.be_frugal(strain.is_any());
         self.pool.be_frugal(strain.is_any());
         if strain.is_any() || was_short {
-            self.alarms.ring();
+            self.alarms.ring_unspared();
         }
     }
 

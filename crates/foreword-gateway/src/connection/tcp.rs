@@ -76,6 +76,7 @@ impl<S: Downstream + 'static> Begun<S> {
             .saying_first(ahead);
         // The connection to the endpoint was waited for by it.
         guest.alarm.hand_on();
+        guest.alarm.spare();
         Tunnel { stream, upstream, forward, chosen: Box::new(chosen), questions, guest }
     }
 }

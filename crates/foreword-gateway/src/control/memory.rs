@@ -90,7 +90,7 @@ impl MemoryWatch {
         let was_short = self.strain.is_any();
         let Found { held, limit, .. } = found;
         let mark = self.settling.mark(found.mark, held);
-        self.strain = next(self.strain, mark, limit, held);
+        self.strain = next(self.strain, mark, self.settling.enough(mark), limit, held);
         let has_settled = self.settling.has_settled(self.strain, limit, held);
         if has_settled {
             self.strain = Strain::default();
@@ -141,8 +141,8 @@ impl MemoryWatch {
 
 /// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection. It is dire
 /// where two fifths are gone of what is between the mark and the limit.
-fn next(before: Strain, mark: u64, limit: u64, held: u64) -> Strain {
-    let bound = if before.is_any() { mark - mark / 16 } else { mark };
+fn next(before: Strain, mark: u64, enough: u64, limit: u64, held: u64) -> Strain {
+    let bound = if before.is_any() { enough } else { mark };
     if held <= bound {
         return Strain::default();
     }
@@ -177,6 +177,8 @@ struct Settling {
     looks: u32,
     /// The mark that holds instead, while so much is held.
     mark: u64,
+    /// What was held then.
+    stays: u64,
 }
 
 impl Settling {
@@ -186,6 +188,11 @@ impl Settling {
             *self = Self::default();
         }
         self.mark.max(asked)
+    }
+
+    /// With how much in use it is over, once it is more than the mark.
+    fn enough(&self, mark: u64) -> u64 {
+        if mark == self.mark { self.stays } else { mark - mark / 16 }
     }
 
     /// Whether all that can be let go is gone, and it did not help. What is held then is the measure from there on, if there is some way
@@ -199,7 +206,8 @@ impl Settling {
         let left = limit.saturating_sub(held);
         let has_settled = strain.is_all_that_helps() && self.looks > STEADY && left > LEAST_WAY;
         if has_settled {
-            (self.mark, self.looks) = (held.saturating_add(left / 4), 0);
+            (self.mark, self.stays, self.looks) =
+                (held.saturating_add(left / 4), held.saturating_add(left / 16), 0);
         }
         has_settled
     }
@@ -208,8 +216,8 @@ impl Settling {
 /// With less than that between, the next few requests would end in the limit.
 const LEAST_WAY: u64 = 1024 * 1024;
 
-/// A second and a half of looks.
-const STEADY: u32 = 75;
+/// Half a second of looks.
+const STEADY: u32 = 25;
 
 /// With it a worker answers a few requests at each look.
 const LEAST_RATION: usize = 256 * 1024;
@@ -229,7 +237,7 @@ mod tests {
         let mark = 1600;
         let mut strain = Strain::default();
         let mut found = |held| {
-            strain = next(strain, mark, 2000, held);
+            strain = next(strain, mark, 1500, 2000, held);
             (strain.is_any(), strain.urgency)
         };
         assert_eq!(
@@ -242,7 +250,7 @@ mod tests {
     fn it_is_dire_far_above_the_mark_and_more_so_with_each_look() {
         let mut strain = Strain::default();
         let mut found = |held| {
-            strain = next(strain, 1600, 2000, held);
+            strain = next(strain, 1600, 1500, 2000, held);
             (strain.level, strain.urgency, strain.dire)
         };
         assert_eq!(
@@ -280,7 +288,7 @@ mod tests {
         let mut look = |mib: u64| {
             let (held, limit) = (mib << 20, 2000 << 20);
             let mark = settling.mark(1600 << 20, held);
-            strain = next(strain, mark, limit, held);
+            strain = next(strain, mark, settling.enough(mark), limit, held);
             let has_settled = settling.has_settled(strain, limit, held);
             if has_settled {
                 strain = Strain::default();
@@ -294,6 +302,8 @@ mod tests {
         let looks = (0..1000).take_while(|_| look(1700) == (true, false)).count();
         assert_eq!(looks + 1, STEADY as usize);
         assert_eq!([1700, 1775, 1776].map(|held| look(held).0), [false, false, true]);
+        // And is over where it was.
+        assert_eq!([1719, 1718].map(|held| look(held).0), [true, false]);
         // What was given back counts no more.
         assert_eq!([1500, 1600, 1601].map(|held| look(held).0), [false, false, true]);
     }

@@ -192,6 +192,7 @@ impl fmt::Display for Dropping<'_> {
             Self::Rule { rule: None } => f.write_str("no rule of the listener takes this datagram"),
             Self::Limited { rule: Some(rule), over } => write!(f, "rule `{rule}` {over}"),
             Self::Limited { rule: None, over } => write!(f, "the listener {over}"),
+            Self::Full(full @ (Full::Memory { .. } | Full::Ration)) => write!(f, "{}", FullOfFlows(full)),
             Self::Full(full) => write!(f, "{} and none that may go", FullOfFlows(full)),
             Self::Draining => f.write_str("no new flows while the gateway lets go"),
             Self::Connect(error) => error.fmt(f),

@@ -243,6 +243,20 @@ impl Flow {
         self.close(Outcome::Refused(Refusal::new(Code::FlowLimit, &told)));
     }
 
+    /// Ends it since memory is short.
+    pub(super) fn shed(&self) {
+        let told = format_args!(
+            "expected a client that has spoken after an answer while memory is short, found a flow quiet for {} ms",
+            self.quiet_for().as_millis()
+        );
+        self.close(Outcome::Refused(Refusal::new(Code::MemoryShort, &told)));
+    }
+
+    /// For how long nothing of it has moved.
+    pub(super) fn quiet_for(&self) -> Duration {
+        self.moved.get().elapsed()
+    }
+
     /// Ends it as flows end.
     pub(super) fn end_quietly(&self) {
         // Nobody has said that nobody listens there; where nothing is ever answered, more cannot be known.

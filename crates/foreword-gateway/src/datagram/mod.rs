@@ -31,8 +31,10 @@ use self::flows::{FlowKey, Flows};
 pub(crate) use self::incoming::Ends;
 use self::incoming::{Arrived, Incoming};
 pub(crate) use self::said::{Said, read};
+use crate::admission::Full;
 use crate::connection::door::{OpenDoor, Served};
 use crate::connection::shared::{Present, Worker};
+use crate::drain::Drain;
 use crate::observe::counters::{Dropped, ListenerCounters, count};
 use crate::plan::DatagramHeaders;
 use crate::refusal::{Code, Refusal};
@@ -63,6 +65,7 @@ pub(crate) async fn serve(
         closing: Notify::new(),
         trouble: Trouble::default(),
     });
+    let drain = Drain::new(&hall.worker.progress);
     let mut closing = pin!(hall.door.closing());
     loop {
         let readable = tokio::select! {
@@ -72,7 +75,11 @@ pub(crate) async fn serve(
                 continue;
             }
             () = hall.flows.all_gone(), if hall.closed.get() => break,
-            readable = hall.incoming.readable() => readable,
+            () = drain.next_news() => {
+                hall.shed(&drain);
+                continue;
+            }
+            readable = hall.readable(&drain) => readable,
         };
         if let Err(error) = readable {
             tracing::error!("listener `{}` is read no more: {error}", hall.door.served().listener.name);
@@ -123,6 +130,9 @@ impl Hall {
     /// Why nothing can be taken in, though something is there.
     fn take_in(self: &Rc<Self>) -> io::Result<()> {
         for _ in 0..BATCHES_AT_ONCE {
+            if self.waits_for_a_look() {
+                return Ok(());
+            }
             let mut batch = self.buffers.batch.borrow_mut();
             match self.incoming.receive(&mut batch) {
                 Ok(0) => return Ok(()),
@@ -235,11 +245,46 @@ impl Hall {
         Ok(flow)
     }
 
+    /// Waits until something is there, and until there is memory for whom it may be from.
+    async fn readable(&self, drain: &Drain) -> io::Result<()> {
+        while self.waits_for_a_look() {
+            drain.next_news().await;
+        }
+        self.incoming.readable().await
+    }
+
+    /// Whether what came waits in its socket until memory is looked at, which is at once. While memory is short it does not: those
+    /// who have a flow should not wait for those who want one.
+    fn waits_for_a_look(&self) -> bool {
+        let progress = &self.worker.progress;
+        !progress.strain().is_any() && progress.ration().is_used_up()
+    }
+
+    /// Ends flows that nobody has proven while memory is short, those first that were quiet longest, and a few at each look: new ones
+    /// are refused meanwhile.
+    fn shed(&self, drain: &Drain) {
+        let Some(most) = drain.idle_at_most() else { return };
+        for _ in 0..SHED_AT_ONCE {
+            let Some(idlest) = self.flows.idlest().filter(|flow| flow.quiet_for() >= most) else { return };
+            idlest.shed();
+            self.flows.remove(&idlest);
+        }
+    }
+
     /// Takes a place for one more flow. Where there is none, the idlest of those that nobody has proven makes room.
     fn admit<'d>(&self, served: &Served) -> Result<Places, Dropping<'d>> {
+        let ration = self.worker.progress.ration();
+        if self.worker.progress.strain().is_any() && ration.is_used_up() {
+            return Err(Dropping::Full(Full::Ration));
+        }
         let limit = Some(served.listener.max.flows);
         let full = match served.post.admit(limit) {
-            Ok(places) => return Ok(places),
+            Ok(places) => {
+                ration.take(FLOW);
+                return Ok(places);
+            }
+            // Nobody makes room who is no smaller: flows go with the next look.
+            Err(full @ Full::Memory { .. }) => return Err(Dropping::Full(full)),
             Err(full) => full,
         };
         let Some(idlest) = self.flows.idlest() else { return Err(Dropping::Full(full)) };
@@ -311,6 +356,12 @@ fn says_nothing_of_the_socket(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
     )
 }
+
+/// About what a flow takes, in the kernel as well.
+const FLOW: usize = 6 * 1024;
+
+/// So many records are closed in no time.
+const SHED_AT_ONCE: usize = 1024;
 
 /// Short enough that the kernel keeps most of what comes meanwhile, long enough to cost nothing.
 const PAUSE: Duration = Duration::from_millis(100);

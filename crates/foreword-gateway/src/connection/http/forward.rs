@@ -11,7 +11,6 @@ use foreword_http1::{Framing, ResponseHead, is_idempotent};
 use foreword_tokio::write_together;
 use tokio::time::{Instant, timeout};
 
-use super::Talk;
 use super::answering::{Answered, Answering};
 use super::carry::Meter;
 use super::exchange::{After, Whom, refuse, refuse_for};
@@ -22,6 +21,7 @@ use super::refused::Refused;
 use super::sending::{Asking, Exchange, Failed, Progress, send};
 use super::shelf::Buffer;
 use super::wire::Wire;
+use super::{Spoken, Talk};
 use crate::connection::error::ServeError;
 use crate::connection::forward::{Forward, Traffic};
 use crate::connection::record::{Fill, Outcome, RequestRecord, Side};
@@ -68,10 +68,21 @@ pub(super) async fn forward<S: Carried>(
                 return After::Close;
             }
         };
+        // What is read of others was noted as it came, and a head of HTTP/2 is many times longer than what came.
+        if talk.spoken == Spoken::Http2
+            && talk.connection.drain.ration().is_used_up()
+            && let Err(after) = Box::pin(ration_comes(&talk.connection.drain)).await
+        {
+            return end_shed(after, note.into_inner());
+        }
         let mut buffer = talk.worker.shelf.buffer();
         let progress = Progress::default();
         // Anew for each attempt: nothing of it lies here while a way is looked for, and while the answer is waited for.
         asked.write_head(cluster.sticky.as_ref(), tools.to_endpoint);
+        if talk.spoken == Spoken::Http2 {
+            // It lies here, and then in the socket.
+            talk.connection.drain.ration().take(2 * tools.to_endpoint.len());
+        }
         let outcome =
             converse(talk, asked, cluster, &mut link, &mut buffer, &mut tools, &progress, &note).await;
         if let Err(failed) = &outcome
@@ -111,6 +122,18 @@ pub(super) async fn forward<S: Carried>(
     let whom = Whom::unanswered(talk, asked);
     let (name, note) = (&cluster.name, note.into_inner());
     Box::pin(refuse_for(talk, whom, error.into(), name, note, tools.to_client)).await
+}
+
+/// Waits until there is memory for a head, as long as may be waited for an endpoint.
+async fn ration_comes(drain: &Drain) -> Result<(), Duration> {
+    let begun = Instant::now();
+    while drain.ration().is_used_up() {
+        drain.next_news().await;
+        if drain.head_at_most().is_some_and(|most| begun.elapsed() >= most) {
+            return Err(begun.elapsed());
+        }
+    }
+    Ok(())
 }
 
 /// Ends a request since memory is short. Nothing is said: words would be held as well, for as long as they are not taken.

@@ -67,8 +67,7 @@ impl Heads {
     /// Takes note of a head, for as long as what it returns lives.
     pub(super) fn hold(&self, len: usize) -> Held<'_> {
         self.held.set(self.held.get() + len);
-        // It is written anew for the endpoint.
-        self.drain.ration().take(2 * len + REQUEST);
+        self.drain.ration().take(len + REQUEST);
         Held { heads: self, len }
     }
 }

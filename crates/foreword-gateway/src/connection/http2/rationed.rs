@@ -43,8 +43,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rationed<'_, S> {
         ready!(self.poll_ration(cx));
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        // It lies here in frames, and again in what is made of them.
-        self.drain.ration().take(2 * (buffer.filled().len() - before));
+        let came = buffer.filled().len() - before;
+        self.drain.ration().take(came + GROWTH * came.min(MOST_HEADS));
         Poll::Ready(Ok(()))
     }
 }
@@ -74,6 +74,12 @@ impl<S: Duplex> AsyncWrite for Rationed<'_, S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// What `h2` makes of heads, before anybody sees them, is so many times longer: an index of a byte becomes a field.
+const GROWTH: usize = 16;
+
+/// Where more comes at once it is mostly bodies, which lie here as they came.
+const MOST_HEADS: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
