@@ -40,14 +40,28 @@ pub(crate) enum Level {
 pub(crate) struct Strain {
     pub(crate) level: Level,
     /// Grows with each look that finds it short as well, and faster where it is shorter still.
-    pub(crate) urgency: u32,
+    pub(crate) urgency: u16,
     /// How many looks found it dire, since it was not the last time.
-    pub(crate) dire: u32,
+    pub(crate) dire: u16,
 }
 
 impl Strain {
     pub(crate) fn is_any(self) -> bool {
         self.level > Level::Enough
+    }
+
+    fn packed(self) -> u64 {
+        (self.level as u64) << 32 | u64::from(self.urgency) << 16 | u64::from(self.dire)
+    }
+
+    fn unpacked(packed: u64) -> Self {
+        let [level, urgency, dire] = [32, 16, 0].map(|at| (packed >> at) as u16);
+        let level = match level {
+            0 => Level::Enough,
+            1 => Level::Tight,
+            _ => Level::Dire,
+        };
+        Self { level, urgency, dire }
     }
 
     /// How long a connection may be idle while it lasts: at each look half as long, so that whoever was idle longest goes first.
@@ -68,25 +82,25 @@ impl Strain {
 
     /// Whether nobody is borne with any more who could be let go.
     pub(crate) fn is_all_that_helps(self) -> bool {
-        self.urgency >= HEADS_FIRST + MOST_HALVED
+        self.urgency >= HEADS_FIRST + MOST_HALVED && self.unanswered_at_most().is_none_or(|most| most == 0)
     }
 
     /// How many requests of one connection may be without an answer, where it is dire: those with the most go first, and then
     /// whoever has one.
-    fn unanswered_at_most(self) -> Option<u32> {
-        (self.level == Level::Dire).then(|| FIRST_UNANSWERED >> self.dire.min(u32::BITS - 1))
+    pub(crate) fn unanswered_at_most(self) -> Option<u32> {
+        (self.level == Level::Dire).then(|| FIRST_UNANSWERED >> self.dire.min(15))
     }
 }
 
-fn halved(times: u32) -> Duration {
+fn halved(times: u16) -> Duration {
     FIRST_IDLE / (1 << times.min(MOST_HALVED))
 }
 
 /// How urgent it must be before more than idle connections is let go: to these little more than a second is left then.
-const IDLE_FIRST: u32 = 5;
+const IDLE_FIRST: u16 = 5;
 
 /// The same before more than heads is.
-const HEADS_FIRST: u32 = 2 * IDLE_FIRST;
+const HEADS_FIRST: u16 = 2 * IDLE_FIRST;
 
 /// So many at once are more than a page asks for.
 const FIRST_UNANSWERED: u32 = 16;
@@ -95,7 +109,7 @@ const FIRST_UNANSWERED: u32 = 16;
 const FIRST_IDLE: Duration = Duration::from_secs(30);
 
 /// A shorter time than that is none.
-const MOST_HALVED: u32 = 20;
+const MOST_HALVED: u16 = 20;
 
 /// A request may already be on its way when the drain begins; an idle connection waits this long for it.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -105,7 +119,6 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Progress {
     phase: Cell<Phase>,
     generation: Cell<u64>,
-    strain: Cell<Strain>,
     ration: Rc<Ration>,
     changed: Notify,
 }
@@ -121,7 +134,6 @@ impl Progress {
         Rc::new(Self {
             phase: Cell::new(Phase::Serving),
             generation: Cell::new(generation),
-            strain: Cell::default(),
             ration,
             changed: Notify::new(),
         })
@@ -141,14 +153,14 @@ impl Progress {
         self.changed.notify_waiters();
     }
 
-    /// Notes what was found of memory.
-    pub(crate) fn bear(&self, strain: Strain) {
-        self.strain.set(strain);
+    /// Has everyone who waits hear what was found of memory.
+    pub(crate) fn memory_was_looked_at(&self) {
         self.changed.notify_waiters();
     }
 
+    /// How short memory is, as the last look found it, whether those who wait have heard or not.
     pub(crate) fn strain(&self) -> Strain {
-        self.strain.get()
+        self.ration.strain()
     }
 
     /// What the worker may take of memory until the next look.
@@ -273,7 +285,16 @@ impl Drain {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use self::ration::Rations;
     use super::*;
+
+    fn looked_at() -> (Arc<Rations>, Rc<Progress>) {
+        let rations = Arc::new(Rations::default());
+        let progress = Progress::rationed(1, Rc::new(Ration::of(Arc::clone(&rations))));
+        (rations, progress)
+    }
 
     #[test]
     fn a_connection_is_retired_by_the_plan_that_follows_its_own() {
@@ -297,11 +318,11 @@ mod tests {
 
     #[test]
     fn while_memory_is_short_connections_are_retired_and_less_and_less_idleness_is_borne() {
-        let progress = Progress::new(1);
+        let (rations, progress) = looked_at();
         let drain = Drain::new(&progress);
         assert_eq!(drain.idle_at_most(), None);
         let at_most = |urgency| {
-            progress.bear(Strain { level: Level::Tight, urgency, dire: 0 });
+            rations.give(Strain { level: Level::Tight, urgency, dire: 0 }, 1);
             assert!(drain.is_retired() && !drain.is_draining());
             drain.idle_at_most().unwrap()
         };
@@ -311,21 +332,31 @@ mod tests {
         assert_eq!((drain.head_at_most(), drain.held_at_most()), (Some(FIRST_IDLE), None));
         at_most(HEADS_FIRST);
         assert_eq!(drain.held_at_most(), Some(FIRST_IDLE));
-        assert!(at_most(u32::MAX) < Duration::from_millis(1));
-        progress.bear(Strain::default());
+        assert!(at_most(u16::MAX) < Duration::from_millis(1));
+        rations.give(Strain::default(), 1);
         assert!(!drain.is_retired() && drain.idle_at_most().is_none() && drain.head_at_most().is_none());
     }
 
     #[test]
+    fn what_was_found_is_known_before_anybody_is_told() {
+        let (rations, progress) = looked_at();
+        for level in [Level::Enough, Level::Tight, Level::Dire] {
+            let strain = Strain { level, urgency: u16::MAX, dire: 7 };
+            rations.give(strain, 1);
+            assert_eq!(progress.strain(), strain);
+        }
+    }
+
+    #[test]
     fn where_it_is_dire_those_with_the_most_requests_go_first_and_nobody_before() {
-        let progress = Progress::new(1);
+        let (rations, progress) = looked_at();
         let drain = Drain::new(&progress);
         let most = |level, dire| {
-            progress.bear(Strain { level, urgency: 9, dire });
+            rations.give(Strain { level, urgency: 9, dire }, 1);
             drain.unanswered_at_most()
         };
         assert_eq!([0, 9].map(|dire| most(Level::Tight, dire)), [None, None]);
-        let bounds = [0, 1, 2, 3, 4, 5, u32::MAX].map(|dire| most(Level::Dire, dire));
+        let bounds = [0, 1, 2, 3, 4, 5, u16::MAX].map(|dire| most(Level::Dire, dire));
         assert_eq!(bounds, [16, 8, 4, 2, 1, 0, 0].map(Some));
     }
 

@@ -36,7 +36,7 @@ impl Pressure {
         self.held.store(held, Ordering::Relaxed);
         let most = if strain.is_any() { few(mark) } else { usize::MAX };
         self.most.store(most, Ordering::Relaxed);
-        let is_waited_for = self.rations.give(ration);
+        let is_waited_for = self.rations.give(strain, ration);
         // As long as it lasts each look is told: what was idle too briefly to be let go at one is not at the next.
         self.strain.send_if_modified(|before| {
             let is_news = is_waited_for || *before != strain;

@@ -124,7 +124,7 @@ pub(crate) const TOP: Section = Section {
             "max_memory",
             Size(16 * 1024 * 1024, 1 << 50),
             "none",
-            "How much memory the process may use before new connections are refused and idle ones are closed. Beside it, 85 % of what the cgroup may have is such a bound, where that is limited.",
+            "How much memory the process may use before new connections are refused and idle ones are closed. Beside it, 85 % of what the cgroup may have is such a bound, where that is limited, or all but 16 MiB of it where that is less.",
         ),
         key(
             "include",

@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) progress: Rc<Progress>,
     /// What wakes connections that wait.
     pub(crate) alarms: Rc<Alarms>,
+    /// Whether memory was short when everyone heard of it last.
+    is_frugal: Cell<bool>,
     open: Cell<usize>,
     all_ended: Notify,
 }
@@ -71,6 +73,7 @@ impl Worker {
             challenges,
             progress: Progress::rationed(0, ration),
             alarms: Alarms::new(),
+            is_frugal: Cell::new(false),
             open: Cell::new(0),
             all_ended: Notify::new(),
         })
@@ -84,8 +87,8 @@ impl Worker {
 
     /// Has everyone hear how short memory is, and keeps nothing back while it is.
     pub(crate) fn bear(&self, strain: Strain) {
-        let was_short = self.progress.strain().is_any();
-        self.progress.bear(strain);
+        self.progress.memory_was_looked_at();
+        let was_short = self.is_frugal.replace(strain.is_any());
         self.shelf.be_frugal(strain.is_any());
         self.pool.be_frugal(strain.is_any());
         if strain.is_any() || was_short {

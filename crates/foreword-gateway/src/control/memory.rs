@@ -2,11 +2,12 @@
 
 mod meter;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use self::meter::{Found, Meter, share};
 use crate::admission::pressure::Pressure;
@@ -22,6 +23,8 @@ pub(crate) struct MemoryWatch {
     observer: Arc<Observer>,
     strain: Strain,
     told: Option<Instant>,
+    /// Whether the last that was told is that memory is short.
+    has_told_shortage: bool,
     /// What the file said at the last look.
     said: Option<u64>,
     settling: Settling,
@@ -31,7 +34,7 @@ impl MemoryWatch {
     pub(crate) fn new(pressure: Arc<Pressure>, observer: Arc<Observer>) -> Self {
         let meter = Meter::find();
         let (strain, settling) = (Strain::default(), Settling::default());
-        Self { meter, pressure, observer, strain, told: None, said: None, settling }
+        Self { meter, pressure, observer, strain, told: None, has_told_shortage: false, said: None, settling }
     }
 
     /// Looks as often as it takes, for as long as somebody says what the plan in force asks for.
@@ -48,10 +51,15 @@ impl MemoryWatch {
             }
             let pause = self.look(said);
             let is_short = self.strain.is_any();
+            let looked = Instant::now();
+            let asked_again = async {
+                self.pressure.rations().asked().await;
+                sleep_until(looked + LEAST_PAUSE).await;
+            };
             tokio::select! {
                 changed = asked.changed() => if changed.is_err() { return },
                 // While it is short looks have their rhythm: who was let go must have time to go.
-                () = self.pressure.rations().asked(), if !is_short => {}
+                () = asked_again, if !is_short => {}
                 () = sleep(pause) => {}
             }
         }
@@ -64,8 +72,8 @@ impl MemoryWatch {
             && let Some(most) = self.meter.limit().map(share).filter(|&most| most < bytes)
         {
             tracing::warn!(
-                "`max_memory`: expected at most {most} bytes, 85 % of what the cgroup may have, found {bytes}: what the cgroup \
-                 may have comes first [{}]",
+                "`max_memory`: expected at most {most} bytes, the share of what the cgroup may have, found {bytes}: the cgroup comes \
+                 first [{}]",
                 Code::MemoryShort
             );
         }
@@ -90,8 +98,10 @@ impl MemoryWatch {
         let was_short = self.strain.is_any();
         let Found { held, limit, .. } = found;
         let mark = self.settling.mark(found.mark, held);
-        self.strain = next(self.strain, mark, self.settling.enough(mark), limit, held);
-        let has_settled = self.settling.has_settled(self.strain, limit, held);
+        let dire = dire_from(found.mark, limit);
+        self.strain =
+            next(self.strain, mark, self.settling.enough(mark), self.settling.dire_from(dire, limit), held);
+        let has_settled = self.settling.has_settled(self.strain, dire, limit, held);
         if has_settled {
             self.strain = Strain::default();
         }
@@ -100,20 +110,25 @@ impl MemoryWatch {
         self.observer.memory_is(held, Some(mark));
         match (was_short, self.strain.is_any()) {
             (false, true) => self.tell_shortage(&Found { mark, ..found }),
-            (true, false) if has_settled => self.tell(|| {
-                tracing::info!(
-                    "memory in use stays at {held} bytes though nothing more can be let go: what is free in it is used \
-                     again, and all are welcome"
-                );
-            }),
-            (true, false) => tracing::info!("memory in use is below the mark again: {held} bytes"),
+            (true, false) if has_settled => {
+                self.has_told_shortage = false;
+                self.tell(|| {
+                    tracing::info!(
+                        "memory in use stays at {held} bytes though nothing more can be let go: what is free in it is used again, \
+                         and all are welcome"
+                    );
+                });
+            }
+            (true, false) if mem::take(&mut self.has_told_shortage) => {
+                tracing::info!("memory in use is below the mark again: {held} bytes");
+            }
             _ => {}
         }
         if held > mark / 2 { OFTEN } else { SELDOM }
     }
 
     fn tell_shortage(&mut self, &Found { held, mark, whose, .. }: &Found) {
-        self.tell(|| {
+        self.has_told_shortage |= self.tell(|| {
             tracing::warn!(
                 "expected at most {mark} bytes of memory in use (max_memory) {whose}, found {held}: until it is less, new \
                  connections are refused and idle ones are closed [{}]",
@@ -122,13 +137,15 @@ impl MemoryWatch {
         });
     }
 
-    /// Says it, unless something was said shortly before.
-    fn tell(&mut self, say: impl FnOnce()) {
+    /// Says it, unless something was said shortly before; whether it did.
+    fn tell(&mut self, say: impl FnOnce()) -> bool {
         let now = Instant::now();
-        if self.told.is_none_or(|told| now.duration_since(told) >= BETWEEN_LINES) {
+        let is_due = self.told.is_none_or(|told| now.duration_since(told) >= BETWEEN_LINES);
+        if is_due {
             self.told = Some(now);
             say();
         }
+        is_due
     }
 
     /// There is no mark.
@@ -139,14 +156,18 @@ impl MemoryWatch {
     }
 }
 
-/// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection. It is dire
-/// where two fifths are gone of what is between the mark and the limit.
-fn next(before: Strain, mark: u64, enough: u64, limit: u64, held: u64) -> Strain {
+/// It is dire where two fifths are gone of what is between the mark and the limit.
+fn dire_from(mark: u64, limit: u64) -> u64 {
+    mark + limit.saturating_sub(mark) / 5 * 2
+}
+
+/// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection.
+fn next(before: Strain, mark: u64, enough: u64, dire: u64, held: u64) -> Strain {
     let bound = if before.is_any() { enough } else { mark };
     if held <= bound {
         return Strain::default();
     }
-    let is_dire = held > mark + limit.saturating_sub(mark) / 5 * 2;
+    let is_dire = held > dire;
     let (level, step) = if is_dire { (Level::Dire, 3) } else { (Level::Tight, 1) };
     let was_dire = before.level == Level::Dire;
     Strain {
@@ -190,14 +211,20 @@ impl Settling {
         self.mark.max(asked)
     }
 
+    /// Beyond what it is dire: as it was before, unless more than that stays.
+    fn dire_from(&self, dire: u64, limit: u64) -> u64 {
+        if self.mark > dire { dire_from(self.mark, limit) } else { dire }
+    }
+
     /// With how much in use it is over, once it is more than the mark.
     fn enough(&self, mark: u64) -> u64 {
         if mark == self.mark { self.stays } else { mark - mark / 16 }
     }
 
-    /// Whether all that can be let go is gone, and it did not help. What is held then is the measure from there on, if there is some way
-    /// from it to the limit.
-    fn has_settled(&mut self, strain: Strain, limit: u64, held: u64) -> bool {
+    /// Whether all that can be let go is gone, and it did not help. What is held then is the measure from there on. As long as there
+    /// are requests that would be let go where it is `dire`, it may come that far and no farther; once they are gone, nothing holds
+    /// what stays but an allocator, which uses it again, or a neighbour: then there must be some way from it to the limit.
+    fn has_settled(&mut self, strain: Strain, dire: u64, limit: u64, held: u64) -> bool {
         if !strain.is_any() || self.looks == 0 || held < self.least {
             (self.least, self.looks) = (held, u32::from(strain.is_any()));
             return false;
@@ -206,8 +233,9 @@ impl Settling {
         let left = limit.saturating_sub(held);
         let has_settled = strain.is_all_that_helps() && self.looks > STEADY && left > LEAST_WAY;
         if has_settled {
+            let most = if strain.level == Level::Dire { u64::MAX } else { dire };
             (self.mark, self.stays, self.looks) =
-                (held.saturating_add(left / 4), held.saturating_add(left / 16), 0);
+                (held.saturating_add(left / 4).min(most), held.saturating_add(left / 16).min(most), 0);
         }
         has_settled
     }
@@ -221,6 +249,9 @@ const STEADY: u32 = 25;
 
 /// With it a worker answers a few requests at each look.
 const LEAST_RATION: usize = 256 * 1024;
+
+/// What was taken is not yet written to all: a look that comes too soon would give it out once more.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
 const OFTEN: Duration = Duration::from_millis(20);
 
@@ -237,7 +268,7 @@ mod tests {
         let mark = 1600;
         let mut strain = Strain::default();
         let mut found = |held| {
-            strain = next(strain, mark, 1500, 2000, held);
+            strain = next(strain, mark, 1500, dire_from(mark, 2000), held);
             (strain.is_any(), strain.urgency)
         };
         assert_eq!(
@@ -250,7 +281,7 @@ mod tests {
     fn it_is_dire_far_above_the_mark_and_more_so_with_each_look() {
         let mut strain = Strain::default();
         let mut found = |held| {
-            strain = next(strain, 1600, 1500, 2000, held);
+            strain = next(strain, 1600, 1500, dire_from(1600, 2000), held);
             (strain.level, strain.urgency, strain.dire)
         };
         assert_eq!(
@@ -282,14 +313,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dire_stays_so_until_requests_without_an_answer_are_gone_as_well() {
+        let (asked, limit) = (1600 << 20, 2000 << 20);
+        let mut settling = Settling::default();
+        let mut strain = Strain::default();
+        let mut look = |mib: u64| {
+            let held = mib << 20;
+            let mark = settling.mark(asked, held);
+            let dire = dire_from(asked, limit);
+            strain = next(strain, mark, settling.enough(mark), settling.dire_from(dire, limit), held);
+            let found = strain;
+            let has_settled = settling.has_settled(strain, dire, limit, held);
+            if has_settled {
+                strain = Strain::default();
+            }
+            (found, has_settled)
+        };
+        let before = std::iter::repeat_with(|| look(1800)).find(|&(_, has_settled)| has_settled).unwrap().0;
+        assert_eq!((before.level, before.unanswered_at_most()), (Level::Dire, Some(0)));
+        assert_eq!([1800, 1850, 1851, 1911].map(|held| look(held).0.level), {
+            [Level::Enough, Level::Enough, Level::Tight, Level::Dire]
+        });
+    }
+
+    #[test]
     fn what_stays_whatever_is_let_go_is_no_shortage_until_it_grows() {
         let mut settling = Settling::default();
         let mut strain = Strain::default();
         let mut look = |mib: u64| {
             let (held, limit) = (mib << 20, 2000 << 20);
             let mark = settling.mark(1600 << 20, held);
-            strain = next(strain, mark, settling.enough(mark), limit, held);
-            let has_settled = settling.has_settled(strain, limit, held);
+            let dire = dire_from(1600 << 20, limit);
+            strain = next(strain, mark, settling.enough(mark), settling.dire_from(dire, limit), held);
+            let has_settled = settling.has_settled(strain, dire, limit, held);
             if has_settled {
                 strain = Strain::default();
             }
@@ -301,7 +357,7 @@ mod tests {
         }
         let looks = (0..1000).take_while(|_| look(1700) == (true, false)).count();
         assert_eq!(looks + 1, STEADY as usize);
-        assert_eq!([1700, 1775, 1776].map(|held| look(held).0), [false, false, true]);
+        assert_eq!([1700, 1760, 1761].map(|held| look(held).0), [false, false, true]);
         // And is over where it was.
         assert_eq!([1719, 1718].map(|held| look(held).0), [true, false]);
         // What was given back counts no more.

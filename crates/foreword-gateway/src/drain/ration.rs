@@ -1,16 +1,21 @@
-//! What the workers may take of memory until it is looked at again: a flood is faster than any look, and must find a bound.
+//! What a look at memory has found, and what the workers may take of it until the next: a flood is faster than any look, and must
+//! find a bound.
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// What is given out at each look, to all workers.
+use super::Strain;
+
+/// What is found and given out at each look, for all workers.
 #[derive(Debug)]
 pub(crate) struct Rations {
     /// The number of the last look.
     look: AtomicU32,
+    /// The strain as one number: a worker in the midst of much to do must not wait for its turn to be told.
+    strain: AtomicU64,
     /// What each worker may take until the next.
     each: AtomicUsize,
     is_asked: AtomicBool,
@@ -21,6 +26,7 @@ impl Default for Rations {
     fn default() -> Self {
         Self {
             look: AtomicU32::new(0),
+            strain: AtomicU64::new(Strain::default().packed()),
             each: AtomicUsize::new(usize::MAX),
             is_asked: AtomicBool::new(false),
             asked: Notify::new(),
@@ -29,8 +35,9 @@ impl Default for Rations {
 }
 
 impl Rations {
-    /// Gives `each` worker so many bytes anew. Whether any of them had none left, and waits.
-    pub(crate) fn give(&self, each: usize) -> bool {
+    /// Says what was found, and gives `each` worker so many bytes anew. Whether any of them had none left, and waits.
+    pub(crate) fn give(&self, strain: Strain, each: usize) -> bool {
+        self.strain.store(strain.packed(), Ordering::Relaxed);
         self.each.store(each, Ordering::Relaxed);
         // Whoever sees the look sees what it gave.
         self.look.fetch_add(1, Ordering::Release);
@@ -62,6 +69,11 @@ impl Ration {
     pub(crate) fn of(rations: Arc<Rations>) -> Self {
         // Of a look that never was, so that the first who takes is given something.
         Self { look: Cell::new(u32::MAX), left: Cell::new(0), rations }
+    }
+
+    /// What the last look has found.
+    pub(crate) fn strain(&self) -> Strain {
+        Strain::unpacked(self.rations.strain.load(Ordering::Relaxed))
     }
 
     /// Takes note that about so many bytes are held from now on. What is held must be noted though nothing is left: to ask before
@@ -104,24 +116,24 @@ mod tests {
         let rations = Arc::new(Rations::default());
         let ration = Ration::of(Arc::clone(&rations));
         assert!(!ration.is_used_up());
-        assert!(!rations.give(100));
+        assert!(!rations.give(Strain::default(), 100));
         ration.take(99);
         assert!(!ration.is_used_up());
         ration.take(2);
         assert!(ration.is_used_up() && ration.is_used_up());
         rations.asked().await;
-        assert!(rations.give(50), "somebody waits");
+        assert!(rations.give(Strain::default(), 50), "somebody waits");
         assert!(!ration.is_used_up());
-        assert!(!rations.give(50), "nobody does");
+        assert!(!rations.give(Strain::default(), 50), "nobody does");
     }
 
     #[test]
     fn what_was_not_taken_at_one_look_is_not_there_at_the_next() {
         let rations = Arc::new(Rations::default());
         let ration = Ration::of(Arc::clone(&rations));
-        rations.give(1000);
+        rations.give(Strain::default(), 1000);
         ration.take(1);
-        rations.give(10);
+        rations.give(Strain::default(), 10);
         ration.take(10);
         assert!(ration.is_used_up());
     }

@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_read_beyond_the_ration_until_there_is_one_anew() {
         let rations = Arc::new(Rations::default());
-        rations.give(20);
+        rations.give(Strain::default(), 20);
         let progress = Progress::rationed(0, Rc::new(Ration::of(Arc::clone(&rations))));
         let drain = Drain::new(&progress);
         let (mut client, ours) = duplex(64);
@@ -105,8 +105,8 @@ mod tests {
         client.write_all(b"0123456789").await.unwrap();
         let look = async {
             rations.asked().await;
-            rations.give(20);
-            progress.bear(Strain::default());
+            rations.give(Strain::default(), 20);
+            progress.memory_was_looked_at();
         };
         let mut read = [0; 10];
         tokio::select! {

@@ -42,10 +42,14 @@ impl Found {
     }
 }
 
-/// 85 %: what comes between two looks must fit into the rest.
+/// What of a limit may be in use: 85 %, and less where the rest would be too little for what comes before anything is let go, but at
+/// least half of it.
 pub(super) fn share(limit: u64) -> u64 {
-    limit / 100 * 85
+    (limit / 100 * 85).min(limit.saturating_sub(LEAST_REST)).max(limit / 2)
 }
+
+/// What comes while a flood is noticed.
+const LEAST_REST: u64 = 16 * 1024 * 1024;
 
 impl Meter {
     /// Finds the least limit that holds for this process.
@@ -274,6 +278,12 @@ mod tests {
         assert_eq!(found(None).mark, 850_000_000_000_000);
         assert_eq!(found(Some(GIB << 10)).whose, "in the cgroup");
         assert_eq!((found(Some(1)).whose, found(Some(1)).mark), ("by the process", 1));
+    }
+
+    #[test]
+    fn what_comes_before_anything_is_let_go_fits_between_a_mark_and_its_limit() {
+        let mib = |limit: u64| share(limit << 20) >> 20;
+        assert_eq!([24, 64, 100, 107, 1000].map(mib), [12, 48, 84, 90, 850]);
     }
 
     #[test]

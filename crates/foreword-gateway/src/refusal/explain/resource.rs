@@ -133,7 +133,7 @@ pub(super) const PAGES: &[Page] = &[
     },
     Page {
         code: Code::MemoryShort,
-        meaning: "The process uses more memory than `max_memory` allows, or the cgroup more than 85 % of what it may have. Until \
+        meaning: "The process uses more memory than `max_memory` allows, or the cgroup more than 85 % (but for 16 MiB, where that is less) of what it may have. Until \
                   less is in use, new connections are closed, each beyond one for every 512 KiB of the mark; HTTP/2 requests beside \
                   another one of their connection are refused; connections end with their present answer; and idle ones are closed, those \
                   first that were idle longest. Where that is not enough within some looks, those are cut off who owe a header, a \
