@@ -39,7 +39,8 @@ pub(crate) enum Level {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Strain {
     pub(crate) level: Level,
-    /// Grows with each look that finds it short as well, and faster where it is shorter still.
+    /// Grows with each look that finds it short as well, and faster where it is shorter still. It passes with those that do not, so that
+    /// nobody is let go for it while there is enough.
     pub(crate) urgency: u16,
     /// How many looks found it dire, since it was not the last time.
     pub(crate) dire: u16,
@@ -72,17 +73,22 @@ impl Strain {
     /// How long the rest of a head may be waited for, once those who are idle were let go and it was not enough. Who waits longest
     /// goes first here too: a head that is meant comes in one piece or two.
     fn head_at_most(self) -> Option<Duration> {
-        self.urgency.checked_sub(IDLE_FIRST).map(halved)
+        self.beyond(IDLE_FIRST).map(halved)
     }
 
     /// How long may be held what came of requests that do not go on, once that was not enough either.
     fn held_at_most(self) -> Option<Duration> {
-        self.urgency.checked_sub(HEADS_FIRST).map(halved)
+        self.beyond(HEADS_FIRST).map(halved)
+    }
+
+    /// How much more urgent it is than that, if memory is short.
+    fn beyond(self, urgency: u16) -> Option<u16> {
+        self.urgency.checked_sub(urgency).filter(|_| self.is_any())
     }
 
     /// Whether nobody is borne with any more who could be let go.
     pub(crate) fn is_all_that_helps(self) -> bool {
-        self.urgency >= HEADS_FIRST + MOST_HALVED && self.unanswered_at_most().is_none_or(|most| most == 0)
+        self.urgency >= MOST_URGENT && self.unanswered_at_most().is_none_or(|most| most == 0)
     }
 
     /// How many requests of one connection may be without an answer, where it is dire: those with the most go first, and then
@@ -110,6 +116,9 @@ const FIRST_IDLE: Duration = Duration::from_secs(30);
 
 /// A shorter time than that is none.
 const MOST_HALVED: u16 = 20;
+
+/// Then nobody is borne with any more who could be let go, but those who wait for an answer.
+pub(crate) const MOST_URGENT: u16 = HEADS_FIRST + MOST_HALVED;
 
 /// A request may already be on its way when the drain begins; an idle connection waits this long for it.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -333,8 +342,9 @@ mod tests {
         at_most(HEADS_FIRST);
         assert_eq!(drain.held_at_most(), Some(FIRST_IDLE));
         assert!(at_most(u16::MAX) < Duration::from_millis(1));
-        rations.give(Strain::default(), 1);
+        rations.give(Strain { urgency: u16::MAX, ..Strain::default() }, 1);
         assert!(!drain.is_retired() && drain.idle_at_most().is_none() && drain.head_at_most().is_none());
+        assert_eq!(drain.held_at_most(), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use self::meter::{Found, Meter, share};
 use crate::admission::pressure::Pressure;
-use crate::drain::{Level, Strain};
+use crate::drain::{Level, MOST_URGENT, Strain};
 use crate::observe::Observer;
 use crate::refusal::Code;
 
@@ -161,18 +161,23 @@ fn dire_from(mark: u64, limit: u64) -> u64 {
     mark + limit.saturating_sub(mark) / 5 * 2
 }
 
-/// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection.
+/// Memory that is short stays so until a sixteenth of the mark is free: it would else come and go with each connection. Where it comes
+/// and goes all the same, as an allocator gives back what is taken again at once, it goes on where it was: urgency passes as slowly as it grows.
 fn next(before: Strain, mark: u64, enough: u64, dire: u64, held: u64) -> Strain {
     let bound = if before.is_any() { enough } else { mark };
     if held <= bound {
-        return Strain::default();
+        return Strain { urgency: before.urgency.saturating_sub(1), ..Strain::default() };
     }
     let is_dire = held > dire;
     let (level, step) = if is_dire { (Level::Dire, 3) } else { (Level::Tight, 1) };
     let was_dire = before.level == Level::Dire;
     Strain {
         level,
-        urgency: if before.is_any() { before.urgency.saturating_add(step) } else { 0 },
+        urgency: if before == Strain::default() {
+            0
+        } else {
+            before.urgency.saturating_add(step).min(MOST_URGENT)
+        },
         dire: if is_dire && was_dire { before.dire.saturating_add(1) } else { 0 },
     }
 }
@@ -273,7 +278,7 @@ mod tests {
         };
         assert_eq!(
             [1600, 1601, 1600, 1501, 1500, 1600].map(&mut found),
-            [(false, 0), (true, 0), (true, 1), (true, 2), (false, 0), (false, 0)]
+            [(false, 0), (true, 0), (true, 1), (true, 2), (false, 1), (false, 0)]
         );
     }
 
