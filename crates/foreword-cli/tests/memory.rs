@@ -155,10 +155,18 @@ fn while_memory_is_short_the_idle_go_and_heads_without_an_end_and_then_all_are_w
     // A head takes a mebibyte here, and there is room for 24 of them.
     let mut head = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
     head.resize(600_000, b'v');
-    let crowd: Vec<TcpStream> = (0..60).map(|_| said(address, &head)).collect();
+    let mut crowd: Vec<TcpStream> = (0..60).map(|_| said(address, &head)).collect();
     let line = run.line_with("FW714");
     assert!(line.contains("expected at most 25165824 bytes of memory in use (max_memory)"), "{line}");
-    assert_eq!(idle.read(&mut [0; 16]).unwrap(), 0, "the idle one is closed");
+    // Those of them who were refused may be so many that the others fit, and nobody need go: they come again.
+    let deadline = Instant::now() + PATIENCE;
+    while is_open(&idle) {
+        assert!(Instant::now() < deadline, "the idle one is never closed:\n{}", run.seen.join("\n"));
+        crowd.retain(is_open);
+        if crowd.len() < 60 {
+            crowd.push(said(address, &head));
+        }
+    }
 
     run.line_with("memory in use ");
     run.is_well_again();
@@ -178,19 +186,13 @@ fn while_memory_is_short_requests_that_do_not_go_on_are_cut_off_and_others_are_s
     head.resize(100_000, b'v');
     let waits_for_its_body = [b"POST", &*head, b"\r\nContent-Length: 9\r\n\r\nbody"].concat();
     let says_more = [b"GET", &*head, b"\r\n\r\nGET / HTTP/1.1\r\n"].concat();
-    let mut crowd: Vec<TcpStream> =
+    let crowd: Vec<TcpStream> =
         [waits_for_its_body, says_more].iter().cycle().take(300).map(|bytes| said(address, bytes)).collect();
     run.line_with("FW714");
 
     // All the while the crowd is there.
     run.is_well_again();
-    let cut_off = crowd.iter_mut().filter_map(|stream| {
-        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        let nothing_yet = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        let ended = !stream.read(&mut [0; 16]).as_ref().is_err_and(nothing_yet);
-        ended.then_some(())
-    });
-    assert!(cut_off.count() > 200);
+    assert!(crowd.iter().filter(|stream| !is_open(stream)).count() > 200);
 }
 
 #[test]
@@ -219,6 +221,12 @@ fn said(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = connect(address);
     let _refused = stream.write_all(bytes);
     stream
+}
+
+/// Whether nothing came on a connection, and it has not ended.
+fn is_open(stream: &TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    stream.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// A client's preface, and requests whose heads have 15 kilobytes each: the value in them is said once, and an index stands for it.
