@@ -28,13 +28,23 @@ pub(crate) struct MemoryWatch {
     /// What the file said at the last look.
     said: Option<u64>,
     settling: Settling,
+    giving: Giving,
 }
 
 impl MemoryWatch {
     pub(crate) fn new(pressure: Arc<Pressure>, observer: Arc<Observer>) -> Self {
         let meter = Meter::find();
-        let (strain, settling) = (Strain::default(), Settling::default());
-        Self { meter, pressure, observer, strain, told: None, has_told_shortage: false, said: None, settling }
+        Self {
+            meter,
+            pressure,
+            observer,
+            strain: Strain::default(),
+            told: None,
+            has_told_shortage: false,
+            said: None,
+            settling: Settling::default(),
+            giving: Giving::default(),
+        }
     }
 
     /// Looks as often as it takes, for as long as somebody says what the plan in force asks for.
@@ -81,6 +91,7 @@ impl MemoryWatch {
     }
 
     fn look(&mut self, asked: Option<u64>) -> Duration {
+        self.giving.give_back(Instant::now(), foreword_heap::give_back);
         let found = match self.meter.look(asked) {
             Ok(Some(found)) => found,
             Ok(None) => return SELDOM,
@@ -108,6 +119,7 @@ impl MemoryWatch {
         let all = ration(mark, limit, held, self.strain);
         self.pressure.found(mark, held, self.strain, all / self.observer.workers().max(1));
         self.observer.memory_is(held, Some(mark));
+        self.giving.found(self.strain, found.mark, held);
         match (was_short, self.strain.is_any()) {
             (false, true) => self.tell_shortage(&Found { mark, ..found }),
             (true, false) if has_settled => {
@@ -151,6 +163,7 @@ impl MemoryWatch {
     /// There is no mark.
     fn forget(&mut self) {
         (self.strain, self.settling) = (Strain::default(), Settling::default());
+        self.giving.is_wanted = None;
         self.pressure.found(u64::MAX, 0, self.strain, usize::MAX);
         self.observer.memory_is(0, None);
     }
@@ -246,6 +259,45 @@ impl Settling {
     }
 }
 
+/// When what the heap keeps unused is given back. What was let go is in use until then, and going through the heap takes time.
+#[derive(Debug, Default)]
+struct Giving {
+    /// How long after the last time it is wanted again, if it is.
+    is_wanted: Option<Duration>,
+    /// When it was done last, and how long that took.
+    last: Option<(Instant, Duration)>,
+}
+
+impl Giving {
+    /// Takes note of a look. Memory that is short is wanted back soon; what comes near the mark may be what was let go before.
+    fn found(&mut self, strain: Strain, mark: u64, held: u64) {
+        self.is_wanted = if strain.is_any() {
+            Some(SOON)
+        } else if held > mark - mark / 8 {
+            Some(LATER)
+        } else {
+            None
+        };
+    }
+
+    /// Gives back, if it is wanted and due.
+    fn give_back(&mut self, now: Instant, give_back: impl FnOnce() -> bool) {
+        let Some(pause) = self.is_wanted else { return };
+        let is_due = self.last.is_none_or(|(last, took)| now.duration_since(last) >= pause.max(took * SHARE));
+        if is_due {
+            give_back();
+            self.last = Some((now, now.elapsed()));
+        }
+    }
+}
+
+/// A large heap takes long: no more than one part in so many of the time goes into it.
+const SHARE: u32 = 10;
+
+const SOON: Duration = Duration::from_millis(200);
+
+const LATER: Duration = Duration::from_secs(2);
+
 /// With less than that between, the next few requests would end in the limit.
 const LEAST_WAY: u64 = 1024 * 1024;
 
@@ -299,6 +351,30 @@ mod tests {
                 (Level::Dire, 10, 0)
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_given_back_while_it_is_short_and_seldom_where_it_is_near_to_that() {
+        let mut giving = Giving::default();
+        let short = Strain { level: Level::Tight, ..Strain::default() };
+        let mut given = async |strain, held, takes: Duration| {
+            let mut times = 0;
+            for _ in 0..500 {
+                giving.give_back(Instant::now(), || {
+                    times += 1;
+                    true
+                });
+                giving.last = giving.last.map(|(last, _)| (last, takes));
+                giving.found(strain, 1600, held);
+                tokio::time::advance(OFTEN).await;
+            }
+            times
+        };
+        let brief = Duration::from_millis(1);
+        assert_eq!(given(Strain::default(), 1400, brief).await, 0);
+        assert_eq!(given(Strain::default(), 1401, brief).await, 5);
+        assert_eq!(given(short, 1601, brief).await, 50);
+        assert_eq!(given(short, 1601, Duration::from_secs(1)).await, 1);
     }
 
     #[test]

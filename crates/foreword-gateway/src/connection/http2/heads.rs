@@ -64,6 +64,11 @@ impl Heads {
         }
     }
 
+    /// Takes note of a request with so many fields, as `h2` holds it. What its values weigh was noted as they were read.
+    pub(super) fn came(&self, fields: usize) {
+        self.drain.ration().take(STREAM + FIELD * fields);
+    }
+
     /// Takes note of a head, for as long as what it returns lives.
     pub(super) fn hold(&self, len: usize) -> Held<'_> {
         self.held.set(self.held.get() + len);
@@ -167,5 +172,9 @@ impl Waiting {
 const ORDINARY: usize = 4 * 1024;
 /// What serving it takes beside.
 const REQUEST: usize = 8 * 1024;
-/// How many fields of each may wait. In `h2` one takes a tenth of a kilobyte, however little it says.
+/// About what `h2` takes for a stream, and we for a request that waits.
+const STREAM: usize = 2 * 1024;
+/// What `h2` takes for a field, however little that says.
+const FIELD: usize = 128;
+/// How many fields of each may wait.
 const FIELDS: usize = 32;

@@ -56,9 +56,8 @@ pub(crate) async fn serve(
     let budget = Budget::of_client(connection.listener.max.streams);
     let drain = &connection.drain;
     drain.ration().take(CONNECTION);
-    let rationed = Rationed::new(Rewind::new(&mut stream, leftover), drain);
-    let watched = Watched::of_client(rationed, &budget);
-    let outcome = match greet(watched, &connection.listener, &budget).await {
+    let watched = Watched::of_client(Rewind::new(&mut stream, leftover), &budget);
+    let outcome = match greet(Rationed::new(watched, drain), &connection.listener, &budget).await {
         // It is large, and lives as long as the connection: the future that others hold room for stays small.
         Ok(http2) => Box::pin(converse(http2, connection, requests, &own, &budget, record)).await,
         Err(error) => Err(error),
@@ -76,11 +75,11 @@ pub(crate) async fn serve(
 }
 
 /// Exchanges prefaces and settings, in the time that HTTP/1 has for a head.
-async fn greet<'b, S: Duplex>(
-    watched: Watched<S, &'b Budget>,
+async fn greet<S: Duplex>(
+    stream: S,
     listener: &Listener,
     budget: &Budget,
-) -> Result<Http2<Watched<S, &'b Budget>, Bytes>, ServeError> {
+) -> Result<Http2<S, Bytes>, ServeError> {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(listener.max.streams)
@@ -91,7 +90,7 @@ async fn greet<'b, S: Duplex>(
         .max_send_buffer_size(SEND_BUFFER)
         .enable_connect_protocol();
     let wait = listener.timeout.head;
-    match timeout(wait, builder.handshake(watched)).await {
+    match timeout(wait, builder.handshake(stream)).await {
         Ok(Ok(http2)) => Ok(http2),
         Ok(Err(_)) if !budget.has_heard() => Err(ServeError::Probe),
         Ok(Err(error)) => Err(failed(error, budget)),
@@ -101,7 +100,7 @@ async fn greet<'b, S: Duplex>(
 
 /// Serves requests as they come, until the connection has ended.
 async fn converse<S: Duplex>(
-    mut http2: Http2<Watched<S, &Budget>, Bytes>,
+    mut http2: Http2<S, Bytes>,
     connection: &Connection,
     requests: Requests<'_>,
     own: &Own,

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use super::heads::{Heads, Unbegun, Waiting};
 use crate::stream::Duplex;
 use crate::stream::http2::budget::Budget;
-use crate::stream::http2::watched::Watched;
 
 /// The requests of a connection, and what becomes of them.
 pub(super) struct Turns<'c, F, S, D> {
@@ -126,7 +125,7 @@ where
     pub(super) fn poll<T: Duplex>(
         &mut self,
         cx: &mut Context<'_>,
-        http2: &mut Http2<Watched<T, &Budget>, Bytes>,
+        http2: &mut Http2<T, Bytes>,
         budget: &Budget,
     ) -> Poll<Event> {
         let (was_idle, none_waited) = (self.open.is_empty(), self.waiting.is_empty());
@@ -180,6 +179,7 @@ where
 
     /// Begins a request, or lets it wait, or refuses it.
     fn take(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        self.heads.came(request.headers().len());
         if self.heads.are_too_many_beside(self.open.len().saturating_sub(1)) {
             self.leave_out(request, respond, Unbegun::Short);
         } else if self.waiting.is_empty() && self.heads.has_room() {
@@ -293,6 +293,7 @@ mod tests {
     use super::*;
     use crate::drain::{Drain, Progress};
     use crate::plan::Limits;
+    use crate::stream::http2::watched::Watched;
 
     #[tokio::test]
     async fn a_client_that_asks_for_much_at_once_leaves_others_their_turn() {
