@@ -129,7 +129,8 @@ impl Budget {
             (_, DATA) if frame.len > 0 => self.earn(2),
             (Side::Client, RST_STREAM) => {
                 let was_unseen = self.forget_unseen(frame.stream);
-                self.spend(RESET_BY_US);
+                let is_a_fault = was_unseen && frame.reason != REFUSED_STREAM;
+                self.spend(if is_a_fault { FAULT } else { RESET_BY_US });
                 self.answered.set(self.answered.get() / 2);
                 push_bounded(&self.resets, Reset { stream: frame.stream, reason: frame.reason, was_unseen });
             }
@@ -229,7 +230,8 @@ impl Budget {
     /// What a frame takes of a turn.
     fn weight(&self, frame: Frame) -> u32 {
         match (self.side, frame.kind) {
-            (Side::Client, HEADERS) => TURN / (self.answered.get() + 1).max(LEAST_HEADS),
+            (Side::Client, HEADERS) => TURN / MOST_HEADS + frame.len / BYTES_OF_HEADS,
+            (Side::Client, CONTINUATION) => 1 + frame.len / BYTES_OF_HEADS,
             _ => 1,
         }
     }
@@ -298,13 +300,19 @@ const ASKED: u32 = 8;
 const SHORTEST_MESSAGE: u32 = 5;
 /// As much as an answer of our own earns, so that requests may be refused unread for ever.
 const RESET_BY_US: u32 = 3;
+/// What nobody was shown since it broke a rule. Nobody does who means it.
+const FAULT: u32 = 6;
+/// RFC 9113 §7. More streams than there may be are begun by whoever has not heard yet how many may.
+const REFUSED_STREAM: u32 = 7;
 const MOST_NOTES: usize = 1024;
 /// How many frames are heard in one turn: few enough that nobody waits long for its end, many enough that large bodies do not
 /// notice. `h2` ends connections on which more small pieces of bodies wait.
 const TURN: u32 = 256;
-/// How many of them may be heads of requests, if no more than these may begin: most of what can be wrong with one is seen as it
-/// is read.
-const LEAST_HEADS: u32 = 8;
+/// How many of them may be heads of requests. Fewer would cost more: what comes behind a head may spare us the request, as its reset
+/// does, and each turn costs as well.
+const MOST_HEADS: u32 = 32;
+/// Heads of so many bytes are as much as one frame: a turn has room for 4 KiB of them, of which each byte may stand for a field.
+const BYTES_OF_HEADS: u32 = 16;
 /// How many requests begin in one turn of whoever is answered: fewer than many ask for at once, and enough that turns cost nothing.
 const MOST_BEGUN: u32 = 16;
 
@@ -381,15 +389,27 @@ mod tests {
             budget.begin_turn();
             (0..100).take_while(|_| !budget.is_turn_over() && budget.received(frame(HEADERS, 5, 50))).count()
         };
-        assert_eq!((heads_of_a_turn(), budget.most_begun()), (8, 1));
+        assert_eq!((heads_of_a_turn(), budget.most_begun()), (24, 1));
         (0..9).for_each(|_| budget.sent(frame(HEADERS, 4, 20)));
         assert_eq!(budget.most_begun(), 10);
         (0..100).for_each(|_| budget.sent(frame(HEADERS, 4, 20)));
-        assert_eq!((heads_of_a_turn(), budget.most_begun()), (16, 16));
+        assert_eq!((heads_of_a_turn(), budget.most_begun()), (24, 16));
         assert!(budget.received(frame(RST_STREAM, 0, 4)));
         assert_eq!(budget.most_begun(), 8);
         (0..4).for_each(|_| budget.sent(frame(RST_STREAM, 0, 4)));
-        assert_eq!((heads_of_a_turn(), budget.most_begun()), (8, 1));
+        assert_eq!((heads_of_a_turn(), budget.most_begun()), (24, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longer_heads_are_the_fewer_are_heard_in_a_turn() {
+        let budget = greeted();
+        let heard_of = |len| {
+            budget.begin_turn();
+            (0..100).take_while(|_| !budget.is_turn_over() && budget.received(frame(HEADERS, 5, len))).count()
+        };
+        assert_eq!([0, 20, 500, 1000, 16_384].map(heard_of), [32, 29, 7, 4, 1]);
+        budget.begin_turn();
+        assert!(budget.received(frame(CONTINUATION, 4, 4096)) && budget.is_turn_over());
     }
 
     #[tokio::test(start_paused = true)]
@@ -412,6 +432,22 @@ mod tests {
         assert!(pairs.count() < 500);
         assert_eq!(budget.take_resets().first(), Some(&Reset { stream: 1, reason: 1, was_unseen: false }));
         assert!(budget.take_resets().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_break_a_rule_cost_more_than_those_that_are_one_too_many() {
+        let heard_with = |reason| {
+            let budget = greeted();
+            let heard = (0..1000).take_while(|n| {
+                let stream = 2 * n + 1;
+                let is_heard = budget.received(Frame { stream, ..frame(HEADERS, 5, 20) });
+                budget.sent(Frame { stream, reason, ..frame(RST_STREAM, 0, 4) });
+                is_heard
+            });
+            heard.count()
+        };
+        let (protocol_error, refused_stream) = (1, 7);
+        assert_eq!([protocol_error, refused_stream].map(heard_with), [86, 150]);
     }
 
     #[tokio::test(start_paused = true)]
