@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foreword_http1::{HeadEnd, Limits, RequestHead};
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
@@ -311,23 +312,16 @@ impl Reply {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let reason = match self.status {
-            200 => "OK",
-            403 => "Forbidden",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            503 => "Service Unavailable",
-            500.. => "Server Error",
-            _ => "Bad Request",
-        };
+        let reason = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
         let allow = match self.allow {
             "" => String::new(),
             allow => format!("Allow: {allow}\r\n"),
         };
         let head = format!(
-            "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}Connection: \
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}Connection: \
              close\r\n\r\n",
             self.status,
+            reason.unwrap_or_default(),
             self.content_type,
             self.body.len()
         );

@@ -119,7 +119,7 @@ pub(crate) enum Full {
         held: u64,
     },
     /// In memory, until that is looked at again.
-    #[error("expected memory left for another until it is looked at again (max_memory), found none")]
+    #[error("expected memory for one more until it is looked at again (max_memory), found none left")]
     Ration,
 }
 

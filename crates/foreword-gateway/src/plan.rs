@@ -16,7 +16,7 @@ pub use crate::policy::cluster::{
     Balance, Cluster, ClusterLimits, ClusterTimeouts, Ejection, Endpoint, EndpointTls, HeaderPlacement,
     InnerHeader, Keepalive, OwnZone, Protocol, SendHeader, Target, WhenAllDown,
 };
-pub use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
+pub use crate::policy::health::{Body, Check, CheckHeader, HealthCheck, HttpCheck, Statuses};
 use crate::policy::pages::ErrorPages;
 use crate::policy::rules::Rules;
 pub use crate::policy::send_tlv::{DEFAULT_MAX_HEADER, MAX_TLVS, PassTlvs, SendTlv, SslParts, TlvValue};

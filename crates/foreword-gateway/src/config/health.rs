@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use foreword::Version;
 use foreword_http1::Host;
 use foreword_rule::Matcher;
 use rustls::pki_types::ServerName;
@@ -10,9 +11,7 @@ use rustls::pki_types::ServerName;
 use super::document::{Table, Value};
 use super::keys::{EJECTION, HEALTH};
 use super::problem::Problem;
-use crate::plan::{
-    Body, Check, CheckHeader, Ejection, HeaderVersion, HealthCheck, HttpCheck, SendHeader, Statuses,
-};
+use crate::plan::{Body, Check, CheckHeader, Ejection, HealthCheck, HttpCheck, SendHeader, Statuses};
 
 /// Reads `[cluster.NAME.health]`.
 pub(crate) fn check(cluster: &Table<'_, '_>, send_header: SendHeader) -> Option<HealthCheck> {
@@ -220,7 +219,7 @@ fn read_header(table: &Table<'_, '_>, send_header: SendHeader, own_port: bool) -
         ("proxy", Word::Proxy),
     ];
     let word = table.read("header", |value| value.one_of(&words)).map(|at| at.value);
-    let versions = [("v1", HeaderVersion::V1), ("v2", HeaderVersion::V2)];
+    let versions = [("v1", Version::One), ("v2", Version::Two)];
     let version = table.read("header_version", |value| value.one_of(&versions));
     let word = word.unwrap_or(match send_header {
         _ if own_port => Word::None,
@@ -232,7 +231,7 @@ fn read_header(table: &Table<'_, '_>, send_header: SendHeader, own_port: bool) -
     if let Some(version) = &version {
         let why = match word {
             Word::None => Some("the check sends no header"),
-            Word::LocalNoop | Word::LocalAddresses if version.value == HeaderVersion::V1 => {
+            Word::LocalNoop | Word::LocalAddresses if version.value == Version::One => {
                 Some("only a v2 header can say that")
             }
             _ => None,
@@ -241,9 +240,7 @@ fn read_header(table: &Table<'_, '_>, send_header: SendHeader, own_port: bool) -
         problem.into_iter().for_each(|problem| table.notes().problem(problem));
     }
     let version = version
-        .map_or(if send_header == SendHeader::V1 { HeaderVersion::V1 } else { HeaderVersion::V2 }, |at| {
-            at.value
-        });
+        .map_or(if send_header == SendHeader::V1 { Version::One } else { Version::Two }, |at| at.value);
     match word {
         Word::None => CheckHeader::None,
         Word::Local => CheckHeader::Local(version),

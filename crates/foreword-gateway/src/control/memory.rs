@@ -77,9 +77,8 @@ impl MemoryWatch {
 
     /// Tells, once for each file that says so, that less than it says will do.
     fn tell_of_bound(&mut self, asked: Option<u64>) {
-        if let Some(bytes) = asked
-            && self.said != asked
-            && let Some(most) = self.meter.limit().map(share).filter(|&most| most < bytes)
+        if self.said != asked
+            && let Some((bytes, most)) = beyond_cgroup(asked, self.meter.limit())
         {
             tracing::warn!(
                 "`max_memory`: expected at most {most} bytes, the share of what the cgroup may have, found {bytes}: the cgroup comes \
@@ -167,6 +166,12 @@ impl MemoryWatch {
         self.pressure.found(u64::MAX, 0, self.strain, usize::MAX);
         self.observer.memory_is(0, None);
     }
+}
+
+/// What is asked for and what holds instead, where the cgroup's share is less.
+fn beyond_cgroup(asked: Option<u64>, limit: Option<u64>) -> Option<(u64, u64)> {
+    let (asked, most) = (asked?, share(limit?));
+    (asked > most).then_some((asked, most))
 }
 
 /// It is dire where two fifths are gone of what is between the mark and the limit.
@@ -332,6 +337,16 @@ mod tests {
             [1600, 1601, 1600, 1501, 1500, 1600].map(&mut found),
             [(false, 0), (true, 0), (true, 1), (true, 2), (false, 1), (false, 0)]
         );
+    }
+
+    #[test]
+    fn a_mark_beyond_what_the_cgroup_may_have_is_told_with_what_holds_instead() {
+        let limit = 1000 << 20;
+        let most = share(limit);
+        assert_eq!(beyond_cgroup(Some(most + 1), Some(limit)), Some((most + 1, most)));
+        for (asked, limit) in [(Some(most), Some(limit)), (Some(u64::MAX), None), (None, Some(limit))] {
+            assert_eq!(beyond_cgroup(asked, limit), None, "{asked:?} {limit:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use foreword::Version;
 use foreword_rule::Matcher;
 use rustls::pki_types::ServerName;
 
@@ -119,22 +120,13 @@ pub enum CheckHeader {
     /// None.
     None,
     /// v2 LOCAL, and nothing else; in v1 `UNKNOWN`.
-    Local(HeaderVersion),
+    Local(Version),
     /// v2 LOCAL with an empty NOOP, for servers that cannot take a header of length zero.
     LocalNoop,
     /// v2 LOCAL with an address block, as AWS NLB sends it.
     LocalAddresses,
     /// A client like any other: ourselves.
-    Proxy(HeaderVersion),
-}
-
-/// Which format a header has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderVersion {
-    /// Text.
-    V1,
-    /// Binary.
-    V2,
+    Proxy(Version),
 }
 
 /// Counts checks until they have said the same often enough.

@@ -61,9 +61,12 @@ fn only_sound_and_short_reads_are_answered() {
             .starts_with("HTTP/1.1 405")
     );
     assert!(send(&socket, b"\x16\x03\x01").starts_with("HTTP/1.1 4"));
-    assert!(send(&socket, b"GET / HTTP/1.1\nHost: a\n\n").starts_with("HTTP/1.1 400"));
-    let long = [b"GET / HTTP/1.1\r\nHost: a\r\nX: ".as_slice(), &[b'x'; 100_000]].concat();
-    assert!(send(&socket, &long).starts_with("HTTP/1.1 4"));
+    assert!(send(&socket, b"GET / HTTP/1.1\nHost: a\n\n").starts_with("HTTP/1.1 400 Bad Request\r\n"));
+    let long = |before: &[u8]| [before, &[b'x'; 100_000]].concat();
+    let fields = send(&socket, &long(b"GET / HTTP/1.1\r\nHost: a\r\nX: "));
+    assert!(fields.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{fields}");
+    let target = send(&socket, &long(b"GET /"));
+    assert!(target.starts_with("HTTP/1.1 414 URI Too Long\r\n"), "{target}");
 }
 
 #[test]

@@ -330,3 +330,23 @@ fn a_certificate_that_cannot_be_used_changes_nothing() {
     assert!(problems.to_string().contains("d.pem"), "{problems}");
     echo(tls(&scene.config(), "www.example.test", client(running.address("web"))));
 }
+
+#[test]
+fn a_header_inside_tls_is_refused_by_name_where_nobody_may_send_one_and_behind_another() {
+    let scene = Scene::new();
+    let file =
+        scene.file("").replace("mode = \"tcp\"", "mode = \"http\"").replace("\"optional\"", "\"forbid\"");
+    let running = Running::start_in(scene.folder.path(), &file);
+    let header = b"PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n";
+    for (peer, before_it, code) in [(1, &b""[..], "FW113"), (2, &header[..], "FW110")] {
+        let mut stream = client_from([127, 0, 0, peer].into(), running.address("web"));
+        stream.write_all(before_it).unwrap();
+        let mut tls = tls(&scene.config(), "www.example.test", stream);
+        tls.write_all(header).unwrap();
+        let mut answer = Vec::new();
+        tls.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", answer.escape_ascii());
+        running.log.line_with(code);
+    }
+    assert!(scene.endpoint.is_unvisited());
+}

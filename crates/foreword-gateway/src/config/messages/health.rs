@@ -1,7 +1,9 @@
 //! What an operator is told of checks and ejection.
 
+use foreword::Version;
+
 use super::{good, told};
-use crate::plan::{Check, CheckHeader, HeaderVersion, HealthCheck};
+use crate::plan::{Check, CheckHeader, HealthCheck};
 
 fn file(send_header: &str, table: &str) -> String {
     format!(
@@ -19,15 +21,15 @@ fn check(send_header: &str, keys: &str) -> HealthCheck {
 fn a_check_says_the_header_that_its_cluster_sends_unless_it_says_otherwise() {
     for (send_header, keys, header) in [
         ("none", "", CheckHeader::None),
-        ("v2", "", CheckHeader::Local(HeaderVersion::V2)),
+        ("v2", "", CheckHeader::Local(Version::Two)),
         // Most servers take a v1 line with addresses, and many refuse `UNKNOWN`.
-        ("v1", "", CheckHeader::Proxy(HeaderVersion::V1)),
+        ("v1", "", CheckHeader::Proxy(Version::One)),
         ("v2", "port = 8080", CheckHeader::None),
         ("v2", "header = \"none\"", CheckHeader::None),
         ("none", "header = \"local-noop\"", CheckHeader::LocalNoop),
         ("v1", "header = \"local-addresses\"", CheckHeader::LocalAddresses),
-        ("v1", "header = \"proxy\"\nheader_version = \"v2\"", CheckHeader::Proxy(HeaderVersion::V2)),
-        ("none", "header = \"local\"\nheader_version = \"v1\"", CheckHeader::Local(HeaderVersion::V1)),
+        ("v1", "header = \"proxy\"\nheader_version = \"v2\"", CheckHeader::Proxy(Version::Two)),
+        ("none", "header = \"local\"\nheader_version = \"v1\"", CheckHeader::Local(Version::One)),
     ] {
         assert_eq!(
             check(send_header, &format!("check = \"tcp\"\n{keys}")).header,

@@ -34,6 +34,7 @@ use super::error::ServeError;
 use super::http::{Own, OwnSeats, Refused, Requests};
 use super::record::{Fill as _, Outcome, Record};
 use crate::connection::shared::Worker;
+use crate::drain::Drain;
 use crate::plan::Listener;
 use crate::stream::http2::budget::{Budget, End, Reset};
 use crate::stream::http2::watched::Watched;
@@ -159,13 +160,10 @@ async fn converse<S: Duplex>(
                 }
             }
         }
-        if is_idle && drain.idle_at_most().is_some_and(|most| idle_since.elapsed() >= most) {
-            requests.idle_was_shed();
-            break (Some(Reason::NO_ERROR), Ok(()));
-        }
+        let idle = is_idle.then(|| idle_since.elapsed());
         let unanswered = turns.open().saturating_sub(answers.begun());
-        if drain.unanswered_at_most().is_some_and(|most| unanswered > most as usize) {
-            break (Some(Reason::ENHANCE_YOUR_CALM), Err(ServeError::Shed { unanswered }));
+        if let Some((reason, outcome)) = shed(idle, unanswered, drain, requests) {
+            break (Some(reason), outcome);
         }
         tell_of_unseen(|stream| turns.has_record(stream), budget, connection.listener.max.streams, record);
         turns.forget_left();
@@ -177,21 +175,42 @@ async fn converse<S: Duplex>(
             yield_now().await;
         }
     };
+    tell_of_unseen(|stream| turns.has_record(stream), budget, connection.listener.max.streams, record);
     if let Some(reason) = goaway {
         http2.abrupt_shutdown(reason);
     }
     record.client_is_gone();
     turns.abandon().await;
     if goaway.is_some() {
-        // It is slow to hear why, if it wants to be: nobody waits for that but us.
-        let closed = poll_fn(|cx| {
-            budget.begin_turn();
-            http2.poll_closed(cx)
-        });
         let longest = if drain.is_strained() { Duration::ZERO } else { LONGEST };
-        let _gone = timeout(longest, closed).await;
+        // It is slow to hear why, if it wants to be: nobody waits for that but us.
+        let _gone = timeout(longest, closed(http2, budget)).await;
     }
     outcome
+}
+
+/// How the connection ends, if it is let go since memory is short. `idle` is for how long it asks for nothing.
+fn shed(
+    idle: Option<Duration>,
+    unanswered: usize,
+    drain: &Drain,
+    requests: Requests<'_>,
+) -> Option<(Reason, Result<(), ServeError>)> {
+    if idle.is_some_and(|idle| drain.idle_at_most().is_some_and(|most| idle >= most)) {
+        requests.idle_was_shed();
+        return Some((Reason::NO_ERROR, Ok(())));
+    }
+    let is_too_much = drain.unanswered_at_most().is_some_and(|most| unanswered > most as usize);
+    is_too_much.then(|| (Reason::ENHANCE_YOUR_CALM, Err(ServeError::Shed { unanswered })))
+}
+
+/// Waits until all is said, and the client has closed.
+async fn closed<S: Duplex>(mut http2: Http2<S, Bytes>, budget: &Budget) -> Result<(), h2::Error> {
+    poll_fn(|cx| {
+        budget.begin_turn();
+        http2.poll_closed(cx)
+    })
+    .await
 }
 
 /// Serves one request. Its head is taken at once, since what it came in is larger than what is made of it.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use foreword::{BuildError, Builder, Tlv};
+use foreword::{BuildError, Builder, Tlv, Version};
 use foreword_http1::HeadError;
 use foreword_tokio::write_together;
 use rustls::pki_types::ServerName;
@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::http;
 use crate::policy::cluster::EndpointTls;
-use crate::policy::health::{Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck};
+use crate::policy::health::{Check, CheckHeader, HealthCheck, HttpCheck};
 use crate::stream::Stream;
 use crate::tls::connector::{self, EndpointTlsSource};
 use crate::upstream::connect::connect_to;
@@ -204,25 +204,25 @@ fn with_port(address: &Address, port: Option<u16>) -> Address {
 
 /// The header of a check. Over a unix socket there are no addresses to say.
 fn header(header: CheckHeader, stream: &Stream) -> Result<Vec<u8>, Fault> {
-    let begin = |version| match version {
-        HeaderVersion::V1 => Builder::v1(),
-        HeaderVersion::V2 => Builder::v2(),
-    };
     let built = match header {
         CheckHeader::None => return Ok(Vec::new()),
         CheckHeader::Local(version) => begin(version).local().build(),
         CheckHeader::LocalNoop => Builder::v2().local().tlv(Tlv::Noop(&[])).build(),
-        CheckHeader::LocalAddresses => with_addresses(HeaderVersion::V2, stream)?.build().map(local),
+        CheckHeader::LocalAddresses => with_addresses(Version::Two, stream)?.build().map(local),
         CheckHeader::Proxy(version) => with_addresses(version, stream)?.build(),
     };
     Ok(built?)
 }
 
-fn with_addresses(version: HeaderVersion, stream: &Stream) -> Result<Builder<'static>, Fault> {
-    let builder = match version {
-        HeaderVersion::V1 => Builder::v1(),
-        HeaderVersion::V2 => Builder::v2(),
-    };
+fn begin(version: Version) -> Builder<'static> {
+    match version {
+        Version::One => Builder::v1(),
+        Version::Two => Builder::v2(),
+    }
+}
+
+fn with_addresses(version: Version, stream: &Stream) -> Result<Builder<'static>, Fault> {
+    let builder = begin(version);
     Ok(match stream {
         Stream::Tcp(tcp) => {
             let ours = tcp.socket().local_addr().map_err(Fault::Unreachable)?;

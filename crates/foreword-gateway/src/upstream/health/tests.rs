@@ -5,13 +5,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use foreword::{Command, Header, Parse};
+use foreword::{Command, Header, Parse, Version};
 use foreword_rule::Matcher;
 use rcgen::{CertificateParams, KeyPair};
 
 use super::super::endpoints::Address;
 use super::once::check_once;
-use crate::policy::health::{Body, Check, CheckHeader, HeaderVersion, HealthCheck, HttpCheck, Statuses};
+use crate::policy::health::{Body, Check, CheckHeader, HealthCheck, HttpCheck, Statuses};
 use crate::tls::connector::{self, EndpointTlsSource};
 use crate::tls::provider;
 
@@ -99,8 +99,8 @@ async fn another_port_may_be_asked() {
 async fn each_header_is_what_some_server_needs() {
     let cases: [(CheckHeader, &[u8], usize); 4] = [
         (CheckHeader::None, b"", 0),
-        (CheckHeader::Local(HeaderVersion::V1), b"PROXY UNKNOWN\r\n", 15),
-        (CheckHeader::Local(HeaderVersion::V2), b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00", 16),
+        (CheckHeader::Local(Version::One), b"PROXY UNKNOWN\r\n", 15),
+        (CheckHeader::Local(Version::Two), b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00", 16),
         (CheckHeader::LocalNoop, b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x03\x04\x00\x00", 19),
     ];
     for (header, bytes, len) in cases {
@@ -121,7 +121,7 @@ async fn local_with_addresses_has_a_block_of_twelve_bytes_and_proxy_names_us() {
     let Ok(Parse::Complete { header, .. }) = Header::parse(&bytes) else { panic!("a header") };
     assert_eq!(header.command, Command::Local);
 
-    for version in [HeaderVersion::V1, HeaderVersion::V2] {
+    for version in [Version::One, Version::Two] {
         let (address, heard) = listening();
         let header = CheckHeader::Proxy(version);
         check_once(&HealthCheck { header, ..check(Check::Tcp) }, None, &address).await.unwrap();
@@ -142,7 +142,7 @@ async fn header_and_request_come_as_one() {
         tell.send(bytes[..len].to_vec()).unwrap();
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
     });
-    let header = CheckHeader::Local(HeaderVersion::V1);
+    let header = CheckHeader::Local(Version::One);
     let check = HealthCheck { header, ..check(Check::Http(Box::new(http(None)))) };
     check_once(&check, None, &address).await.unwrap();
     let expected = format!(
@@ -268,7 +268,7 @@ async fn tls_is_spoken_behind_the_header_and_whoever_answers_is_good_enough() {
             tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
         }
     });
-    let with_header = |what| HealthCheck { header: CheckHeader::Local(HeaderVersion::V1), ..check(what) };
+    let with_header = |what| HealthCheck { header: CheckHeader::Local(Version::One), ..check(what) };
     check_once(&with_header(Check::Tls { name: None }), None, &address).await.unwrap();
     assert_eq!(names.recv().unwrap(), None, "an address is not a name");
     let asked = HttpCheck {
