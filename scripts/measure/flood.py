@@ -128,9 +128,9 @@ class Scene:
         told = {}
         command = [sys.executable, Path(__file__), flood, str(self.ports["multiplexed"])]
         with started(command, LOAD_CORE, stdout=subprocess.PIPE) as process:
+            read_json_line(process, 10)
             # An attacker has a machine of its own: here it takes from good clients and the origin no more than they leave.
             os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
-            read_json_line(process, 10)
             told["pid"] = process.pid
             yield told
             process.stdin.close()

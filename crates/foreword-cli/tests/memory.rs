@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -108,6 +109,37 @@ fn web(max_memory: &str) -> String {
     )
 }
 
+/// Those who may owe something else than a request, and flows. Their time is not up either.
+fn others(folder: &Path, flows_to: SocketAddr) -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("a.pem"), made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+    let certificates = folder.display();
+    format!(
+        "[trust.lb]\nfrom = [\"127.0.0.0/8\"]\nheader = \"require\"\n\
+         [listener.introduced]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\ncluster = \"app\"\n\
+         trust = [\"lb\"]\nheader = {{ deadline = \"1h\" }}\n\
+         [listener.secured]\nbind = [\"127.0.0.1:0\"]\nmode = \"http\"\ncluster = \"app\"\n\
+         tls = {{ certificates = \"{certificates}\" }}\ntimeout = {{ tls = \"1h\" }}\n\
+         [listener.flows]\nbind = [\"127.0.0.1:0\"]\nmode = \"udp\"\ncluster = \"flows\"\n\
+         timeout = {{ idle = \"1h\" }}\n[cluster.flows]\nendpoints = [\"{flows_to}\"]\n"
+    )
+}
+
+/// An endpoint that answers once, and tells when it was asked for the first time and when that connection has ended.
+fn told_of_its_end() -> (SocketAddr, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _head = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        let _reset = stream.read(&mut [0]);
+        tell.send(()).unwrap();
+    });
+    (address, ended)
+}
+
 /// An endpoint that takes all who come and answers nobody.
 fn silent() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -117,7 +149,7 @@ fn silent() -> SocketAddr {
 }
 
 fn cluster(endpoint: SocketAddr) -> String {
-    format!("[cluster.app]\nendpoints = [\"{endpoint}\"]\ntimeout = {{ response = \"1h\" }}\n")
+    format!("[cluster.app]\nendpoints = [\"{endpoint}\"]\ntimeout = {{ response = \"1h\", idle = \"1h\" }}\n")
 }
 
 impl Drop for Run {
@@ -182,6 +214,45 @@ fn while_memory_is_short_the_idle_go_and_heads_without_an_end_and_then_all_are_w
     assert!(run.metric("foreword_idle_connections_shed_total ") >= 1.0);
     // It was there all the time.
     drop(crowd);
+}
+
+#[test]
+fn while_memory_is_short_nobody_is_waited_for_and_nothing_is_kept_for_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let flows_to = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (endpoint, ended) = told_of_its_end();
+    let others = others(folder.path(), flows_to.local_addr().unwrap());
+    let mut run = Run::start(&(web("24MiB") + &others + &cluster(endpoint)));
+    let address = run.address("web");
+    let mut kept = connect(address);
+    kept.write_all(b"GET /app HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = [0; 15];
+    kept.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    let owing = [("introduced", &b"PROXY TCP4 "[..]), ("secured", b"\x16\x03\x01\x02\x00")]
+        .map(|(listener, bytes)| said(run.address(listener), bytes));
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"a", run.address("flows")).unwrap();
+    flows_to.set_read_timeout(Some(PATIENCE)).unwrap();
+    flows_to.recv(&mut [0]).unwrap();
+    assert!(owing.iter().all(is_open) && ended.try_recv().is_err());
+
+    let mut head = b"GET / HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+    head.resize(600_000, b'v');
+    let mut crowd = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    let flows = "foreword_connections_open{listener=\"flows\"";
+    while owing.iter().any(is_open) || run.metric(flows) > 0.0 {
+        assert!(Instant::now() < deadline, "somebody is waited for:\n{}", run.seen.join("\n"));
+        crowd.retain(is_open);
+        if crowd.len() < 60 {
+            crowd.push(said(address, &head));
+        }
+    }
+    ended.recv_timeout(PATIENCE).unwrap();
+    run.line_with("introduced 127.0.0.1:");
+    drop(crowd);
+    run.is_well_again();
 }
 
 #[test]
