@@ -3,10 +3,14 @@
 pub(crate) mod ration;
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use self::ration::Ration;
 
@@ -230,7 +234,7 @@ impl Drain {
     }
 
     /// For how long the rest of a head may be waited for, if memory is short.
-    pub(crate) fn head_at_most(&self) -> Option<Duration> {
+    fn head_at_most(&self) -> Option<Duration> {
         self.progress.strain().head_at_most()
     }
 
@@ -252,6 +256,21 @@ impl Drain {
     /// Waits until memory was looked at again, a plan was replaced or a drain has gone on.
     pub(crate) async fn next_news(&self) {
         self.progress.changed.notified().await;
+    }
+
+    /// Goes on with what somebody owes since then, until memory is so short that it is waited for no longer; for how long it was, then.
+    /// Whoever waits for the end of the drain around it has it woken at each look.
+    pub(crate) async fn while_borne<F: Future>(
+        &self,
+        since: Instant,
+        mut owed: Pin<&mut F>,
+    ) -> Result<F::Output, Duration> {
+        poll_fn(|cx| match (owed.as_mut().poll(cx), self.head_at_most()) {
+            (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
+            (Poll::Pending, Some(most)) if since.elapsed() >= most => Poll::Ready(Err(since.elapsed())),
+            (Poll::Pending, _) => Poll::Pending,
+        })
+        .await
     }
 
     /// Waits until something may be taken of memory.

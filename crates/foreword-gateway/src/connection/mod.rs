@@ -262,20 +262,14 @@ fn speak(
     }
 }
 
-/// Goes on with what is under way until memory is so short that it may not take as long. Whoever waits for the end of the drain around
-/// it has it woken at each look.
+/// Goes on with what is under way until memory is so short that nobody is waited for of whom it is not known who it is.
 async fn until_shed<T>(
     drain: &Drain,
     since: Instant,
-    mut under_way: Pin<&mut impl Future<Output = Result<T, ServeError>>>,
+    under_way: Pin<&mut impl Future<Output = Result<T, ServeError>>>,
 ) -> Result<T, ServeError> {
-    poll_fn(|cx| match (under_way.as_mut().poll(cx), drain.head_at_most()) {
-        (Poll::Pending, Some(most)) if since.elapsed() >= most => {
-            Poll::Ready(Err(ServeError::ShedUnknown { after: since.elapsed() }))
-        }
-        (polled, _) => polled,
-    })
-    .await
+    let outcome = drain.while_borne(since, under_way).await;
+    outcome.unwrap_or_else(|after| Err(ServeError::ShedUnknown { after }))
 }
 
 /// Goes on with what is under way until the drain has ended.

@@ -1,12 +1,10 @@
 //! One request, from its first byte to the last of its answer.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use foreword::{ClientAddr, Signature, signature};
 use foreword_http1::{Framing, HeadEnd, Limits, NormalPath, Request, Version};
@@ -289,7 +287,8 @@ async fn read_head<S: Carried>(
         take_head(talk, desk, note, len);
         return Ok(());
     }
-    let deadline = Instant::now() + listener.timeout.head;
+    let begun = Instant::now();
+    let deadline = begun + listener.timeout.head;
     let mut end = HeadEnd::request();
     let mut is_all = false;
     loop {
@@ -312,34 +311,22 @@ async fn read_head<S: Carried>(
             return Err(NoHead::Gone);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let drain = &talk.connection.drain;
-        let after = || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            listener.timeout.head.saturating_sub(left)
-        };
         let waited = {
             let fill = pin!(talk.buffer.fill(&mut talk.stream, limits.head));
-            let mut waits = pin!(talk.patience.within(left, fill));
-            poll_fn(|cx| match waits.as_mut().poll(cx) {
-                // Whoever waits for the end of the drain around us has us woken at each look at memory.
-                Poll::Pending if drain.head_at_most().is_some_and(|most| after() >= most) => {
-                    Poll::Ready(None)
-                }
-                waited => waited.map(Some),
-            })
-            .await
-        };
-        let Some(waited) = waited else {
-            let found = talk.buffer.bytes().len();
-            return Err(NoHead::Shed(Refused::HeadShed { after: after(), found }));
+            let fill = pin!(talk.patience.within(left, fill));
+            talk.connection.drain.while_borne(begun, fill).await
         };
         match waited {
-            Ok(Ok(1..)) => {}
-            Ok(Ok(0)) => is_all = true,
-            Ok(Err(_)) => return Err(NoHead::Gone),
-            Err(Over) => {
+            Ok(Ok(Ok(1..))) => {}
+            Ok(Ok(Ok(0))) => is_all = true,
+            Ok(Ok(Err(_))) => return Err(NoHead::Gone),
+            Ok(Err(Over)) => {
                 let found = talk.buffer.bytes().len();
                 return Err(Refused::HeadDeadline { after: listener.timeout.head, found }.into());
+            }
+            Err(after) => {
+                let found = talk.buffer.bytes().len();
+                return Err(NoHead::Shed(Refused::HeadShed { after, found }));
             }
         }
     }

@@ -126,14 +126,7 @@ pub(super) async fn forward<S: Carried>(
 
 /// Waits until there is memory for a head, as long as may be waited for an endpoint.
 async fn ration_comes(drain: &Drain) -> Result<(), Duration> {
-    let begun = Instant::now();
-    while drain.ration().is_used_up() {
-        drain.next_news().await;
-        if drain.head_at_most().is_some_and(|most| begun.elapsed() >= most) {
-            return Err(begun.elapsed());
-        }
-    }
-    Ok(())
+    drain.while_borne(Instant::now(), pin!(drain.has_ration())).await
 }
 
 /// Ends a request since memory is short. Nothing is said: words would be held as well, for as long as they are not taken.

@@ -175,21 +175,11 @@ pub(super) async fn find<S: Carried>(
     }
     // Boxed, since most requests find one at once and need no room for it.
     let mut leaving = Box::pin(leaves(stream, *spoken, buffer, patience));
-    let (begun, drain) = (Instant::now(), &connection.drain);
-    poll_fn(|cx| {
-        if let Poll::Ready(found) = finding.as_mut().poll(cx) {
-            return Poll::Ready(found.map_err(NoLink::Unreachable));
-        }
-        if leaving.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(NoLink::ClientGone));
-        }
-        // Whoever waits has us woken at each look at memory.
-        match drain.head_at_most() {
-            Some(most) if begun.elapsed() >= most => Poll::Ready(Err(NoLink::Shed(begun.elapsed()))),
-            _ => Poll::Pending,
-        }
-    })
-    .await
+    let found = pin!(poll_fn(|cx| match finding.as_mut().poll(cx) {
+        Poll::Ready(found) => Poll::Ready(found.map_err(NoLink::Unreachable)),
+        Poll::Pending => leaving.as_mut().poll(cx).map(|()| Err(NoLink::ClientGone)),
+    }));
+    connection.drain.while_borne(Instant::now(), found).await.unwrap_or_else(|after| Err(NoLink::Shed(after)))
 }
 
 /// Where a connection may be found, and for whom.
